@@ -1,0 +1,111 @@
+"""The one entry point of a build: what is asked for is checked first, then the target's backend
+builds it once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from build_engine.engine import (
+    BuildFacts,
+    Engine,
+    EngineLimits,
+    EngineSpec,
+    gpu_compute,
+    trtllm_absent,
+)
+from build_engine.errors import ConfigError, DatasetError
+from build_engine.progress import BuildProgress, NullProgress
+from build_engine.store import EngineStore
+
+if TYPE_CHECKING:
+    from build_engine.calibration import CalibrationSet
+    from build_engine.checkpoint import Checkpoint
+    from build_engine.llama import LlamaConfig
+    from build_engine.recipe import Recipe
+    from build_engine.target import Target
+
+__all__ = ["BuildProgress", "NullProgress", "build", "default_limits", "make_spec"]
+
+# MLPerf Inference, Llama-3.1-8B: prompts of at most 2540 tokens, answers of at most 128.
+_MAX_INPUT_LEN = 2540
+_MAX_NEW_TOKENS = 128
+
+
+def build(spec: EngineSpec, store: EngineStore, progress: BuildProgress) -> Engine:
+    """The engine of `spec` from the store, built now when it is not there yet.
+
+    Raises EnvironmentFault for a GPU target, OutputError when the store cannot take the engine, and
+    what the backend raises.
+    """
+    if spec.target.kind == "gpu":
+        raise trtllm_absent(spec.target.name)
+    return store.get_or_build(spec, _compile_openvino, progress)
+
+
+def make_spec(
+    checkpoint: Checkpoint,
+    target: Target,
+    recipe: Recipe,
+    limits: EngineLimits | None = None,
+    calibration: CalibrationSet | None = None,
+) -> EngineSpec:
+    """A spec that can be built: the recipe suits the target, the limits the model, the calibration
+    set the recipe.
+
+    Without `limits` they are `default_limits`. A calibration set is cut to the prompts that the
+    recipe looks at, and left out for a recipe that looks at none, so that the key holds what is
+    used. Raises RecipeRefused, ConfigError for limits, DatasetError for a calibration set that is
+    missing or too small.
+    """
+    from build_engine.recipe import require
+    from build_engine.target import detect_cpu_compute
+
+    require(recipe, target)
+    limits = limits or default_limits(checkpoint.config)
+    _check_limits(limits, checkpoint, target)
+    if recipe.calibration_samples == 0:
+        calibration = None
+    elif calibration is None:
+        raise DatasetError(
+            f"Recipe `{recipe.name}` looks at {recipe.calibration_samples} calibration prompts"
+            " and got none; give a"
+            " calibration set, or choose a recipe without calibration."
+        )
+    else:
+        calibration = calibration.first(recipe.calibration_samples)
+    compute = detect_cpu_compute().value if target.kind == "cpu" else gpu_compute(target)
+    return EngineSpec(checkpoint, target, recipe, limits, calibration, compute)
+
+
+def default_limits(config: LlamaConfig) -> EngineLimits:
+    """Limits for the MLPerf workload, or as much of it as the model's positions allow (answers at
+    most half).
+    """
+    max_seq_len = min(config.max_position_embeddings, _MAX_INPUT_LEN + _MAX_NEW_TOKENS)
+    max_new_tokens = min(_MAX_NEW_TOKENS, max_seq_len // 2)
+    return EngineLimits(max_input_len=max_seq_len - max_new_tokens, max_seq_len=max_seq_len)
+
+
+def _check_limits(limits: EngineLimits, checkpoint: Checkpoint, target: Target) -> None:
+    positions = checkpoint.config.max_position_embeddings
+    if limits.max_seq_len > positions:
+        raise ConfigError(
+            f"limits.max_seq_len {limits.max_seq_len} is more than the {positions} positions of"
+            f" `{checkpoint.name}`; lower it to {positions} or less."
+        )
+    if target.kind == "cpu" and limits.tensor_parallel != 1:
+        raise ConfigError(
+            f"limits.tensor_parallel is {limits.tensor_parallel}, and the CPU engine has one"
+            " part; leave it at 1."
+        )
+
+
+def _compile_openvino(spec: EngineSpec, folder: Path, progress: BuildProgress) -> BuildFacts:
+    """Import the backend only when there is something to build: a stored engine is found without
+    it.
+    """
+    from build_engine.openvino.compile import compile_engine
+
+    return compile_engine(spec, folder, progress)

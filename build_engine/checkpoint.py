@@ -1,0 +1,192 @@
+"""A Llama checkpoint, found by folder, Hugging Face hub id or bundled name, and proven complete.
+
+Whoever holds a `Checkpoint` may rely on this: every file is there and whole, the architecture can
+be built, and each tensor that the network needs has the right shape and a readable type. Only
+headers are read to prove it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from build_engine.digest import file_sha256
+from build_engine.errors import CheckpointError, EnvironmentFault, MissingLibrary, UnknownName
+from build_engine.llama import LlamaConfig, parse_config
+from build_engine.safetensors_file import ITEM_BYTES, StoredTensor, read_tensors
+
+BUNDLED = "newsbrief"
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+HUB_PATTERNS = [
+    "*.safetensors",
+    INDEX_FILE,
+    "*config.json",
+    "tokenizer.json",
+    "special_tokens_map.json",
+]
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint in Hugging Face layout on this machine."""
+
+    name: str
+    folder: Path
+    config: LlamaConfig
+    weight_files: tuple[Path, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hex over the architecture, the tokenizer and the content of every weight file.
+
+        File contents are hashed once and remembered, so asking again takes milliseconds.
+        """
+        parts = {
+            "config": asdict(self.config),
+            "files": {
+                file.name: file_sha256(file)
+                for file in (*self.weight_files, self.folder / "tokenizer.json")
+            },
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def tensors(self) -> Mapping[str, StoredTensor]:
+        """Every stored tensor by its Hugging Face name; its data is read when it is asked for."""
+        return read_tensors(self.weight_files)
+
+
+def resolve_checkpoint(path_or_name: str) -> Checkpoint:
+    """Find a checkpoint and prove that it can be built.
+
+    `path_or_name` is `newsbrief`, a folder, or a hub id `organisation/name`; a bundled name comes
+    before a folder and a folder before a hub id. Raises UnknownName, CheckpointError (incomplete,
+    damaged or unsupported), MissingLibrary or EnvironmentFault (the hub cannot be reached).
+    """
+    if path_or_name == BUNDLED:
+        from newsbrief import CHECKPOINT
+
+        return open_checkpoint(CHECKPOINT, name=BUNDLED)
+    folder = Path(path_or_name).expanduser()
+    if folder.is_dir():
+        return open_checkpoint(folder.resolve())
+    if HUB_ID.fullmatch(path_or_name):
+        return open_checkpoint(_download(path_or_name), name=path_or_name.split("/")[1])
+    if "/" in path_or_name:
+        raise CheckpointError(
+            f"There is no checkpoint folder {folder}; give a folder with {SINGLE_FILE}, a hub id "
+            f"such as meta-llama/Llama-3.1-8B-Instruct, or {BUNDLED}."
+        )
+    raise UnknownName(
+        "checkpoint",
+        path_or_name,
+        [BUNDLED, "a folder", "organisation/name on the Hugging Face hub"],
+    )
+
+
+def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
+    """The checkpoint in `folder`, checked. Raises CheckpointError."""
+    missing = [file for file in ("config.json", "tokenizer.json") if not (folder / file).is_file()]
+    if not (folder / SINGLE_FILE).is_file() and not (folder / INDEX_FILE).is_file():
+        missing.append(f"{SINGLE_FILE} (or {INDEX_FILE} with its shards)")
+    if missing:
+        raise CheckpointError(
+            f"{folder} lacks {', '.join(missing)}; download the checkpoint again, in safetensors "
+            "format and with its tokenizer.json."
+        )
+    generation = folder / "generation_config.json"
+    config = parse_config(
+        _read_json(folder / "config.json"),
+        _read_json(generation) if generation.is_file() else {},
+        str(folder / "config.json"),
+    )
+    checkpoint = Checkpoint(name or folder.name, folder, config, _weight_files(folder))
+    _check_tensors(checkpoint)
+    return checkpoint
+
+
+def _weight_files(folder: Path) -> tuple[Path, ...]:
+    if (folder / SINGLE_FILE).is_file():
+        return (folder / SINGLE_FILE,)
+    index = folder / INDEX_FILE
+    weight_map = _read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointError(f"{index} has no weight_map; download the checkpoint again.")
+    shards = tuple(folder / shard for shard in sorted(set(weight_map.values())))
+    absent = [shard.name for shard in shards if not shard.is_file()]
+    if absent:
+        raise CheckpointError(
+            f"{folder} lacks {', '.join(absent)}, which {INDEX_FILE} names; download the missing "
+            "shards."
+        )
+    return shards
+
+
+def _check_tensors(checkpoint: Checkpoint) -> None:
+    stored = checkpoint.tensors()
+    for name, expected in checkpoint.config.tensor_shapes.items():
+        tensor = stored.get(name)
+        if tensor is None:
+            raise CheckpointError(
+                f"{checkpoint.folder} has no tensor {name}, which must have shape "
+                f"{list(expected)}; download the checkpoint again, or correct config.json if it "
+                "describes another model."
+            )
+        if tensor.shape != expected:
+            raise CheckpointError(
+                f"{tensor.file}: tensor {name} has shape {list(tensor.shape)}, and config.json "
+                f"makes it {list(expected)}; take the config.json that belongs to these weights."
+            )
+        if tensor.dtype not in ITEM_BYTES:
+            raise CheckpointError(
+                f"{tensor.file}: tensor {name} is stored as {tensor.dtype}, and only "
+                f"{', '.join(ITEM_BYTES)} can be read; take the unquantised checkpoint."
+            )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not valid JSON ({error}); download it again.") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is not a JSON object; download it again.")
+    return content
+
+
+def _download(hub_id: str) -> Path:
+    """Fetch what is needed from the hub, or find it in the cache; HF_HUB_OFFLINE is honoured."""
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import (
+            GatedRepoError,
+            HfHubHTTPError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+        )
+    except ImportError as error:
+        raise MissingLibrary("huggingface_hub", "hub") from error
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=HUB_PATTERNS))
+    except GatedRepoError as error:
+        raise CheckpointError(
+            f"{hub_id} is gated on the hub; accept its licence there, then log in with: hf auth "
+            "login"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise CheckpointError(
+            f"There is no folder and no hub repository {hub_id} that you can read; correct the "
+            "name, or log in with: hf auth login"
+        ) from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        reason = str(error).split("\n")[0]
+        raise EnvironmentFault(
+            f"{hub_id} cannot be fetched from the Hugging Face hub ({reason}); connect to it, or "
+            "copy the checkpoint here and give its folder."
+        ) from error

@@ -1,0 +1,121 @@
+"""Every error of the project, and the exit code the command line gives for it.
+
+EnginebenchError
+  +-- UsageError            2   what was asked for cannot be done as asked
+  |     +-- UnknownName         a recipe, target, workload, scenario or model that does not exist
+  |     +-- ConfigError         a configuration file or `--set` with a wrong key or value
+  |     +-- CheckpointError     a checkpoint that is incomplete, damaged or not a supported Llama
+  |     +-- DatasetError        a dataset that is empty, broken or does not fit the engine
+  |     +-- RecipeRefused       a recipe that the target cannot honestly execute
+  |     +-- EngineError         an engine folder that is damaged, foreign or of another version
+  |     +-- RunExists           a run folder that is already there
+  +-- EnvironmentFault      3   the machine lacks something
+  |     +-- MissingLibrary      an extra that is not installed
+  |     +-- OutputError         a folder that cannot be written, or a full disk
+  +-- ResultProblem         1   the run worked, its result does not pass
+  +-- RunFailed             4   a run ended before its result was complete
+  |     +-- EngineDied          the executor's engine is gone
+  +-- Interrupted         130   the user stopped it
+
+Code raises; only `harness.cli` turns an error into an exit.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_OK = 0
+EXIT_RESULT = 1
+EXIT_USAGE = 2
+EXIT_ENVIRONMENT = 3
+EXIT_FAILED = 4
+EXIT_INTERRUPTED = 130
+
+
+class EnginebenchError(Exception):
+    """Base of all errors that a user may see: one sentence with the remedy, never a traceback."""
+
+    exit_code = EXIT_FAILED
+
+
+class UsageError(EnginebenchError):
+    """What was asked for cannot be done as asked."""
+
+    exit_code = EXIT_USAGE
+
+
+class UnknownName(UsageError):
+    """A name that is not one of the valid names."""
+
+    def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
+        names = sorted(valid)
+        near = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.4)
+        nearest = next((n for n in names if near and n.lower() == near[0]), None)
+        hint = f" Did you mean `{nearest}`?" if nearest else ""
+        super().__init__(f"Unknown {kind} `{name}`.{hint} Valid: {', '.join(names)}.")
+
+
+class ConfigError(UsageError):
+    """A configuration with an unknown key or a value that is out of range."""
+
+
+class CheckpointError(UsageError):
+    """A checkpoint that is incomplete, damaged, or not a Llama this project can build."""
+
+
+class DatasetError(UsageError):
+    """A dataset that is empty, broken, or does not fit the engine."""
+
+
+class RecipeRefused(UsageError):
+    """A recipe that the target cannot honestly execute."""
+
+
+class EngineError(UsageError):
+    """An engine folder that is damaged, built by another version, or for another machine."""
+
+
+class RunExists(UsageError):
+    """A run folder that already holds a run."""
+
+
+class EnvironmentFault(EnginebenchError):
+    """The machine lacks something that the command needs."""
+
+    exit_code = EXIT_ENVIRONMENT
+
+
+class MissingLibrary(EnvironmentFault):
+    """A library of an optional extra is not installed."""
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(
+            f"`{library}` is not installed; install it with: pip install 'enginebench[{extra}]'"
+        )
+
+
+class OutputError(EnvironmentFault):
+    """A folder that cannot be written to."""
+
+
+class ResultProblem(EnginebenchError):
+    """The run completed, and its result does not pass."""
+
+    exit_code = EXIT_RESULT
+
+
+class RunFailed(EnginebenchError):
+    """A run ended before its result was complete."""
+
+    exit_code = EXIT_FAILED
+
+
+class EngineDied(RunFailed):
+    """The executor's engine is gone; raised by `Executor.poll` from then on."""
+
+
+class Interrupted(EnginebenchError):
+    """The user stopped the command."""
+
+    exit_code = EXIT_INTERRUPTED

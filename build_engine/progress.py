@@ -1,0 +1,58 @@
+"""How a build tells what it is doing, without knowing who listens."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class BuildProgress(Protocol):
+    """Listener of a build. The command line shows it; tests and libraries pass `NullProgress`."""
+
+    def phase(self, name: str) -> None:
+        """The step `name` begins; the step before it has ended."""
+        ...
+
+    def note(self, text: str) -> None:
+        """One sentence that a person should see now."""
+        ...
+
+
+class NullProgress:
+    """A listener that shows nothing."""
+
+    def phase(self, name: str) -> None:
+        """Do nothing."""
+
+    def note(self, text: str) -> None:
+        """Do nothing."""
+
+
+class PhaseTimer:
+    """Passes everything on to another listener and keeps how long each phase took."""
+
+    def __init__(self, listener: BuildProgress) -> None:
+        self._listener = listener
+        self._seconds: dict[str, float] = {}
+        self._current: str | None = None
+        self._began = time.perf_counter()
+
+    def phase(self, name: str) -> None:
+        self._close()
+        self._current = name
+        self._listener.phase(name)
+
+    def note(self, text: str) -> None:
+        self._listener.note(text)
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds per phase in the order they began; a phase that came twice is summed."""
+        self._close()
+        return dict(self._seconds)
+
+    def _close(self) -> None:
+        now = time.perf_counter()
+        if self._current is not None:
+            spent = self._seconds.get(self._current, 0.0) + now - self._began
+            self._seconds[self._current] = spent
+        self._began = now

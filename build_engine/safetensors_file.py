@@ -1,0 +1,115 @@
+"""Tensors of safetensors files by name: shapes from the headers, data mapped when asked for.
+
+The format (github.com/huggingface/safetensors): 8 bytes of little-endian header length, a JSON
+header with dtype, shape and data offsets per tensor, then the data. It is read here without the
+library because numpy has no bfloat16.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from build_engine.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+LENGTH_BYTES = 8
+MAX_HEADER_BYTES = 100_000_000  # the limit that the format itself sets
+DOWNLOAD_AGAIN = "download the checkpoint again"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """One tensor on disk: `dtype` as in the file (F32, F16, BF16), data at `offset_bytes`."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    file: Path
+    offset_bytes: int
+
+    def raw(self) -> NDArray[Any]:
+        """The stored values, mapped read-only: float32, float16, or bfloat16's bits as uint16."""
+        import numpy as np
+
+        item = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}[self.dtype]
+        return np.memmap(self.file, item, mode="r", offset=self.offset_bytes, shape=self.shape)
+
+    def float32(self) -> NDArray[np.float32]:
+        """The values as float32, which holds each of the three stored types exactly."""
+        import numpy as np
+
+        if self.dtype == "BF16":
+            # A bfloat16 is the upper half of the float32 of the same value.
+            return (self.raw().astype(np.uint32) << 16).view(np.float32)
+        return np.asarray(self.raw(), np.float32)
+
+
+def read_tensors(files: Sequence[Path]) -> dict[str, StoredTensor]:
+    """All tensors of `files`, from their headers.
+
+    Raises CheckpointError for a file that is truncated or broken.
+    """
+    tensors: dict[str, StoredTensor] = {}
+    for file in files:
+        tensors.update(_read_header(file))
+    return tensors
+
+
+def _read_header(file: Path) -> dict[str, StoredTensor]:
+    size_bytes = file.stat().st_size
+    with file.open("rb") as stream:
+        header_bytes = int.from_bytes(stream.read(LENGTH_BYTES), "little")
+        if LENGTH_BYTES + header_bytes > size_bytes or header_bytes > MAX_HEADER_BYTES:
+            raise CheckpointError(
+                f"{file} is truncated or not a safetensors file: it has {size_bytes} bytes and "
+                f"its header claims {header_bytes}; {DOWNLOAD_AGAIN}."
+            )
+        header = stream.read(header_bytes)
+    data_start = LENGTH_BYTES + header_bytes
+    try:
+        entries = json.loads(header)
+        entries.pop("__metadata__", None)
+        ends = [entry["data_offsets"][1] for entry in entries.values()]
+        tensors = {
+            name: StoredTensor(
+                name,
+                entry["dtype"],
+                tuple(entry["shape"]),
+                file,
+                data_start + entry["data_offsets"][0],
+            )
+            for name, entry in entries.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise CheckpointError(
+            f"{file} has a broken safetensors header ({error}); {DOWNLOAD_AGAIN}."
+        ) from error
+    expected_bytes = data_start + max(ends, default=0)
+    if size_bytes < expected_bytes:
+        raise CheckpointError(
+            f"{file} is truncated: it has {size_bytes} of {expected_bytes} bytes; {DOWNLOAD_AGAIN}."
+        )
+    for name, entry in entries.items():
+        _check_length(file, name, entry)
+    return tensors
+
+
+def _check_length(file: Path, name: str, entry: dict[str, Any]) -> None:
+    """A length that contradicts the shape would make `raw` read a neighbour's values."""
+    if entry["dtype"] not in ITEM_BYTES:
+        return  # named by the checkpoint's own check if the network needs this tensor
+    begin, end = entry["data_offsets"]
+    if end - begin != math.prod(entry["shape"]) * ITEM_BYTES[entry["dtype"]]:
+        raise CheckpointError(
+            f"{file}: tensor {name} has {end - begin} bytes, which is not its shape "
+            f"{entry['shape']} in {entry['dtype']}; {DOWNLOAD_AGAIN}."
+        )

@@ -1,0 +1,89 @@
+"""What `doctor` looks at: each check says what it found, and what to do where that is not enough."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from dataclasses import dataclass
+
+from build_engine.digest import cache_root
+from build_engine.target import detect_cpu_compute, detect_target
+from harness.machine import machine_facts, version_of
+
+_MIN_FREE_GIB = 2.0  # the demo's engines and runs take well under one
+_CPU_LIBRARIES = ("openvino", "openvino-genai", "nncf")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding. A check that is not `required` informs, and fails nothing."""
+
+    name: str
+    ok: bool
+    finding: str
+    remedy: str = ""
+    required: bool = True
+
+
+def all_checks() -> list[Check]:
+    """Every check, in the order that a person would ask."""
+    return [
+        _machine(),
+        _target(),
+        _cpu_arithmetic(),
+        *(_library(name) for name in _CPU_LIBRARIES),
+        _loadgen(),
+        _tensorrt_llm(),
+        _cache(),
+    ]
+
+
+def _machine() -> Check:
+    facts = machine_facts()
+    text = (
+        f"{facts['cpu']}, {facts['num_cpus']} CPUs, {facts['memory_gib']} GiB, "
+        f"{facts['operating_system']}, Python {facts['python']}"
+    )
+    return Check("machine", True, text)
+
+
+def _target() -> Check:
+    found = detect_target()
+    text = f"{found.value or 'unknown'}: {found.reason}"
+    remedy = "name the target yourself with --target"
+    return Check("target", found.value is not None, text, remedy, required=False)
+
+
+def _cpu_arithmetic() -> Check:
+    found = detect_cpu_compute()
+    return Check("CPU arithmetic", True, f"{found.value}: {found.reason}")
+
+
+def _library(name: str) -> Check:
+    version = version_of(name)
+    remedy = "pip install 'enginebench[cpu]'"
+    return Check(name, version is not None, version or f"not installed ({remedy})", remedy)
+
+
+def _loadgen() -> Check:
+    version = version_of("mlcommons-loadgen")
+    usable = version is not None and importlib.util.find_spec("mlperf_loadgen") is not None
+    remedy = "pip install --force-reinstall mlcommons-loadgen"
+    return Check("MLPerf LoadGen", usable, version or f"not installed ({remedy})", remedy)
+
+
+def _tensorrt_llm() -> Check:
+    version = version_of("tensorrt-llm")
+    absent = "not installed; GPU engines need its container"
+    return Check("TensorRT-LLM", version is not None, version or absent, required=False)
+
+
+def _cache() -> Check:
+    root = cache_root()
+    existing = next(path for path in [root, *root.parents] if path.exists())
+    free_gib = shutil.disk_usage(existing).free / 2**30
+    writable = os.access(existing, os.W_OK)
+    enough = writable and free_gib >= _MIN_FREE_GIB
+    state = f"{root}, {free_gib:.1f} GiB free" if writable else f"{root} is not writable"
+    return Check("cache", enough, state, "set ENGINEBENCH_HOME to a folder with room")

@@ -1,0 +1,73 @@
+"""`enginebench build`."""
+
+from __future__ import annotations
+
+from harness.cli.output import Output
+
+
+def build(
+    *,
+    model: str,
+    target: str = "cpu",
+    recipe: str,
+    calibration: str | None = None,
+    max_batch_size: int | None = None,
+    max_input_len: int | None = None,
+    set: list[str] | None = None,
+    json: bool = False,
+) -> None:
+    """Build an engine from a checkpoint, once; a built one is found at once.
+
+    Parameters
+    ----------
+    model
+        A checkpoint: a Hugging Face folder, a hub id (org/name), or `newsbrief`.
+    target
+        What the engine is for; see `enginebench targets`.
+    recipe
+        How it is quantised; see `enginebench recipes`.
+    calibration
+        Articles for recipes that are calibrated: a .jsonl or the official calibration file.
+    max_batch_size
+        Requests in flight at once.
+    max_input_len
+        Tokens of the longest prompt.
+    set
+        Change a field of the recipe: `--set group_size=64`.
+    json
+        Write the engine's manifest to standard output.
+    """
+    from harness.assemble import EngineChoice
+    from harness.progress import make_progress
+
+    out = Output(as_json=json)
+    choice = EngineChoice(
+        model=model,
+        target=target,
+        recipe=recipe,
+        calibration=calibration,
+        max_batch_size=max_batch_size,
+        max_input_len=max_input_len,
+        overrides=tuple(set or ()),
+    )
+    progress = make_progress()
+    try:
+        engine = choice.build(progress)
+    finally:
+        progress.close()
+    built = engine.manifest["build"]
+    out.say(f"{engine.folder}")
+    out.say(
+        f"{engine.size_bytes / 1e6:,.1f} MB; {_precision(engine.manifest['precision'])}; built in "
+        f"{built['duration_s']:.1f} s on {built['host']}"
+    )
+    out.result({"folder": str(engine.folder), **engine.manifest})
+    out.next(
+        f"enginebench run --model {model} --target {target} --recipe {recipe} --workload newsbrief "
+        f"--scenario Offline --count 200 --output results/first"
+    )
+
+
+def _precision(precision: dict[str, object]) -> str:
+    names = ("weights", "activations", "kv_cache")
+    return ", ".join(f"{name.replace('_', ' ')} {precision[name]}" for name in names)

@@ -1,0 +1,86 @@
+"""`enginebench demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.cli.output import Output
+from harness.cli.summary import milliseconds
+
+
+def demo(*, output: Path = Path("results/demo"), fresh: bool = False, json: bool = False) -> None:
+    """Build three engines of the bundled model and benchmark them in short form, side by side.
+
+    Parameters
+    ----------
+    output
+        Where the runs go; runs that are complete there are taken up again.
+    fresh
+        Measure again what was measured before.
+    json
+        Write the table to standard output as JSON.
+    """
+    from harness.demo import run_demo
+    from harness.progress import make_progress
+
+    out = Output(as_json=json)
+    progress = make_progress()
+    try:
+        rows = [row.figures() for row in run_demo(output, progress, fresh=fresh)]
+    finally:
+        progress.close()
+    out.say()
+    _show(out, rows)
+    out.say()
+    out.say(
+        "Short runs of a demo workload: they compare the recipes, and are no benchmark results."
+    )
+    out.say(f"Runs, with LoadGen's own logs: {output}")
+    out.result(rows)
+    out.next(
+        "enginebench run --model newsbrief --recipe int8_wo --scenario Server --count 1000 "
+        "--output results/server"
+    )
+
+
+def _show(out: Output, rows: list[dict[str, Any]]) -> None:
+    base = rows[0]["accuracy"]
+    out.table(
+        [
+            "recipe",
+            "size\nMB",
+            "Offline\nsamples/s",
+            "Offline\ntokens/s",
+            "Server\nTTFT ms\np50 / p99",
+            "Server\nTPOT ms\np50 / p99",
+            "SingleStream\nTTFT ms\np50 / p99",
+            "SingleStream\nTPOT ms\np50 / p99",
+            "ROUGE-1",
+            "ROUGE-L",
+        ],
+        [
+            [
+                row["recipe"],
+                f"{row['size_bytes'] / 1e6:.1f}",
+                f"{row['samples_per_s']:.1f}",
+                f"{row['tokens_per_s']:,.0f}",
+                *(
+                    _pair(row[scenario], name)
+                    for scenario in ("server", "single_stream")
+                    for name in ("ttft", "tpot")
+                ),
+                *(_score(row["accuracy"], base, metric) for metric in ("rouge1", "rougeL")),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _pair(figures: dict[str, float], name: str) -> str:
+    return " / ".join(milliseconds(figures.get(f"{name}_{p}_s")) for p in ("p50", "p99"))
+
+
+def _score(scores: dict[str, float], base: dict[str, float], metric: str) -> str:
+    difference = scores[metric] - base[metric]
+    return f"{scores[metric]:.2f}" + (f" ({difference:+.2f})" if scores is not base else "")

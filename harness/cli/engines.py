@@ -1,0 +1,164 @@
+"""`enginebench engines`: the store of built engines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cyclopts import App
+
+from build_engine.engine import Engine
+from build_engine.errors import EXIT_OK, EXIT_RESULT
+from build_engine.store import EngineStore, default_root
+from harness.cli.output import Output
+
+app = App(help="List, explain, verify and remove built engines.", result_action="return_value")
+
+
+@app.command(name="list")
+def list_engines(*, json: bool = False) -> None:
+    """List the engines in the store.
+
+    Parameters
+    ----------
+    json
+        Write the list to standard output as JSON.
+    """
+    out = Output(as_json=json)
+    store = EngineStore(default_root())
+    engines = store.list()
+    rows = [
+        [
+            engine.key[:12],
+            engine.model,
+            engine.target,
+            engine.recipe,
+            f"{engine.size_bytes / 1e6:,.1f}",
+            str(engine.manifest["build"]["started_utc"]),
+        ]
+        for engine in engines
+    ]
+    out.say(str(store.root))
+    out.table(["key", "model", "target", "recipe", "MB", "built (UTC)"], rows)
+    damaged = store.damaged()
+    for problem in damaged:
+        out.say(f"damaged: {problem}")
+    out.result({"engines": [_summary(engine) for engine in engines], "damaged": damaged})
+    out.next(
+        f"enginebench engines verify {engines[0].key[:12]}"
+        if engines
+        else "enginebench build --model newsbrief --recipe int8_wo"
+    )
+
+
+@app.command
+def show(engine: str, *, json: bool = False) -> None:
+    """Show an engine's manifest.
+
+    Parameters
+    ----------
+    engine
+        Its key (the first characters do), its folder, or model/target/recipe.
+    json
+        Write the manifest to standard output as JSON.
+    """
+    out = Output(as_json=json)
+    found = EngineStore(default_root()).resolve(engine)
+    manifest = found.manifest
+    out.say(str(found.folder))
+    rows = [
+        [field, str(value)]
+        for part in ("identity", "precision", "runtime", "build")
+        for field, value in _flatten(manifest[part], part)
+    ]
+    out.table(["field", "value"], rows)
+    out.result({"folder": str(found.folder), **manifest})
+    out.next(f"enginebench engines verify {found.key[:12]}")
+
+
+@app.command
+def why(first: str, second: str, *, json: bool = False) -> None:
+    """Say in which fields two engines differ, and so why one does not serve for the other.
+
+    Parameters
+    ----------
+    first
+        An engine: key, folder, or model/target/recipe.
+    second
+        Another one.
+    json
+        Write the differences to standard output as JSON.
+    """
+    out = Output(as_json=json)
+    store = EngineStore(default_root())
+    a, b = store.resolve(first), store.resolve(second)
+    differences = store.why(a.identity, b.identity)
+    if differences:
+        rows = [[field, str(left), str(right)] for field, left, right in differences]
+        out.table(["field", a.key[:12], b.key[:12]], rows)
+    else:
+        out.say("They are the same engine.")
+    out.result([{"field": f, "first": left, "second": right} for f, left, right in differences])
+    out.next(f"enginebench engines show {a.key[:12]}")
+
+
+@app.command
+def verify(engine: str | None = None, *, json: bool = False) -> int:
+    """Check the files of an engine, or of all engines, against their checksums.
+
+    Parameters
+    ----------
+    engine
+        Key, folder, or model/target/recipe; all engines when left out.
+    json
+        Write the problems to standard output as JSON.
+    """
+    out = Output(as_json=json)
+    store = EngineStore(default_root())
+    engines = [store.resolve(engine)] if engine else store.list()
+    problems = {e.key[:12]: store.verify(e) for e in engines}
+    for found in engines:
+        wrong = problems[found.key[:12]]
+        out.say(f"{found.key[:12]} {found.model} {found.recipe}: {'; '.join(wrong) or 'sound'}")
+    bad = [key for key, wrong in problems.items() if wrong]
+    out.result(problems)
+    out.next(f"enginebench engines remove {bad[0]}" if bad else "enginebench engines list")
+    return EXIT_RESULT if bad else EXIT_OK
+
+
+@app.command
+def remove(engine: str, *, json: bool = False) -> None:
+    """Remove an engine from the store.
+
+    Parameters
+    ----------
+    engine
+        Key, folder, or model/target/recipe.
+    json
+        Write what was removed to standard output as JSON.
+    """
+    out = Output(as_json=json)
+    store = EngineStore(default_root())
+    found = store.resolve(engine)
+    store.remove(found)
+    out.say(f"Removed {found.folder}")
+    out.result(_summary(found))
+    out.next("enginebench engines list")
+
+
+def _summary(engine: Engine) -> dict[str, Any]:
+    return {
+        "key": engine.key,
+        "model": engine.model,
+        "target": engine.target,
+        "recipe": engine.recipe,
+        "size_bytes": engine.size_bytes,
+        "folder": str(engine.folder),
+    }
+
+
+def _flatten(values: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        name = f"{prefix}.{key}"
+        flat += _flatten(value, name) if isinstance(value, dict) else [(name, value)]
+    return flat

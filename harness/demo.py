@@ -1,0 +1,163 @@
+"""The demo: three engines of the bundled model, benchmarked in short form, side by side.
+
+Each run lies under the digest of its inputs. A demo that is started again takes up the runs that
+are complete, so an interrupted one goes on where it was, and a finished one shows its table at
+once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from build_engine.digest import cache_root
+from build_engine.errors import EnginebenchError, Interrupted, RunFailed, UsageError
+from harness.assemble import EngineChoice
+from harness.dataset import BUNDLED, Source, prepare
+from harness.machine import library_versions
+from harness.planning import TestScope
+from harness.record import RunRecord
+from harness.run import Run, RunRequest, execute
+from harness.workload import load_workload
+from runtime.spec import OpenVINOSpec
+
+if TYPE_CHECKING:
+    from build_engine.engine import Engine
+    from harness.dataset import Dataset
+    from harness.loadgen.settings import Mode, Scenario
+    from harness.progress import Progress
+
+RECIPES = ("bf16", "int8_wo", "int4_wo")
+_NUM_SAMPLES = 128
+_NUM_LATENCY_SAMPLES = 64  # the fewest from which LoadGen estimates a p90
+_SHARE_OF_OFFLINE = 0.5  # the Server rate: what the first recipe holds with ease, the same for all
+
+
+@dataclass(frozen=True, slots=True)
+class DemoRow:
+    """One recipe's engine and its runs."""
+
+    engine: Engine
+    offline: Run
+    server: Run
+    single_stream: Run
+
+    def figures(self) -> dict[str, Any]:
+        """What the table shows; times in seconds, ROUGE in percent."""
+        performance = self.offline.content["tests"]["performance"]["metrics"]
+        return {
+            "recipe": self.engine.recipe,
+            "size_bytes": self.engine.size_bytes,
+            "samples_per_s": performance["samples_per_s"],
+            "tokens_per_s": performance["tokens_per_s"],
+            "server": _latencies(self.server),
+            "single_stream": _latencies(self.single_stream),
+            "accuracy": self.offline.content["accuracy"]["scores"],
+            "runs": [str(run.folder) for run in (self.offline, self.server, self.single_stream)],
+        }
+
+
+def run_demo(folder: Path, progress: Progress, *, fresh: bool) -> list[DemoRow]:
+    """Build, run and score; rows in the order of RECIPES.
+
+    Raises Interrupted and RunFailed with the cause when a run does not complete; what is complete
+    stays.
+    """
+    workload = load_workload(BUNDLED)
+    engines: list[Engine] = []
+    for recipe in RECIPES:
+        choice = EngineChoice(model=BUNDLED, target="cpu", recipe=recipe)
+        engines.append(choice.build(progress))
+    source = Source.find(BUNDLED)
+    datasets = {
+        count: prepare(workload, source, engines[0].folder, cache_root(), count, progress)
+        for count in (_NUM_SAMPLES, _NUM_LATENCY_SAMPLES)
+    }
+    demo = _Demo(folder, datasets, progress, fresh)
+    both: Sequence[Mode] = ("performance", "accuracy")
+    rows: list[DemoRow] = []
+    server_qps: float | None = None
+    for engine in engines:
+        offline = demo.run(engine, "Offline", both, _NUM_SAMPLES)
+        if server_qps is None:
+            rate = offline.content["tests"]["performance"]["metrics"]["samples_per_s"]
+            server_qps = float(f"{rate * _SHARE_OF_OFFLINE:.2g}")
+        server = demo.run(engine, "Server", both[:1], _NUM_LATENCY_SAMPLES, server_qps)
+        single = demo.run(engine, "SingleStream", both[:1], _NUM_LATENCY_SAMPLES)
+        rows.append(DemoRow(engine, offline, server, single))
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Demo:
+    """Where the demo's runs lie, and what they run on."""
+
+    folder: Path
+    datasets: dict[int, Dataset]
+    progress: Progress
+    fresh: bool
+
+    def run(
+        self,
+        engine: Engine,
+        scenario: Scenario,
+        modes: Sequence[Mode],
+        count: int,
+        qps: float | None = None,
+    ) -> Run:
+        """The complete run of these inputs: an earlier one, or one made now."""
+        dataset = self.datasets[count]
+        inputs = [engine.key, scenario, list(modes), dataset.digest, qps, library_versions()]
+        digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
+        folder = self.folder / f"{engine.recipe}-{scenario.lower()}-{digest}"
+        earlier = self._earlier(folder)
+        if earlier is not None:
+            self.progress.note(f"{engine.recipe} {scenario}: measured {earlier['started_utc']}")
+            return Run(folder, earlier)
+        self.progress.phase(f"Run {engine.recipe}")
+        request = RunRequest(
+            scope=TestScope(
+                workload=load_workload(BUNDLED),
+                scenario=scenario,
+                num_samples=count,
+                qps=qps,
+            ),
+            modes=modes,
+            dataset=dataset,
+            engine=engine,
+            executor=OpenVINOSpec(folder=engine.folder),
+            folder=folder.absolute(),
+        )
+        run = execute(request, self.progress)
+        if run.content["status"] == "interrupted":
+            raise Interrupted("Interrupted; start the demo again to go on where it was.")
+        if run.content["status"] == "failed":
+            raise RunFailed(f"{run.content['cause']} (details in {folder}).")
+        return run
+
+    def _earlier(self, folder: Path) -> dict[str, Any] | None:
+        """The record of a complete run in `folder`; any other leftover there is the demo's own, and
+        cleared.
+        """
+        if not folder.exists():
+            return None
+        try:
+            record = RunRecord.read(folder)
+        except UsageError:
+            record = None
+        if record is not None and record.content["status"] == "complete" and not self.fresh:
+            return record.content
+        if record is not None and record.content["status"] == "running":
+            raise EnginebenchError(f"Another demo is running in {folder}; wait for it, or stop it.")
+        shutil.rmtree(folder)
+        return None
+
+
+def _latencies(run: Run) -> dict[str, float]:
+    metrics = run.content["tests"]["performance"]["metrics"]
+    return {name: value for name, value in metrics.items() if name.startswith(("ttft", "tpot"))}

@@ -1,0 +1,210 @@
+"""The system under test: LoadGen's queries become an executor's requests, its chunks LoadGen's
+completions.
+
+Issuing only enqueues. One response thread reports everything: the first token of an answer always
+before its completion, and each answer's ids once, as int32. Nothing here raises into LoadGen, which
+would take the process down: what goes wrong is kept in `failure` for the control loop.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from build_engine.errors import EnginebenchError, RunFailed
+from runtime.executor import Chunk, Executor, Request
+
+if TYPE_CHECKING:
+    from runtime.executor import TokenIds
+
+_POLL_S = 0.05
+_RECENT = 4096  # answers that the live percentiles look at
+
+
+@dataclass(slots=True)
+class _Answer:
+    """An open query: when it was issued, and the ids that came so far."""
+
+    index: int
+    issued_s: float
+    first_s: float = 0.0
+    parts: list[TokenIds] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLimits:
+    """What every request asks for."""
+
+    max_new_tokens: int
+    min_new_tokens: int
+    stop_ids: tuple[int, ...]
+
+
+class SystemUnderTest:
+    """One executor behind LoadGen's two callbacks.
+
+    `prompts[i]` are the ids of sample i, int32 of shape [prompt length].
+    """
+
+    def __init__(
+        self, executor: Executor, prompts: Sequence[TokenIds], limits: AnswerLimits, *, keep: bool
+    ) -> None:
+        import mlperf_loadgen
+
+        self._lg = mlperf_loadgen
+        self._executor = executor
+        self._prompts = prompts
+        self._limits = limits
+        self._open: dict[int, _Answer] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._respond, name="responses", daemon=True)
+        self._keep = keep
+        self.failure: str | None = None
+        """Why the test cannot go on; set once."""
+        self.records: list[tuple[int, float, float, int]] = []
+        """Of each completed answer: sample index, TTFT (s), latency (s), number of tokens."""
+        self.answers: dict[int, TokenIds] = {}
+        """In accuracy mode, the ids of each completed sample."""
+        self.num_tokens = 0
+        self.num_issued = 0
+        self.last_sign_s = time.perf_counter()
+        """When the executor last produced something, or was last given something to do after
+        idling.
+        """
+
+    def start(self) -> None:
+        """Start reporting."""
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Stop reporting; the caller closes the executor."""
+        self._stop.set()
+        self._thread.join()
+
+    def issue(self, samples: Sequence[Any]) -> None:
+        """LoadGen's issue callback: a list of QuerySample(id, index)."""
+        now_s = time.perf_counter()
+        if not self._open:
+            self.last_sign_s = now_s
+        limits = self._limits
+        requests = []
+        try:
+            for sample in samples:
+                query_id, index = sample.id, sample.index
+                self._open[query_id] = _Answer(index, now_s)
+                requests.append(
+                    Request(
+                        query_id,
+                        self._prompts[index],
+                        limits.max_new_tokens,
+                        limits.min_new_tokens,
+                        limits.stop_ids,
+                    )
+                )
+            self.num_issued += len(requests)
+            self._executor.submit(requests)
+        except Exception as error:  # raised into LoadGen, any exception would abort the process
+            self._fail(error)
+
+    def flush(self) -> None:
+        """LoadGen's flush callback: nothing is held back here."""
+
+    @property
+    def num_open(self) -> int:
+        """Queries issued and not yet answered."""
+        return len(self._open)
+
+    def snapshot(self) -> dict[str, Any]:
+        """The figures so far: counts, and percentiles in seconds over the most recent answers
+        (None: no answer yet).
+        """
+        import numpy as np
+
+        recent = self.records[-_RECENT:]
+        ttft = [record[1] for record in recent]
+        tpot = [(r[2] - r[1]) / (r[3] - 1) for r in recent if r[3] > 1]
+        stats = self._executor.stats()
+        figures: dict[str, Any] = {
+            "issued": self.num_issued,
+            "done": len(self.records),
+            "tokens": self.num_tokens,
+            "active": stats.active,
+            "queued": stats.queued,
+            "kv_blocks_used": stats.kv_blocks_used,
+            "kv_blocks_total": stats.kv_blocks_total,
+        }
+        for name, values in (("ttft", ttft), ("tpot", tpot)):
+            p50, p99 = np.percentile(values, (50, 99)).tolist() if values else (None, None)
+            figures |= {f"{name}_p50_s": p50, f"{name}_p99_s": p99}
+        return figures
+
+    def _respond(self) -> None:
+        try:
+            while not self._stop.is_set():
+                chunks = self._executor.poll(_POLL_S)
+                if chunks:
+                    self._report(chunks)
+        except (
+            Exception
+        ) as error:  # a thread that died silently would leave LoadGen waiting for ever
+            self._fail(error)
+
+    def _report(self, chunks: list[Chunk]) -> None:
+        now_s = self.last_sign_s = time.perf_counter()
+        response = self._lg.QuerySampleResponse
+        first: list[Any] = []
+        last: list[Any] = []
+        buffers: list[
+            TokenIds
+        ] = []  # LoadGen copies inside the call below: they must live until then
+        for chunk in chunks:
+            answer = self._open.get(chunk.id)
+            if answer is None:
+                raise RunFailed(f"the engine answered request {chunk.id}, which is not open")
+            if chunk.error is not None:
+                raise RunFailed(f"the engine failed on sample {answer.index}: {chunk.error}")
+            ids = chunk.token_ids
+            if len(ids):
+                if not answer.parts:
+                    answer.first_s = now_s
+                    first.append(response(chunk.id, _address(ids), ids.nbytes))
+                answer.parts.append(ids)
+            if chunk.finished:
+                ids = self._complete(chunk.id, answer, now_s)
+                buffers.append(ids)
+                last.append(response(chunk.id, _address(ids), ids.nbytes, len(ids)))
+        if first:
+            self._lg.FirstTokenComplete(first)
+        if last:
+            self._lg.QuerySamplesComplete(last)
+
+    def _complete(self, query_id: int, answer: _Answer, now_s: float) -> TokenIds:
+        import numpy as np
+
+        if not answer.parts:
+            raise RunFailed(f"the engine answered sample {answer.index} with no token at all")
+        ids = answer.parts[0] if len(answer.parts) == 1 else np.concatenate(answer.parts)
+        del self._open[query_id]
+        num_ids = len(ids)
+        self.num_tokens += num_ids
+        ttft_s = answer.first_s - answer.issued_s
+        self.records.append((answer.index, ttft_s, now_s - answer.issued_s, num_ids))
+        if self._keep:
+            self.answers[answer.index] = ids
+        return ids
+
+    def _fail(self, error: Exception) -> None:
+        if self.failure is None:
+            known = isinstance(error, EnginebenchError)
+            self.failure = str(error) if known else f"{type(error).__name__}: {error}"
+
+
+def _address(ids: TokenIds) -> int:
+    """Where the ids lie in memory; cheaper than `.ctypes.data`, and this runs twice for each
+    answer.
+    """
+    address: int = ids.__array_interface__["data"][0]
+    return address

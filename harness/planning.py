@@ -1,0 +1,109 @@
+"""From a workload, a scenario and the warm-up's probe to the plan of one LoadGen test.
+
+Three things decide: a whole run keeps LoadGen's own counts and the workload's minimum duration; a
+trial (part of the dataset, or less time) asks every sample once; and rates come from the user or,
+failing that, from the warm-up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.loadgen.job import Probe
+from harness.loadgen.settings import LoadgenPlan, Mode, Scenario
+from harness.progress import duration
+from harness.workload import Workload, scenario
+
+# a Server rate that an engine holds without queueing, as a share of its batch rate
+_SHARE_OF_RATE = 0.5
+# the warm-up's rate is lower than the steady one, and too few samples end too early
+_OFFLINE_MARGIN = 1.25
+_TRIAL_WARMUP = 8
+_WHOLE_WARMUP = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestScope:
+    """How much of a workload one run covers, and at what rate.
+
+    `num_samples` are the dataset's; `qps` and `duration_s` are the user's, None where they left
+    them open.
+    """
+
+    workload: Workload
+    scenario: Scenario
+    num_samples: int
+    qps: float | None = None
+    duration_s: float | None = None
+
+    @property
+    def whole_dataset(self) -> bool:
+        """Whether every sample of the workload is there."""
+        return self.num_samples == self.workload.num_samples
+
+    @property
+    def min_duration_s(self) -> float:
+        """Seconds that a performance test lasts at least: the user's, else the workload's, or none
+        for a part.
+        """
+        if self.duration_s is not None:
+            return self.duration_s
+        return self.workload.min_duration_s if self.whole_dataset else 0.0
+
+    @property
+    def trial(self) -> bool:
+        """Whether this is less than the workload asks for."""
+        return not self.whole_dataset or self.min_duration_s < self.workload.min_duration_s
+
+    @property
+    def warmup_samples(self) -> int:
+        """Size of the warm-up batch: enough for an estimate, small beside the run."""
+        return min(_TRIAL_WARMUP if self.trial else _WHOLE_WARMUP, self.num_samples)
+
+    def plan(self, mode: Mode, probe: Probe) -> LoadgenPlan:
+        """The plan of one test."""
+        workload, rules = self.workload, scenario(self.workload, self.scenario)
+        interactive = self.scenario == "Interactive" and workload.interactive_model
+        builtin = workload.benchmark is not None
+        min_queries = rules.min_query_count
+        if self.trial:
+            min_queries = self.num_samples
+            if self.scenario == "SingleStream":
+                min_queries -= 1  # LoadGen rounds N up to 2 N, and N - 1 to N
+        elif self.scenario == "Offline" and not builtin:
+            min_queries = self.num_samples
+        return LoadgenPlan(
+            scenario=self.scenario,
+            mode=mode,
+            model=interactive or workload.loadgen_model,
+            num_samples=self.num_samples,
+            min_duration_s=self.min_duration_s,
+            min_query_count=min_queries,
+            target_qps=self._target_qps(probe),
+            expected_latency_s=probe.latency_s if self.scenario == "SingleStream" else None,
+            ttft_ms=rules.ttft_ms,
+            tpot_ms=rules.tpot_ms,
+            builtin_limits=builtin,
+            equal_issue=True if self.trial else workload.equal_issue,
+            trial=self.trial,
+        )
+
+    def announcement(self, plan: LoadgenPlan, probe: Probe) -> str:
+        """What will run and for how long, said before it starts."""
+        expected_s = plan.expected_duration_s(probe.samples_per_s, probe.latency_s)
+        parts = [f"{plan.num_queries:,} queries, about {duration(expected_s)}"]
+        if self.scenario in ("Server", "Interactive"):
+            chosen = "as asked" if self.qps else "half of the warm-up's rate; --qps sets it"
+            parts.append(f"{plan.target_qps:.3g} queries/s ({chosen})")
+        parts.append(
+            f"warm-up: {probe.samples_per_s:.3g} samples/s in a batch, "
+            f"{probe.latency_s * 1e3:,.0f} ms for one alone"
+        )
+        return "; ".join(parts)
+
+    def _target_qps(self, probe: Probe) -> float | None:
+        if self.scenario == "SingleStream":
+            return None
+        if self.scenario == "Offline":
+            return self.qps or probe.samples_per_s * _OFFLINE_MARGIN
+        return self.qps or probe.samples_per_s * _SHARE_OF_RATE

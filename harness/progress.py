@@ -1,0 +1,194 @@
+"""Live progress of long work behind one small protocol: rich for a terminal, plain lines elsewhere,
+or nothing.
+
+Progress goes to standard error; standard output is for `--json`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from build_engine import progress as build_progress
+from build_engine.progress import BuildProgress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichBar
+
+_LINE_EVERY_S = 10.0
+_WINDOW_S = 5.0
+
+
+class Progress(BuildProgress, Protocol):
+    """Where the steps of a command show what they do."""
+
+    def update(self, done: int, total: int | None, figures: Mapping[str, Any]) -> None:
+        """How far the current step is; `figures` are those of a LoadGen test, where it is one."""
+        ...
+
+    def close(self) -> None:
+        """The command ends."""
+        ...
+
+
+class NullProgress(build_progress.NullProgress):
+    """Shows nothing."""
+
+    def update(self, done: int, total: int | None, figures: Mapping[str, Any]) -> None:
+        """See `Progress.update`."""
+
+    def close(self) -> None:
+        """See `Progress.close`."""
+
+
+class LineProgress:
+    """A line for each phase and note, and one every few seconds in between: for logs and pipes."""
+
+    def __init__(self, stream: IO[str] | None = None, every_s: float = _LINE_EVERY_S) -> None:
+        self._stream = stream or sys.stderr
+        self._every_s = every_s
+        self._said_s = 0.0
+        self._rate = Rate()
+
+    def phase(self, name: str) -> None:
+        """See `Progress.phase`."""
+        self._rate = Rate()
+        self._said_s = time.monotonic()
+        self._say(name)
+
+    def note(self, text: str) -> None:
+        """See `Progress.note`."""
+        self._say(f"  {text}")
+
+    def update(self, done: int, total: int | None, figures: Mapping[str, Any]) -> None:
+        """See `Progress.update`."""
+        now_s = time.monotonic()
+        self._rate.add(now_s, done, int(figures.get("tokens", 0)))
+        if now_s - self._said_s >= self._every_s:
+            self._said_s = now_s
+            self._say(f"  {describe(done, total, figures, self._rate)}")
+
+    def close(self) -> None:
+        """See `Progress.close`."""
+
+    def _say(self, text: str) -> None:
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+
+class RichProgress:
+    """A bar that is redrawn in place, with the figures of the current test beside it."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(stderr=True)
+        self._bar: RichBar | None = None
+        self._name = ""
+        self._rate = Rate()
+
+    def phase(self, name: str) -> None:
+        """See `Progress.phase`."""
+        self._end_bar()
+        self._name = name
+        self._rate = Rate()
+        self._console.print(f"[bold]{name}[/bold]", highlight=False)
+
+    def note(self, text: str) -> None:
+        """See `Progress.note`."""
+        self._console.print(f"  {text}", highlight=False, markup=False)
+
+    def update(self, done: int, total: int | None, figures: Mapping[str, Any]) -> None:
+        """See `Progress.update`."""
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as RichBar
+
+        if self._bar is None:
+            self._bar = RichBar(
+                TextColumn(" "),
+                BarColumn(bar_width=24),
+                TextColumn("{task.description}", markup=False),
+                console=self._console,
+                transient=True,
+                refresh_per_second=4,
+            )
+            self._bar.add_task("", total=total)
+            self._bar.start()
+        self._rate.add(time.monotonic(), done, int(figures.get("tokens", 0)))
+        text = describe(done, total, figures, self._rate)
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total, description=text)
+
+    def close(self) -> None:
+        """See `Progress.close`."""
+        self._end_bar()
+
+    def _end_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+class Rate:
+    """Samples and tokens a second over the last few seconds."""
+
+    def __init__(self) -> None:
+        self._points: list[tuple[float, int, int]] = []
+
+    def add(self, now_s: float, done: int, tokens: int) -> None:
+        """A reading of two counters."""
+        self._points.append((now_s, done, tokens))
+        while len(self._points) > 2 and now_s - self._points[1][0] > _WINDOW_S:
+            self._points.pop(0)
+
+    @property
+    def per_s(self) -> tuple[float, float]:
+        """(samples a second, tokens a second); zeros before the second reading."""
+        if len(self._points) < 2:
+            return 0.0, 0.0
+        (first_s, done, tokens), (last_s, last_done, last_tokens) = (
+            self._points[0],
+            self._points[-1],
+        )
+        span_s = max(last_s - first_s, 1e-9)
+        return (last_done - done) / span_s, (last_tokens - tokens) / span_s
+
+
+def describe(done: int, total: int | None, figures: Mapping[str, Any], rate: Rate) -> str:
+    """One line: done, rates, TTFT/TPOT p99, running and queued requests, time left."""
+    samples_per_s, tokens_per_s = rate.per_s
+    parts = [f"{done:,}/{total:,}" if total else f"{done:,}"]
+    if tokens_per_s:
+        parts.append(f"{tokens_per_s:,.0f} tok/s")
+    for name in ("ttft", "tpot"):
+        value_s = figures.get(f"{name}_p99_s")
+        if value_s is not None:
+            parts.append(f"{name.upper()} p99 {value_s * 1e3:,.1f} ms")
+    if figures.get("active") is not None:
+        parts.append(f"{figures['active']} running, {figures['queued']} queued")
+    if total and samples_per_s and done < total:
+        parts.append(f"{duration((total - done) / samples_per_s)} left")
+    return " | ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """1 h 02 min, 3 min 20 s, 12 s: for people."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    if whole >= 60:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+
+
+def make_progress(*, quiet: bool = False) -> Progress:
+    """Rich on a terminal that can redraw, lines otherwise."""
+    if quiet:
+        return NullProgress()
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        if not Console(stderr=True).is_dumb_terminal:
+            return RichProgress()
+    return LineProgress()

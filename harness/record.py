@@ -1,0 +1,146 @@
+"""The record of a run: `run.json`, complete at every moment and written by rename.
+
+A run is `running`, then `complete`, `interrupted` or `failed`. One that says `running` while its
+process is gone was killed, and is read as `interrupted`: nothing that a killed run measured is
+taken for a result, or lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shlex
+import socket
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from build_engine.errors import OutputError, RunExists, UsageError
+
+SCHEMA_VERSION = 1  # raised when a field changes its meaning or goes away
+NAME = "run.json"
+_DIGESTED = (
+    "mlperf_log_detail.txt",
+    "mlperf_log_summary.txt",
+    "mlperf_log_accuracy.json",
+    "user.conf",
+)
+
+
+class RunRecord:
+    """`run.json` of one run folder, kept up to date while the run goes on."""
+
+    def __init__(self, folder: Path, content: dict[str, Any]) -> None:
+        self.folder = folder
+        self.content = content
+
+    @classmethod
+    def create(cls, folder: Path, content: dict[str, Any]) -> RunRecord:
+        """Claim a run folder. Raises RunExists when it holds anything, OutputError when it cannot
+        be written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise RunExists(
+                    f"{folder} is not empty; choose another --output, or move it out of the way."
+                )
+        except FileExistsError:
+            raise RunExists(f"{folder} is a file; choose another --output.") from None
+        except OSError as error:
+            raise cannot_write(folder, error) from None
+        record = cls(
+            folder,
+            {
+                "schema_version": SCHEMA_VERSION,
+                "status": "running",
+                "cause": None,
+                "command": shlex.join(["enginebench", *sys.argv[1:]]),
+                "started_utc": _now(),
+                "ended_utc": None,
+                "process": {"host": socket.gethostname(), "pid": os.getpid()},
+                **content,
+            },
+        )
+        record.save()
+        return record
+
+    @classmethod
+    def read(cls, folder: Path) -> RunRecord:
+        """The record of a run folder. Raises UsageError when there is none, or a newer one."""
+        try:
+            content = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        except OSError:
+            raise UsageError(f"{folder} is not a run folder: it has no {NAME}.") from None
+        except ValueError as error:
+            raise UsageError(f"{folder / NAME} is broken ({error}).") from None
+        if content["schema_version"] > SCHEMA_VERSION:
+            raise UsageError(
+                f"{folder / NAME} was written by a newer enginebench; update this one."
+            )
+        if content["status"] == "running" and not _is_alive(content["process"]):
+            content |= {"status": "interrupted", "cause": "its process was killed"}
+        return cls(folder, content)
+
+    def save(self, **changes: Any) -> None:
+        """Take over changes and write the file. Raises OutputError."""
+        self.content |= changes
+        temporary = self.folder / f".{NAME}"
+        try:
+            temporary.write_text(json.dumps(self.content, indent=2) + "\n", encoding="utf-8")
+            temporary.replace(self.folder / NAME)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from None
+
+    def end(self, status: str, cause: str | None) -> None:
+        """The run is over; LoadGen's files are digested, so that an edited log is noticed."""
+        self.save(status=status, cause=cause, ended_utc=_now(), files=self.digests())
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of each of LoadGen's files, by path within the folder."""
+        return {
+            str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for name in _DIGESTED
+            for path in sorted(self.folder.rglob(name))
+        }
+
+
+class ProgressLog:
+    """`progress.jsonl`: the figures of a test as it went, a line each report."""
+
+    def __init__(self, folder: Path, test: str) -> None:
+        self._path = folder / "progress.jsonl"
+        self._test = test
+
+    def append(self, figures: dict[str, Any]) -> None:
+        """One line; a full disk must not end a run that LoadGen could still complete."""
+        with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"test": self._test, **figures}) + "\n")
+
+
+def cannot_write(folder: Path, error: OSError) -> OutputError:
+    """The error for a folder that does not take our files."""
+    reason = error.strerror or str(error)
+    return OutputError(
+        f"Cannot write to {folder} ({reason}); free space, or choose another --output."
+    )
+
+
+def _is_alive(process: dict[str, Any]) -> bool:
+    """Whether a process still runs; on another host there is no telling, so it is taken to."""
+    if process["host"] != socket.gethostname():
+        return True
+    try:
+        os.kill(process["pid"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

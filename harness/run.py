@@ -1,0 +1,217 @@
+"""One run: an engine, a workload, a scenario, and one or both of LoadGen's modes, in a folder of
+its own.
+
+Each mode is a LoadGen test in its own process. What is measured comes from LoadGen's logs, what is
+judged goes by named rules, and the record on disk is true at every moment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from build_engine.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_RESULT
+from harness.loadgen import logs
+from harness.loadgen.job import Job
+from harness.loadgen.supervise import Outcome, run_test
+from harness.machine import library_versions, machine_facts
+from harness.record import ProgressLog, RunRecord, cannot_write
+from harness.verdict import judge
+from runtime.spec import ExecutorSpec, OpenVINOSpec, SimulatedSpec
+
+if TYPE_CHECKING:
+    from build_engine.engine import Engine
+    from harness.dataset import Dataset
+    from harness.loadgen.job import Probe
+    from harness.loadgen.settings import LoadgenPlan, Mode
+    from harness.planning import TestScope
+    from harness.progress import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What to run. `engine` is None for a simulated executor."""
+
+    scope: TestScope
+    modes: Sequence[Mode]
+    dataset: Dataset
+    engine: Engine | None
+    executor: ExecutorSpec
+    folder: Path
+
+    @property
+    def marks(self) -> list[str]:
+        """What keeps this from being a benchmark result; shown wherever the run is."""
+        workload = self.scope.workload
+        found = {
+            "simulated": isinstance(self.executor, SimulatedSpec),
+            "demo workload": workload.benchmark is None,
+            "short": self.scope.trial,
+        }
+        return [mark for mark, holds in found.items() if holds]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that has ended: its record, and the exit code that says how."""
+
+    folder: Path
+    content: dict[str, Any]
+
+    @property
+    def exit_code(self) -> int:
+        """As the command line gives it."""
+        if self.content["status"] == "interrupted":
+            return EXIT_INTERRUPTED
+        if self.content["status"] == "failed":
+            return int(self.content.get("exit_code", EXIT_FAILED))
+        tests = self.content["tests"].values()
+        valid = all(test["verdict"]["valid"] for test in tests)
+        gates = (self.content.get("accuracy") or {}).get("gates", [])
+        return EXIT_OK if valid and all(gate["passed"] for gate in gates) else EXIT_RESULT
+
+
+def execute(request: RunRequest, progress: Progress) -> Run:
+    """Run every mode that was asked for, stopping at the first that does not complete.
+
+    Raises RunExists and OutputError before anything runs; after that the returned Run says how it
+    went.
+    """
+    record = RunRecord.create(request.folder, _describe(request))
+    outcome: Outcome | None = None
+    for mode in request.modes:
+        outcome = _run_mode(request, mode, record, progress)
+        if outcome.status != "complete":
+            break
+    assert outcome is not None
+    if outcome.status == "failed":
+        record.save(exit_code=outcome.exit_code)
+    record.end(outcome.status, outcome.cause)
+    return Run(request.folder, record.content)
+
+
+def _run_mode(request: RunRequest, mode: Mode, record: RunRecord, progress: Progress) -> Outcome:
+    scope = request.scope
+    folder = request.folder / mode
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    progress.phase(f"{scope.scenario}, {mode}: loading the engine and warming up")
+
+    def make_plan(probe: Probe) -> LoadgenPlan:
+        plan = scope.plan(mode, probe)
+        progress.phase(f"{scope.scenario}, {mode}: {scope.announcement(plan, probe)}")
+        return plan
+
+    progress_log = ProgressLog(request.folder, mode)
+    outcome = run_test(_job(request), make_plan, folder, progress, on_figures=progress_log.append)
+    test: dict[str, Any] = {
+        "status": outcome.status,
+        "cause": outcome.cause,
+        "plan": dataclasses.asdict(outcome.plan) if outcome.plan else None,
+        "probe": dataclasses.asdict(outcome.probe) if outcome.probe else None,
+        "last_figures": outcome.figures,
+    }
+    changes: dict[str, Any] = {}
+    if outcome.status == "complete":
+        assert outcome.plan is not None
+        detail = logs.read_detail(folder)
+        counts = _token_counts(folder)
+        test["metrics"] = detail.metrics()
+        test["loadgen"] = {
+            "version": detail.values["loadgen_version"],
+            "validity": detail.values.get("result_validity"),
+            "errors": list(detail.errors),
+            "warnings": list(detail.warnings),
+        }
+        limit = scope.workload.max_new_tokens
+        test["verdict"] = judge(outcome.plan, detail, counts, limit).to_json()
+        if mode == "accuracy" and request.engine is not None:
+            progress.phase(f"{scope.scenario}, accuracy: scoring {len(counts):,} answers")
+            changes["accuracy"] = _score(request, request.engine, folder)
+    record.save(tests={**record.content["tests"], mode: test}, **changes)
+    return outcome
+
+
+def _job(request: RunRequest) -> Job:
+    workload = request.scope.workload
+    return Job(
+        executor=request.executor,
+        dataset=request.dataset.folder,
+        num_samples=request.scope.num_samples,
+        max_new_tokens=workload.max_new_tokens,
+        min_new_tokens=workload.min_new_tokens,
+        stop_ids=request.engine.stop_ids if request.engine else (),
+        warmup_samples=request.scope.warmup_samples,
+    )
+
+
+def _token_counts(folder: Path) -> list[int]:
+    """Tokens of each answer, as the process counted them when it handed them to LoadGen."""
+    counts: list[int] = json.loads((folder / "token_counts.json").read_text(encoding="utf-8"))
+    return counts
+
+
+def _score(request: RunRequest, engine: Engine, folder: Path) -> dict[str, Any]:
+    """ROUGE of LoadGen's accuracy log, the gates where the whole dataset was answered, and
+    accuracy.txt.
+    """
+    from harness.accuracy import check_gates, score_log
+    from harness.tokenizer import Tokenizer
+
+    references = request.dataset.references()
+    accuracy = score_log(folder / logs.ACCURACY, references, Tokenizer.load(engine.folder))
+    (folder / "accuracy.txt").write_text(accuracy.to_accuracy_txt(), encoding="utf-8")
+    result: dict[str, Any] = {"scores": dataclasses.asdict(accuracy), "gates": []}
+    target = request.scope.workload.accuracy
+    if target is not None and request.scope.whole_dataset:
+        gates = check_gates(
+            accuracy,
+            {str(metric): value for metric, value in target.reference.items()},
+            ratio=target.ratio,
+            gen_len_low=target.gen_len_low,
+            gen_len_high=target.gen_len_high,
+        )
+        result["gates"] = [
+            {
+                **dataclasses.asdict(gate),
+                "passed": gate.passed,
+                "margin": gate.margin,
+                "sentence": str(gate),
+            }
+            for gate in gates
+        ]
+    text = json.dumps(result, indent=2) + "\n"
+    (request.folder / "accuracy.json").write_text(text, encoding="utf-8")
+    return result
+
+
+def _describe(request: RunRequest) -> dict[str, Any]:
+    """The parts of run.json that are known before the run."""
+    scope, engine = request.scope, request.engine
+    executor = dataclasses.asdict(request.executor)
+    kind = "openvino" if isinstance(request.executor, OpenVINOSpec) else "simulated"
+    return {
+        "marks": request.marks,
+        "workload": scope.workload.name,
+        "benchmark": scope.workload.benchmark,
+        "scenario": scope.scenario,
+        "modes": list(request.modes),
+        "num_samples": scope.num_samples,
+        "dataset": request.dataset.meta,
+        "engine": engine.manifest if engine else None,
+        "engine_folder": str(engine.folder) if engine else None,
+        "executor": {
+            "kind": kind,
+            **{k: v if k != "folder" else str(v) for k, v in executor.items()},
+        },
+        "machine": machine_facts(),
+        "versions": library_versions(),
+        "tests": {},
+        "accuracy": None,
+    }

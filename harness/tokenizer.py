@@ -1,0 +1,150 @@
+"""The tokenizer of a Hugging Face checkpoint folder: text to ids and back, in batches.
+
+Ids are what the checkpoint's own `tokenizer.json` gives, special tokens included and never
+truncated; texts are what `batch_decode(skip_special_tokens=True)` of transformers 4.57 gives. As in
+every checkpoint that transformers saved, `tokenizer.json` must itself mark the special tokens.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from build_engine.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tokenizers
+    from numpy.typing import NDArray
+
+# Texts per call of the library: large enough to keep all cores busy, small enough for progress.
+_CHUNK = 512
+
+# `clean_up_tokenization_spaces` of transformers: these replacements, in this order.
+_CLEAN_UP = (
+    (" .", "."),
+    (" ?", "?"),
+    (" !", "!"),
+    (" ,", ","),
+    (" ' ", "'"),
+    (" n't", "n't"),
+    (" 'm", "'m"),
+    (" 's", "'s"),
+    (" 've", "'ve"),
+    (" 're", "'re"),
+)
+
+
+class Tokenizer:
+    """Encodes and decodes batches of text; made by `Tokenizer.load`."""
+
+    def __init__(
+        self,
+        backend: tokenizers.Tokenizer,
+        *,
+        clean_up_spaces: bool,
+        bos_id: int | None,
+        eos_ids: tuple[int, ...],
+    ) -> None:
+        self._backend = backend
+        self._clean_up_spaces = clean_up_spaces
+        self.bos_id = bos_id
+        """Id of the token that starts a sequence, or None if the checkpoint names none."""
+        self.eos_ids = eos_ids
+        """Ids that end an answer, in the checkpoint's order; Llama 3.1 Instruct has three."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Tokenizer:
+        """Read the tokenizer of a checkpoint folder.
+
+        BOS and EOS come from `generation_config.json`, else from `config.json`.
+
+        Raises:
+            CheckpointError: `tokenizer.json` is missing, or a file is damaged.
+        """
+        import tokenizers
+
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise CheckpointError(
+                f"{folder} has no tokenizer.json; download the whole checkpoint, or write the file "
+                f"with `save_pretrained` of the tokenizer in transformers."
+            )
+        try:
+            backend = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing narrower
+            raise CheckpointError(
+                f"{path} is damaged ({error}); download the checkpoint again."
+            ) from error
+        backend.no_truncation()
+        backend.no_padding()
+        settings = _read_json(folder / "tokenizer_config.json")
+        sources = [_read_json(folder / f"{name}.json") for name in ("generation_config", "config")]
+        return cls(
+            backend,
+            clean_up_spaces=bool(settings.get("clean_up_tokenization_spaces", False)),
+            bos_id=next(iter(_first_ids("bos_token_id", sources)), None),
+            eos_ids=_first_ids("eos_token_id", sources),
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens, added ones included; the model's embedding may have more rows."""
+        return int(self._backend.get_vocab_size(with_added_tokens=True))
+
+    def encode_batch(
+        self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None
+    ) -> list[NDArray[np.int32]]:
+        """Token ids of each text, int32[tokens], special tokens as the checkpoint adds them.
+
+        `on_progress` is called with the number of texts done, several times up to `len(texts)`.
+        """
+        import numpy as np
+
+        encoded: list[NDArray[np.int32]] = []
+        for start in range(0, len(texts), _CHUNK):
+            chunk = self._backend.encode_batch_fast(list(texts[start : start + _CHUNK]))
+            encoded.extend(np.array(encoding.ids, dtype=np.int32) for encoding in chunk)
+            if on_progress is not None:
+                on_progress(len(encoded))
+        return encoded
+
+    def decode_batch(self, sequences: Iterable[Sequence[int] | NDArray[np.int32]]) -> list[str]:
+        """Text of each sequence of ids, without the special tokens; unknown ids give no text."""
+        import numpy as np
+
+        ids = [np.asarray(sequence, dtype=np.int64).tolist() for sequence in sequences]
+        texts: list[str] = self._backend.decode_batch(ids, skip_special_tokens=True)
+        return [_clean_up(text) for text in texts] if self._clean_up_spaces else texts
+
+
+def _clean_up(text: str) -> str:
+    for old, new in _CLEAN_UP:
+        text = text.replace(old, new)
+    return text
+
+
+def _first_ids(key: str, sources: list[dict[str, Any]]) -> tuple[int, ...]:
+    """The ids of the first source that has any: one id or a list of them."""
+    for source in sources:
+        value = source.get(key)
+        if value is not None:
+            return tuple(value) if isinstance(value, list) else (value,)
+    return ()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; {} if there is no such file."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is damaged ({error}); download the checkpoint again."
+        ) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is not a JSON object; download the checkpoint again.")
+    return content

@@ -1,0 +1,1 @@
+"""The scripts that made the bundled checkpoint; using the checkpoint does not need them."""

@@ -1,0 +1,86 @@
+"""The one protocol between the harness and any engine.
+
+The harness submits requests and polls chunks; it knows nothing else of an engine. Tokens are
+counted from ids and never re-tokenised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    TokenIds = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt to answer, greedily.
+
+    `prompt_ids` is int32 of shape [prompt length]. The answer has at least `min_new_tokens` and at
+    most `max_new_tokens` ids and ends early after the first id of `stop_ids`, which is part of the
+    answer, unless `ignore_eos` is set.
+    """
+
+    id: int
+    prompt_ids: TokenIds
+    max_new_tokens: int
+    min_new_tokens: int = 1
+    stop_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """New tokens of one request: int32 of shape [n], n >= 0.
+
+    The last chunk of a request has `finished`; a request that failed ends in a finished chunk with
+    `error`.
+    """
+
+    id: int
+    token_ids: TokenIds
+    finished: bool
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorStats:
+    """What the engine is doing now. A figure that an engine does not report is None."""
+
+    active: int
+    queued: int
+    kv_blocks_used: int | None = None
+    kv_blocks_total: int | None = None
+    iteration_s: float | None = None
+
+
+class Executor(Protocol):
+    """An in-flight-batching engine."""
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Queue requests. Thread-safe; never waits for inference. Ids must be unique among open
+        requests.
+
+        Raises EngineDied when the engine is gone.
+        """
+        ...
+
+    def poll(self, timeout_s: float) -> list[Chunk]:
+        """New chunks since the last poll, in order; [] when none came within `timeout_s` seconds.
+
+        Raises EngineDied, at once and on every later call, when the engine is gone.
+        """
+        ...
+
+    def stats(self) -> ExecutorStats:
+        """The latest figures that the engine reported; never waits for it."""
+        ...
+
+    def close(self) -> None:
+        """Stop the engine and free its memory. Idempotent; leaves no process behind."""
+        ...

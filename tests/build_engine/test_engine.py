@@ -1,0 +1,372 @@
+"""The key follows the content and nothing else; a foreign engine is not loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+import pytest
+
+from build_engine.calibration import calibration_set
+from build_engine.engine import (
+    BuildFacts,
+    Engine,
+    EngineLimits,
+    EngineSpec,
+    check_loadable,
+    folder_name,
+)
+from build_engine.errors import ConfigError, EngineError, EnvironmentFault, MissingLibrary
+from build_engine.manifest import content_key, seal_files, write_manifest
+from build_engine.recipe import load_recipe
+from build_engine.target import Detected, load_target
+from tests.build_engine.specs import CONFIG, make_checkpoint, tiny_spec
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> EngineSpec:
+    return tiny_spec(tmp_path / "tiny")
+
+
+def write_engine(folder: Path, spec: EngineSpec) -> Engine:
+    folder.mkdir()
+    (folder / "openvino_model.bin").write_bytes(b"0123456789")
+    facts = BuildFacts({"INFERENCE_PRECISION_HINT": "bf16"}, {"weights": "int8"})
+    write_manifest(folder, spec.manifest(facts, seal_files(folder), {"phases": {}}))
+    return Engine.load(folder)
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object], rekey: bool = False) -> None:
+    """Apply `change` to the manifest, as a person with an editor would."""
+    path = folder / "engine.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    if rekey:
+        manifest["key"] = content_key(manifest["identity"])
+    path.write_text(json.dumps(manifest))
+
+
+def versions(monkeypatch: pytest.MonkeyPatch, **installed: str) -> None:
+    """Let `installed` be the installed versions; `openvino_genai` stands for openvino-genai."""
+    from importlib import metadata
+
+    def version(name: str) -> str:
+        try:
+            return installed[name.replace("-", "_")]
+        except KeyError:
+            raise metadata.PackageNotFoundError(name) from None
+
+    monkeypatch.setattr(metadata, "version", version)
+
+
+def test_the_key_is_the_same_wherever_and_under_whatever_name_the_content_lies(
+    spec: EngineSpec, tmp_path: Path
+) -> None:
+    elsewhere = make_checkpoint(tmp_path / "moved", name="other")
+    assert replace(spec, checkpoint=elsewhere).key == spec.key
+    assert len(spec.key) == 64
+
+
+def test_titles_and_sources_of_a_recipe_are_not_content(spec: EngineSpec) -> None:
+    renamed = spec.recipe.model_copy(update={"title": "Another title", "sources": ["elsewhere"]})
+    assert replace(spec, recipe=renamed).key == spec.key
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("weights", "int4"),
+        ("activations", "int8"),
+        ("kv_cache", "int8"),
+        ("algorithm", "awq"),
+        ("group_size", 64),
+        ("symmetric", False),
+        ("calibration_samples", 7),
+    ],
+)
+def test_every_quantisation_field_of_the_recipe_changes_the_key(
+    spec: EngineSpec, field: str, value: object
+) -> None:
+    assert getattr(spec.recipe, field) != value
+    changed = spec.recipe.model_copy(update={field: value})
+    assert replace(spec, recipe=changed).key != spec.key
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["max_batch_size", "max_input_len", "max_seq_len", "max_num_tokens", "tensor_parallel"],
+)
+def test_every_limit_changes_the_key(spec: EngineSpec, field: str) -> None:
+    limits = replace(spec.limits, **{field: getattr(spec.limits, field) + 1})
+    assert replace(spec, limits=limits).key != spec.key
+
+
+def test_weights_tokenizer_and_architecture_change_the_key(
+    spec: EngineSpec, tmp_path: Path
+) -> None:
+    keys = {spec.key}
+    keys.add(replace(spec, checkpoint=make_checkpoint(tmp_path / "b", "Weights")).key)
+    tokenizer = make_checkpoint(tmp_path / "c")
+    (tokenizer.folder / "tokenizer.json").write_text('{"version": 2}')
+    keys.add(replace(spec, checkpoint=tokenizer).key)
+    base = replace(spec.checkpoint, config=replace(CONFIG, rope_theta=500_000.0))
+    keys.add(replace(spec, checkpoint=base).key)
+    assert len(keys) == 4
+
+
+def test_calibration_and_compute_change_the_key(spec: EngineSpec) -> None:
+    one = replace(spec, calibration=calibration_set("a", [np.array([1, 2], np.int32)]))
+    two = replace(spec, calibration=calibration_set("a", [np.array([1, 3], np.int32)]))
+    same = replace(spec, calibration=calibration_set("b", [np.array([1, 2], np.int32)]))
+    assert len({spec.key, one.key, two.key, replace(spec, compute="f32").key}) == 4
+    assert same.key == one.key
+
+
+@pytest.mark.parametrize("library", ["openvino", "openvino_genai", "nncf"])
+def test_every_backend_version_changes_the_key(
+    spec: EngineSpec, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    installed = {"openvino": "2026.4.1", "openvino_genai": "2026.4.1.0", "nncf": "3.4.0"}
+    versions(monkeypatch, **installed)
+    before = spec.key
+    versions(monkeypatch, **(installed | {library: "9.9"}))
+    assert spec.key != before
+
+
+def test_gpu_types_have_different_keys_and_the_sm_is_part_of_them(
+    spec: EngineSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions(monkeypatch, tensorrt_llm="1.2.0", tensorrt="10.14", nvidia_modelopt="0.37")
+    a30 = replace(spec, target=load_target("a30"), compute="sm_80")
+    a100 = replace(spec, target=load_target("a100-80gb"), compute="sm_80")
+    assert a30.key != a100.key
+    assert a30.identity["target"] == {
+        "name": "a30",
+        "kind": "gpu",
+        "sm": 80,
+        "compute": "sm_80",
+    }
+
+
+def test_a_missing_backend_is_named_with_its_remedy(
+    spec: EngineSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions(monkeypatch, openvino="2026.4.1", openvino_genai="2026.4.1.0")
+    with pytest.raises(MissingLibrary, match=r"`nncf` is not installed.*enginebench\[cpu\]"):
+        _ = spec.key
+    with pytest.raises(EnvironmentFault, match="built in its container"):
+        _ = replace(spec, target=load_target("a30"), compute="sm_80").key
+
+
+def test_the_identity_survives_json_and_the_folder_carries_its_key(spec: EngineSpec) -> None:
+    assert json.loads(json.dumps(spec.identity)) == spec.identity
+    assert spec.folder == PurePath("tiny", "cpu", f"int8_wo-{spec.key[:12]}")
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("meta-llama/Llama 8B", "meta-llama--Llama-8B"),
+        ("..", "unnamed"),
+        ("../../etc", "etc"),
+        (".hidden", "hidden"),
+        ("", "unnamed"),
+        ("a*b[c]", "a-b-c"),
+    ],
+)
+def test_a_name_becomes_one_harmless_path_component(name: str, folder: str) -> None:
+    assert folder_name(name) == folder
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"max_batch_size": 0}, "limits.max_batch_size is 0; give 1 or more"),
+        ({"max_num_tokens": -1}, "limits.max_num_tokens is -1; give 1 or more"),
+        ({"max_input_len": 96}, "leaves no room for an answer"),
+    ],
+)
+def test_impossible_limits_are_refused(limits: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        EngineLimits(**({"max_input_len": 64, "max_seq_len": 96} | limits))
+
+
+def test_an_engine_says_what_it_is(spec: EngineSpec, tmp_path: Path) -> None:
+    engine = write_engine(tmp_path / "engine", spec)
+    assert (engine.key, engine.identity, engine.limits) == (spec.key, spec.identity, spec.limits)
+    assert (engine.model, engine.target, engine.recipe) == ("tiny", "cpu", "int8_wo")
+    assert (engine.stop_ids, engine.vocab_size, engine.compute) == ((2, 3), 32, "bf16")
+    assert engine.size_bytes == 10
+    assert engine.rebuild_command() == (
+        f"enginebench build --model {spec.checkpoint.folder} --target cpu --recipe int8_wo"
+    )
+
+
+def test_the_bundled_checkpoint_is_rebuilt_by_its_name(spec: EngineSpec) -> None:
+    from newsbrief import CHECKPOINT
+
+    bundled = replace(spec.checkpoint, name="newsbrief", folder=CHECKPOINT)
+    assert replace(spec, checkpoint=bundled).model_source == "newsbrief"
+    namesake = replace(spec.checkpoint, name="newsbrief")
+    assert replace(spec, checkpoint=namesake).model_source == str(namesake.folder)
+
+
+def test_a_folder_without_manifest_is_no_engine(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(EngineError, match=r"is not an engine: it has no engine.json"):
+            Engine.load(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"key": 1}', "\x00", "[" * 100_000])
+def test_a_manifest_that_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "engine.json").write_text(text)
+    with pytest.raises(EngineError, match="delete that folder and build the engine again"):
+        Engine.load(tmp_path)
+
+
+def test_an_altered_identity_is_refused(spec: EngineSpec, tmp_path: Path) -> None:
+    engine = write_engine(tmp_path / "engine", spec)
+    edit(engine.folder, lambda m: m["identity"]["target"].update(compute="f32"))
+    with pytest.raises(EngineError, match="key does not match its identity"):
+        Engine.load(engine.folder)
+
+
+def test_a_newer_schema_is_refused(spec: EngineSpec, tmp_path: Path) -> None:
+    engine = write_engine(tmp_path / "engine", spec)
+    edit(engine.folder, lambda m: m.update(schema_version=2, key={}))
+    with pytest.raises(EngineError, match=r"newer enginebench \(schema_version 2.*update"):
+        Engine.load(engine.folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda m: m.pop("runtime"), "`runtime`"),
+        (lambda m: m["model"].update(eos_token_ids=2), "`model.eos_token_ids`"),
+        (lambda m: m["identity"].pop("recipe"), "`identity.recipe.name`"),
+        (lambda m: m["identity"]["target"].update(kind="tpu"), "`identity.target.kind`"),
+        (lambda m: m["identity"]["limits"].update(max_seq_len=0), "`identity.limits`"),
+        (lambda m: m["identity"]["limits"].update(max_seq_len="x"), "`identity.limits`"),
+        (lambda m: m["files"].update({"../out": {"bytes": 1, "sha256": ""}}), "`../out`"),
+        (lambda m: m["files"].update({"/etc/passwd": {"bytes": 1, "sha256": ""}}), "/etc/passwd"),
+        (lambda m: m["files"].update({"a": {"bytes": 1}}), "`a`"),
+    ],
+)
+def test_an_unusable_field_is_named_even_when_the_key_fits(
+    spec: EngineSpec, tmp_path: Path, change: Callable[[dict[str, Any]], object], named: str
+) -> None:
+    engine = write_engine(tmp_path / "engine", spec)
+    edit(engine.folder, change, rekey=True)
+    with pytest.raises(EngineError, match="has no usable") as refused:
+        Engine.load(engine.folder)
+    assert named in str(refused.value)
+
+
+def compute_here(monkeypatch: pytest.MonkeyPatch, compute: str) -> None:
+    monkeypatch.setattr(
+        "build_engine.target.detect_cpu_compute", lambda: Detected(compute, "the test says so")
+    )
+
+
+def test_an_engine_of_this_machine_is_loadable(
+    spec: EngineSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute_here(monkeypatch, "bf16")
+    check_loadable(write_engine(tmp_path / "engine", spec))
+
+
+def test_a_library_of_another_version_is_refused_with_both_versions_and_the_remedy(
+    spec: EngineSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute_here(monkeypatch, "bf16")
+    versions(monkeypatch, openvino="2026.4.1", openvino_genai="2026.4.1.0", nncf="3.4.0")
+    engine = write_engine(tmp_path / "engine", spec)
+    versions(monkeypatch, openvino="2027.0", openvino_genai="2026.4.1.0")
+    with pytest.raises(EngineError) as refused:
+        check_loadable(engine)
+    message = str(refused.value)
+    assert "backend.openvino is 2026.4.1 in the engine and 2027.0 here" in message
+    assert "openvino-genai" not in message
+    assert message.endswith(f"rebuild it with: {engine.rebuild_command()}")
+
+
+def test_nncf_is_not_needed_to_load(
+    spec: EngineSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute_here(monkeypatch, "bf16")
+    versions(monkeypatch, openvino="1", openvino_genai="2", nncf="3")
+    engine = write_engine(tmp_path / "engine", spec)
+    versions(monkeypatch, openvino="1", openvino_genai="2")
+    check_loadable(engine)
+    versions(monkeypatch, openvino="1")
+    with pytest.raises(MissingLibrary, match="openvino-genai"):
+        check_loadable(engine)
+
+
+def test_other_arithmetic_is_refused_with_both_values_and_the_reason(
+    spec: EngineSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute_here(monkeypatch, "f32")
+    engine = write_engine(tmp_path / "engine", spec)
+    with pytest.raises(EngineError) as refused:
+        check_loadable(engine)
+    assert "target.compute is bf16 in the engine and f32 (the test says so) here" in str(
+        refused.value
+    )
+    assert "--target cpu --recipe int8_wo" in str(refused.value)
+
+
+def gpu_engine(spec: EngineSpec, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    versions(monkeypatch, tensorrt_llm="1.2.0", tensorrt="10.14", nvidia_modelopt="0.37")
+    recipe = load_recipe("int8_wo")
+    a30 = replace(spec, target=load_target("a30"), recipe=recipe, compute="sm_80")
+    return write_engine(folder, a30)
+
+
+def test_a_gpu_engine_is_refused_on_another_gpu_type(
+    spec: EngineSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = gpu_engine(spec, tmp_path / "engine", monkeypatch)
+    here = Detected("h100-sxm", "NVML reports 1 x H100")
+    monkeypatch.setattr("build_engine.target.detect_target", lambda: here)
+    with pytest.raises(EngineError) as refused:
+        check_loadable(engine)
+    message = str(refused.value)
+    assert "target.name is a30 in the engine and h100-sxm (NVML reports 1 x H100) here" in message
+    assert "target.compute is sm_80 in the engine and sm_90" in message
+    assert "--target h100-sxm" in message
+
+
+@pytest.mark.parametrize("value", [None, "cpu"])
+def test_a_gpu_engine_needs_a_known_gpu(
+    spec: EngineSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    engine = gpu_engine(spec, tmp_path / "engine", monkeypatch)
+    here = Detected(value, "no NVIDIA GPU found")
+    monkeypatch.setattr("build_engine.target.detect_target", lambda: here)
+    with pytest.raises(EnvironmentFault, match="no NVIDIA GPU found"):
+        check_loadable(engine)
+
+
+def test_a_gpu_engine_without_its_library_says_where_it_runs(
+    spec: EngineSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = gpu_engine(spec, tmp_path / "engine", monkeypatch)
+    versions(monkeypatch, openvino="1")
+    with pytest.raises(EnvironmentFault, match="in its container"):
+        check_loadable(engine)
+
+
+def test_an_unreadable_manifest_is_an_engine_error(tmp_path: Path) -> None:
+    (tmp_path / "engine.json").mkdir()
+    with pytest.raises(EngineError, match="cannot be read"):
+        Engine.load(tmp_path)

@@ -1,0 +1,150 @@
+"""A recipe runs where the arithmetic exists, and is refused with a way out everywhere else."""
+
+from __future__ import annotations
+
+import pytest
+
+from build_engine.config import apply_overrides
+from build_engine.errors import ConfigError, RecipeRefused, UnknownName
+from build_engine.recipe import load_recipe, recipe_names, refusal, require
+from build_engine.target import load_target, target_names
+
+REFUSED = {
+    "cpu": {"fp8", "int8_sq", "w4a8_awq"},
+    "a30": {"fp8", "w4a8_awq"},
+    "a100-80gb": {"fp8", "w4a8_awq"},
+    "l4": set(),
+    "l40s": set(),
+    "h100-sxm": set(),
+    "h200-sxm": set(),
+}
+
+
+def test_the_shipped_recipes_are_the_seven_of_the_design() -> None:
+    assert set(recipe_names()) == {
+        "bf16",
+        "int8_sq",
+        "int8_wo",
+        "int4_awq",
+        "int4_wo",
+        "fp8",
+        "w4a8_awq",
+    }
+
+
+@pytest.mark.parametrize("target", target_names())
+def test_each_target_refuses_exactly_what_it_cannot_execute(target: str) -> None:
+    refused = {name for name in recipe_names() if refusal(load_recipe(name), load_target(target))}
+
+    assert refused == REFUSED[target]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "target", "reason", "remedy"),
+    [
+        ("fp8", "a30", "no FP8 tensor cores before sm_89 (this target is sm_80)", "`int8_sq`"),
+        ("w4a8_awq", "a30", "no FP8 tensor cores", "`int4_awq` or `int8_sq`"),
+        ("int8_sq", "cpu", "it computes in INT8, and the CPU engine", "`int8_wo`"),
+        ("fp8", "cpu", "it computes in FP8, and the CPU engine", "`int8_wo`"),
+        ("w4a8_awq", "cpu", "executes weight-only recipes", "`int4_awq`"),
+    ],
+)
+def test_a_refusal_gives_the_reason_and_the_nearest_recipes(
+    recipe: str, target: str, reason: str, remedy: str
+) -> None:
+    message = refusal(load_recipe(recipe), load_target(target))
+
+    assert message is not None
+    assert message.startswith(f"`{recipe}` is refused on `{target}`: ")
+    assert reason in message
+    assert message.endswith(f"; try {remedy}.")
+
+
+def test_require_raises_what_refusal_says() -> None:
+    recipe, a30 = load_recipe("fp8"), load_target("a30")
+
+    with pytest.raises(RecipeRefused) as caught:
+        require(recipe, a30)
+
+    assert str(caught.value) == refusal(recipe, a30)
+    require(load_recipe("int8_sq"), a30)
+
+
+def test_an_fp8_kv_cache_alone_is_refused_too() -> None:
+    recipe = apply_overrides(load_recipe("int8_wo"), ["kv_cache=fp8"])
+
+    assert "FP8 tensor cores" in (refusal(recipe, load_target("a30")) or "")
+    assert "the CPU engine has no FP8" in (refusal(recipe, load_target("cpu")) or "")
+    assert refusal(recipe, load_target("l4")) is None
+
+
+def test_fp8_weights_alone_are_refused_too() -> None:
+    overrides = ["activations=bf16", "kv_cache=bf16"]
+    recipe = apply_overrides(load_recipe("fp8"), overrides)
+
+    assert "FP8 tensor cores" in (refusal(recipe, load_target("a100-80gb")) or "")
+
+
+def test_a_gpu_without_a_stated_peak_is_not_trusted_with_the_precision() -> None:
+    peaks = "dense_tflops={bf16: 10}"
+    target = apply_overrides(load_target("l4"), ["name=mine", peaks])
+
+    message = refusal(load_recipe("int8_sq"), target)
+
+    assert message is not None
+    assert "it computes in INT8, for which the target states no peak" in message
+    assert "try `int8_wo`" in message
+
+
+@pytest.mark.parametrize(
+    ("recipe", "assignment", "words"),
+    [
+        ("int8_wo", "group_size=128", "`group_size` goes with int4 weights"),
+        ("int4_wo", "group_size=null", "`group_size` goes with int4 weights"),
+        ("bf16", "algorithm=awq", "`algorithm` is none for bf16"),
+        ("int8_wo", "algorithm=none", "`algorithm` is none for bf16"),
+        ("int4_awq", "calibration_samples=0", "`awq` needs more than 0"),
+        ("int8_wo", "calibration_samples=8", "`round_to_nearest` needs exactly 0"),
+        ("int8_wo", "weights=int7", "Did you mean `int"),
+    ],
+)
+def test_an_inconsistent_recipe_is_refused(recipe: str, assignment: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        apply_overrides(load_recipe(recipe), [assignment])
+
+    assert words in str(caught.value)
+
+
+def test_calibration_can_be_shortened() -> None:
+    assert apply_overrides(load_recipe("int4_awq"), ["calibration_samples=64"]) != load_recipe(
+        "int4_awq"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "kv_cache", "samples", "group_size", "weight_only"),
+    [
+        ("bf16", "bf16", 0, None, True),
+        ("int8_wo", "bf16", 0, None, True),
+        ("int4_wo", "bf16", 0, 128, True),
+        ("int4_awq", "bf16", 512, 128, True),
+        ("int8_sq", "int8", 512, None, False),
+        ("fp8", "fp8", 512, None, False),
+        ("w4a8_awq", "fp8", 512, 128, False),
+    ],
+)
+def test_a_recipe_is_what_its_name_says(
+    name: str, kv_cache: str, samples: int, group_size: int | None, weight_only: bool
+) -> None:
+    recipe = load_recipe(name)
+
+    assert recipe.kv_cache == kv_cache
+    assert recipe.calibration_samples == samples
+    assert recipe.is_calibrated == (samples > 0)
+    assert recipe.group_size == group_size
+    assert recipe.is_weight_only == weight_only
+
+
+def test_an_unknown_recipe_is_refused() -> None:
+    with pytest.raises(UnknownName, match="Did you mean `int4_awq`"):
+        load_recipe("int4-awq")

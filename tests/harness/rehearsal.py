@@ -1,0 +1,92 @@
+"""A run without an engine, for tests: a tiny dataset, a simulated executor, and everything else
+real.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from harness.dataset import Dataset
+from harness.loadgen.job import Job, Probe
+from harness.loadgen.settings import LoadgenPlan, Mode, Scenario
+from harness.planning import TestScope
+from harness.progress import NullProgress
+from harness.prompts import save_prompts
+from harness.run import Run, RunRequest, execute
+from harness.workload import load_workload
+from runtime.spec import SimulatedSpec
+
+NUM_SAMPLES = 16
+
+
+def make_dataset(folder: Path, count: int = NUM_SAMPLES) -> Dataset:
+    """`count` prompts of 5 to 20 ids."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_prompts(folder, [np.arange(5 + i % 16, dtype=np.int32) for i in range(count)])
+    (folder / "references.json").write_text(json.dumps([f"Reference {i}." for i in range(count)]))
+    meta = {"num_samples": count, "digest": "0" * 64, "prompt_tokens": {"max": 20}}
+    (folder / "dataset.json").write_text(json.dumps(meta))
+    return Dataset(folder, meta)
+
+
+def make_job(dataset: Dataset, spec: SimulatedSpec | None = None, *, stall_s: float = 120.0) -> Job:
+    """The job of a LoadGen process over a simulated executor."""
+    return Job(
+        executor=spec or SimulatedSpec(),
+        dataset=dataset.folder,
+        num_samples=dataset.num_samples,
+        max_new_tokens=128,
+        min_new_tokens=1,
+        stop_ids=(2,),
+        warmup_samples=2,
+        stall_s=stall_s,
+    )
+
+
+def make_plan(
+    scenario: Scenario = "Offline",
+    mode: Mode = "performance",
+    *,
+    num_samples: int = NUM_SAMPLES,
+    qps: float = 100.0,
+) -> LoadgenPlan:
+    """A trial over every sample once, as `TestScope` plans it."""
+    scope = make_scope(scenario, num_samples, qps)
+    return scope.plan(mode, Probe(load_s=0.1, latency_s=0.01, samples_per_s=qps))
+
+
+def make_scope(
+    scenario: Scenario, num_samples: int = NUM_SAMPLES, qps: float | None = None
+) -> TestScope:
+    """A part of the bundled workload."""
+    return TestScope(
+        workload=load_workload("newsbrief"), scenario=scenario, num_samples=num_samples, qps=qps
+    )
+
+
+def rehearse(
+    folder: Path,
+    scenario: Scenario = "Offline",
+    modes: tuple[Mode, ...] = ("performance",),
+    spec: SimulatedSpec | None = None,
+    count: int = NUM_SAMPLES,
+) -> Run:
+    """A whole run in `folder/run`."""
+    request = RunRequest(
+        scope=make_scope(scenario, count, qps=100.0),
+        modes=modes,
+        dataset=make_dataset(folder / "dataset", count),
+        engine=None,
+        executor=spec or SimulatedSpec(),
+        folder=folder / "run",
+    )
+    return execute(request, NullProgress())
+
+
+if __name__ == "__main__":
+    slow = SimulatedSpec(samples_per_s=20.0, ttft_s=0.05, tpot_s=0.001)
+    sys.exit(rehearse(Path(sys.argv[1]), spec=slow, count=int(sys.argv[2])).exit_code)
