@@ -49,12 +49,7 @@ class EngineChoice:
 
     def build(self, progress: Progress) -> Engine:
         """The engine, from the store or built now."""
-        from build_engine.build import build
-        from build_engine.store import EngineStore, default_root
-
-        spec = self.spec()
-        progress.phase(f"Engine {spec.checkpoint.name}, {spec.recipe.name} for {spec.target.name}")
-        return build(spec, EngineStore(default_root()), _Steps(progress))
+        return build_spec(self.spec(), progress)
 
     def _limits(self, checkpoint: Checkpoint) -> EngineLimits:
         from dataclasses import replace
@@ -88,6 +83,22 @@ class EngineChoice:
         texts = [newsbrief.PROMPT_TEMPLATE.replace("{article}", article) for article in articles]
         tokenizer = checkpoint.folder / "tokenizer.json"
         return tokenise(name, texts, tokenizer, _CALIBRATION_TOKENS)
+
+
+def require_backend(spec: EngineSpec) -> None:
+    """Raise MissingLibrary or EnvironmentFault when what builds for the spec's target is not
+    here.
+    """
+    _ = spec.backend
+
+
+def build_spec(spec: EngineSpec, progress: Progress) -> Engine:
+    """The engine of `spec`, from the store or built now."""
+    from build_engine.build import build
+    from build_engine.store import EngineStore, default_root
+
+    progress.phase(f"Engine {spec.checkpoint.name}, {spec.recipe.name} for {spec.target.name}")
+    return build(spec, EngineStore(default_root()), _Steps(progress))
 
 
 class _Steps:

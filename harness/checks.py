@@ -1,4 +1,4 @@
-"""What `doctor` looks at: each check says what it found, and what to do where that is not enough."""
+"""What `doctor` looks at: each check says what it found, and what to do if that is not enough."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ into it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -18,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from build_engine.digest import file_sha256
-from build_engine.errors import CheckpointError, DatasetError
+from build_engine.errors import CheckpointError, DatasetError, OutputError, UsageError
+from harness.prompts import FILES as PROMPT_FILES
 from harness.prompts import load_prompts, prompt_lengths, save_prompts
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ _META = "dataset.json"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One article and its reference summary; `official_ids` is the official file's own `tok_input`."""
+    """One article and its reference summary; `official_ids` is the file's own `tok_input`."""
 
     article: str
     reference: str
@@ -52,7 +54,9 @@ class Source:
     @classmethod
     def find(cls, text: str) -> Source:
         """A file by its path, or the bundled generator by its name. Raises DatasetError."""
-        path = Path(text).expanduser()
+        path = Path(text)
+        with contextlib.suppress(RuntimeError):  # ~name of nobody is a file's own name
+            path = path.expanduser()
         if path.is_file():
             return cls(path.name, file_sha256(path), path.resolve())
         if text == BUNDLED:
@@ -105,16 +109,29 @@ class Dataset:
         references: list[str] = json.loads((self.folder / _REFERENCES).read_text(encoding="utf-8"))
         return references
 
-    def check_fits(self, max_input_len: int) -> None:
-        """Raise DatasetError when a prompt is longer than an engine takes."""
+    def check_fits(self, workload: Workload, max_input_len: int) -> None:
+        """Raise DatasetError when a prompt is longer than the workload allows, or than an engine
+        with `max_input_len` takes.
+        """
+        longest = self.max_prompt_len
+        self._check_lengths(
+            workload.max_input_tokens,
+            f"workload `{workload.name}`",
+            "shorten those articles, or give a workload .yaml with a larger `max_input_tokens`",
+        )
+        self._check_lengths(
+            max_input_len, "the engine", f"build an engine with --max-input-len {longest}"
+        )
+
+    def _check_lengths(self, limit: int, whose: str, remedy: str) -> None:
+        if self.max_prompt_len <= limit:
+            return
         lengths = prompt_lengths(self.folder)
-        too_long = sum(length > max_input_len for length in lengths)
-        if too_long:
-            raise DatasetError(
-                f"{too_long} of {len(lengths)} prompts are longer than the engine's limit of "
-                f"{max_input_len} tokens (the longest has {max(lengths)}); build an engine with "
-                f"--max-input-len {max(lengths)}."
-            )
+        too_long = sum(length > limit for length in lengths)
+        raise DatasetError(
+            f"{too_long} of {len(lengths)} prompts are longer than the limit of {whose}, {limit} "
+            f"tokens (the longest has {self.max_prompt_len}); {remedy}."
+        )
 
 
 def prepare(
@@ -128,12 +145,15 @@ def prepare(
     """The prepared dataset of these inputs: found in the cache under `root`, or made.
 
     `model_folder` holds the tokenizer: a checkpoint's folder, or an engine's. Raises DatasetError
-    when the source is empty, broken, or smaller than `count`.
+    when the source is empty, broken, or smaller than `count`, OutputError when the cache takes no
+    more. A preparation that fails leaves nothing behind.
     """
+    check_count(count)
     key = _key(workload, source, model_folder, count)
     folder = root / "datasets" / f"{workload.name}-{source.name.split('.')[0]}-{key[:12]}"
-    if (folder / _META).is_file():
-        return Dataset(folder, json.loads((folder / _META).read_text(encoding="utf-8")))
+    prepared = _find(folder)
+    if prepared is not None:
+        return prepared
     progress.phase(f"Preparing the dataset {source.name}")
     samples = list(source.samples(count))
     if not samples:
@@ -145,8 +165,30 @@ def prepare(
     prompts = _tokenise(workload, samples, model_folder, progress)
     references = [sample.reference for sample in samples]
     meta = _describe(workload, source, samples, prompts, references)
-    _publish(folder, prompts, references, meta)
+    try:
+        _publish(folder, prompts, references, meta)
+    except OSError as error:
+        raise OutputError(
+            f"The cache {root} takes no prepared dataset ({error.strerror or error}); free space, "
+            f"or point ENGINEBENCH_HOME at another folder."
+        ) from None
     return Dataset(folder, meta)
+
+
+def check_count(count: int | None) -> None:
+    """Raise UsageError for a number of samples below 1."""
+    if count is not None and count < 1:
+        raise UsageError(f"--count is {count}; give 1 or more.")
+
+
+def _find(folder: Path) -> Dataset | None:
+    """What was prepared earlier; None when there is nothing, or nothing whole."""
+    try:
+        meta = json.loads((folder / _META).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    whole = all((folder / name).is_file() for name in (_REFERENCES, *PROMPT_FILES))
+    return Dataset(folder, meta) if whole else None
 
 
 def _tokenise(
@@ -206,11 +248,14 @@ def _publish(
         save_prompts(temporary, prompts)
         (temporary / _REFERENCES).write_text(json.dumps(references), encoding="utf-8")
         (temporary / _META).write_text(json.dumps(meta, indent=2), encoding="utf-8")
+        if _find(folder) is None and folder.exists():
+            shutil.rmtree(folder)  # a damaged one
         temporary.rename(folder)
     except OSError:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if not (folder / _META).is_file():  # unless another process made the same one meanwhile
+        if _find(folder) is None:  # unless another process made the same one meanwhile
             raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _key(workload: Workload, source: Source, model_folder: Path, count: int | None) -> str:
@@ -249,7 +294,7 @@ def _jsonl_samples(path: Path) -> Iterator[Sample]:
             where = f"{path.name} line {number}"
             try:
                 record = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DatasetError(
                     f"{where} is not valid JSON ({error}); mend or remove it."
                 ) from None
@@ -262,7 +307,7 @@ def _jsonl_samples(path: Path) -> Iterator[Sample]:
 def _json_samples(path: Path) -> Iterator[Sample]:
     try:
         records = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path.name} is not valid JSON ({error}); get it again.") from None
     if not isinstance(records, list):
         raise DatasetError(f"{path.name} must be a JSON list of records, as the official file is.")
@@ -282,4 +327,11 @@ def _text(record: Any, key: str, where: str) -> str:
     value = record.get(key) if isinstance(record, dict) else None
     if not isinstance(value, str) or not value.strip():
         raise DatasetError(f"{where} has no text under `{key}`; mend or remove it.")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DatasetError(
+            f"{where}: `{key}` holds half of a surrogate pair, which is no character; mend or "
+            f"remove it."
+        ) from None
     return value

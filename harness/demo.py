@@ -20,7 +20,7 @@ from build_engine.errors import EnginebenchError, Interrupted, RunFailed, UsageE
 from harness.assemble import EngineChoice
 from harness.dataset import BUNDLED, Source, prepare
 from harness.machine import library_versions
-from harness.planning import TestScope
+from harness.planning import RunScope
 from harness.record import RunRecord
 from harness.run import Run, RunRequest, execute
 from harness.workload import load_workload
@@ -121,7 +121,7 @@ class _Demo:
             return Run(folder, earlier)
         self.progress.phase(f"Run {engine.recipe}")
         request = RunRequest(
-            scope=TestScope(
+            scope=RunScope(
                 workload=load_workload(BUNDLED),
                 scenario=scenario,
                 num_samples=count,

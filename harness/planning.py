@@ -23,7 +23,7 @@ _WHOLE_WARMUP = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TestScope:
+class RunScope:
     """How much of a workload one run covers, and at what rate.
 
     `num_samples` are the dataset's; `qps` and `duration_s` are the user's, None where they left

@@ -84,21 +84,19 @@ class RichProgress:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, markup=False, emoji=False, highlight=False)
         self._bar: RichBar | None = None
-        self._name = ""
         self._rate = Rate()
 
     def phase(self, name: str) -> None:
         """See `Progress.phase`."""
         self._end_bar()
-        self._name = name
         self._rate = Rate()
-        self._console.print(f"[bold]{name}[/bold]", highlight=False)
+        self._console.print(name, style="bold")
 
     def note(self, text: str) -> None:
         """See `Progress.note`."""
-        self._console.print(f"  {text}", highlight=False, markup=False)
+        self._console.print(f"  {text}")
 
     def update(self, done: int, total: int | None, figures: Mapping[str, Any]) -> None:
         """See `Progress.update`."""

@@ -61,7 +61,11 @@ class RunRecord:
                 "command": shlex.join(["enginebench", *sys.argv[1:]]),
                 "started_utc": _now(),
                 "ended_utc": None,
-                "process": {"host": socket.gethostname(), "pid": os.getpid()},
+                "process": {
+                    "host": socket.gethostname(),
+                    "pid": os.getpid(),
+                    "start_ticks": _start_ticks(os.getpid()),
+                },
                 **content,
             },
         )
@@ -76,8 +80,13 @@ class RunRecord:
         except OSError:
             raise UsageError(f"{folder} is not a run folder: it has no {NAME}.") from None
         except ValueError as error:
-            raise UsageError(f"{folder / NAME} is broken ({error}).") from None
-        if content["schema_version"] > SCHEMA_VERSION:
+            raise UsageError(
+                f"{folder / NAME} is broken ({error}); run again with a new --output."
+            ) from None
+        schema = content.get("schema_version") if isinstance(content, dict) else None
+        if not isinstance(schema, int):
+            raise UsageError(f"{folder / NAME} is not the record of a run: no schema_version.")
+        if schema > SCHEMA_VERSION:
             raise UsageError(
                 f"{folder / NAME} was written by a newer enginebench; update this one."
             )
@@ -93,6 +102,8 @@ class RunRecord:
             temporary.write_text(json.dumps(self.content, indent=2) + "\n", encoding="utf-8")
             temporary.replace(self.folder / NAME)
         except OSError as error:
+            with contextlib.suppress(OSError):  # an empty folder can be claimed again
+                temporary.unlink()
             raise cannot_write(self.folder, error) from None
 
     def end(self, status: str, cause: str | None) -> None:
@@ -130,7 +141,11 @@ def cannot_write(folder: Path, error: OSError) -> OutputError:
 
 
 def _is_alive(process: dict[str, Any]) -> bool:
-    """Whether a process still runs; on another host there is no telling, so it is taken to."""
+    """Whether a process still runs; on another host there is no telling, so it is taken to.
+
+    In containers the same ids come again and again: a process that started at another time is
+    another one.
+    """
     if process["host"] != socket.gethostname():
         return True
     try:
@@ -139,7 +154,20 @@ def _is_alive(process: dict[str, Any]) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    started = process.get("start_ticks")
+    return started is None or started == _start_ticks(process["pid"])
+
+
+def _start_ticks(pid: int) -> int | None:
+    """Clock ticks after boot when a process started: fields 3 and 22 of proc_pid_stat(5).
+
+    None for one that has ended and waits to be reaped, and where there is no /proc.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else int(fields[19])
 
 
 def _now() -> str:

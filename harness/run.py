@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from build_engine.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_RESULT
+from build_engine.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_RESULT,
+    EnginebenchError,
+)
 from harness.loadgen import logs
 from harness.loadgen.job import Job
 from harness.loadgen.supervise import Outcome, run_test
@@ -28,7 +34,7 @@ if TYPE_CHECKING:
     from harness.dataset import Dataset
     from harness.loadgen.job import Probe
     from harness.loadgen.settings import LoadgenPlan, Mode
-    from harness.planning import TestScope
+    from harness.planning import RunScope
     from harness.progress import Progress
 
 
@@ -36,7 +42,7 @@ if TYPE_CHECKING:
 class RunRequest:
     """What to run. `engine` is None for a simulated executor."""
 
-    scope: TestScope
+    scope: RunScope
     modes: Sequence[Mode]
     dataset: Dataset
     engine: Engine | None
@@ -82,12 +88,15 @@ def execute(request: RunRequest, progress: Progress) -> Run:
     went.
     """
     record = RunRecord.create(request.folder, _describe(request))
-    outcome: Outcome | None = None
     for mode in request.modes:
-        outcome = _run_mode(request, mode, record, progress)
+        try:
+            outcome = _run_mode(request, mode, record, progress)
+        except EnginebenchError as error:  # LoadGen's logs or the disk; the record says so
+            outcome = Outcome("failed", str(error), None, None, exit_code=error.exit_code)
+        except KeyboardInterrupt:  # between the tests, or while scoring
+            outcome = Outcome("interrupted", "stopped by the user", None, None)
         if outcome.status != "complete":
             break
-    assert outcome is not None
     if outcome.status == "failed":
         record.save(exit_code=outcome.exit_code)
     record.end(outcome.status, outcome.cause)

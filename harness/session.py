@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, TypeVar, get_args
 
 from build_engine.digest import cache_root
 from build_engine.errors import RunExists, UnknownName, UsageError
-from harness.assemble import EngineChoice
-from harness.dataset import BUNDLED, Source, prepare
+from harness.assemble import EngineChoice, build_spec, require_backend
+from harness.dataset import BUNDLED, Source, check_count, prepare
 from harness.loadgen.settings import Mode, Scenario
-from harness.planning import TestScope
+from harness.planning import RunScope
 from harness.record import cannot_write
 from harness.run import RunRequest
 from harness.workload import load_workload
@@ -59,14 +59,17 @@ class RunChoice:
         self._check_numbers()
         check_output(self.output)
         source = self._source()
-        engine = self.engine.build(progress)
+        spec = self.engine.spec()
+        require_backend(spec)
         count = self.count
         if count is None and source.path is None:
             count = workload.num_samples
-        dataset = prepare(workload, source, engine.folder, cache_root(), count, progress)
-        dataset.check_fits(min(engine.limits.max_input_len, workload.max_input_tokens))
+        # the dataset before the engine: its mistakes are found in seconds, a build takes minutes
+        dataset = prepare(workload, source, spec.checkpoint.folder, cache_root(), count, progress)
+        dataset.check_fits(workload, spec.limits.max_input_len)
+        engine = build_spec(spec, progress)
         return RunRequest(
-            scope=TestScope(
+            scope=RunScope(
                 workload=workload,
                 scenario=scenario,
                 num_samples=dataset.num_samples,
@@ -86,8 +89,7 @@ class RunChoice:
         return Source.find(self.dataset or BUNDLED)
 
     def _check_numbers(self) -> None:
-        if self.count is not None and self.count < 1:
-            raise UsageError(f"--count is {self.count}; give 1 or more.")
+        check_count(self.count)
         for option, value in (("--qps", self.qps), ("--duration", self.duration_s)):
             if value is not None and not 0 < value < float("inf"):
                 raise UsageError(f"{option} is {value:g}; give a number above 0.")
@@ -101,7 +103,8 @@ def check_output(folder: Path) -> None:
         )
     parent = next(path for path in [folder, *folder.absolute().parents] if path.exists())
     if not os.access(parent, os.W_OK | os.X_OK) or not parent.is_dir():
-        raise cannot_write(folder, OSError(f"{parent} is not writable"))
+        problem = "is not writable" if parent.is_dir() else "is a file"
+        raise cannot_write(folder, OSError(f"{parent} {problem}"))
 
 
 def _one_of(kind: str, name: str, valid: tuple[_Name, ...]) -> _Name:

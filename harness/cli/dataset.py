@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.cli.output import Output
+
+if TYPE_CHECKING:
+    from harness.dataset import Source
 
 
 def dataset(
@@ -41,6 +45,8 @@ def dataset(
     from harness.workload import load_workload
 
     out = Output(as_json=json)
+    if output is not None:
+        _check_file(output)
     rules = load_workload(workload)
     if dataset is None and workload != BUNDLED:
         raise UsageError(f"Workload `{workload}` needs its data: --dataset FILE.")
@@ -77,13 +83,18 @@ def dataset(
     )
 
 
-def _export(source: object, count: int | None, output: Path) -> None:
+def _check_file(output: Path) -> None:
+    from build_engine.errors import UsageError
+
+    if output.is_dir() or not output.parent.is_dir():
+        raise UsageError(f"--output {output}: name a file in a folder that exists.")
+
+
+def _export(source: Source, count: int | None, output: Path) -> None:
     import json
 
-    from harness.dataset import Source
     from harness.record import cannot_write
 
-    assert isinstance(source, Source)
     temporary = output.with_name(f".{output.name}.part")
     try:
         with temporary.open("w", encoding="utf-8") as file:
@@ -92,4 +103,5 @@ def _export(source: object, count: int | None, output: Path) -> None:
                 file.write(json.dumps(row) + "\n")
         temporary.replace(output)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise cannot_write(output, error) from None

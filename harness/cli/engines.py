@@ -11,7 +11,11 @@ from build_engine.errors import EXIT_OK, EXIT_RESULT
 from build_engine.store import EngineStore, default_root
 from harness.cli.output import Output
 
-app = App(help="List, explain, verify and remove built engines.", result_action="return_value")
+app = App(
+    name="engines",
+    help="List, explain, verify and remove built engines.",
+    result_action="return_value",
+)
 
 
 @app.command(name="list")

@@ -1,25 +1,29 @@
 """The command line: commands by name, loaded when they are called, and errors turned into exit
 codes.
 
-`enginebench --help` must come at once, so a command's module (and all that it imports) is loaded
-only when the command is run; what the list of commands says about it stands here.
+`enginebench --help` must come at once: the list of commands stands here and is written without any
+library, and a command's module (with all that it imports) is loaded only when the command is run.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
-
-from cyclopts import App, CycloptsError
+from typing import TYPE_CHECKING
 
 from build_engine.errors import (
     EXIT_ENVIRONMENT,
     EXIT_INTERRUPTED,
     EXIT_OK,
-    EXIT_USAGE,
     EnginebenchError,
+    UnknownName,
+    UsageError,
 )
+
+if TYPE_CHECKING:
+    from cyclopts import App, UnknownCommandError
 
 _COMMANDS = {
     "doctor": "Check this machine: what can be built and run here, and what is missing.",
@@ -34,16 +38,23 @@ _COMMANDS = {
 
 _HELP = "Compile Llama checkpoints into quantised engines, and measure them with MLPerf LoadGen."
 
-_EPILOGUE = "Exit codes: 0 success, 1 the result does not pass, 2 usage, 3 environment, 4 run failed, 130 interrupted."
+_EPILOGUE = (
+    "Exit codes: 0 success, 1 the result does not pass, 2 usage, 3 environment, 4 run failed, "
+    "130 interrupted."
+)
 
 
 def make_app() -> App:
     """The application with its commands, none of them loaded yet."""
+    from cyclopts import App, Parameter
+
     app = App(
         name="enginebench",
         help=_HELP,
         help_epilogue=_EPILOGUE,
+        help_format="plaintext",  # what it says of options has no markup, and Markdown loads slowly
         version=_version,
+        default_parameter=Parameter(negative=()),  # no --no-json, no --empty-set
         suppress_keyboard_interrupt=False,
         result_action="return_value",
     )
@@ -54,27 +65,73 @@ def make_app() -> App:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line; the exit code."""
+    """Run one command line; the exit code. Raises BrokenPipeError when nobody reads the output."""
     try:
-        code = make_app()(arguments, exit_on_error=False, print_error=False)
-    except CycloptsError as error:
-        return _report(str(error), EXIT_USAGE, arguments)
+        if arguments in ([], ["--help"], ["-h"]):
+            sys.stdout.write(_overview())
+            return EXIT_OK
+        return _call(arguments)
     except EnginebenchError as error:
         return _report(str(error), error.exit_code, arguments)
     except KeyboardInterrupt:
         return _report("Interrupted.", EXIT_INTERRUPTED, arguments)
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone; a message would have nowhere to go
-        return EXIT_OK
+        raise
     except OSError as error:
         return _report(_os_error(error), EXIT_ENVIRONMENT, arguments)
-    return code if isinstance(code, int) else EXIT_OK
 
 
 def main() -> None:
     """The `enginebench` command."""
     signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(run(sys.argv[1:]))
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = EXIT_OK  # whoever read our output has seen enough, as `head` does
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())  # or the flush at exit meets the broken pipe again
+    sys.exit(code)
+
+
+def _overview() -> str:
+    """What `--help` says of the program as a whole."""
+    width = max(map(len, _COMMANDS))
+    commands = "".join(f"  {name:{width}}  {_COMMANDS[name]}\n" for name in sorted(_COMMANDS))
+    return (
+        f"{_HELP}\n\nUsage: enginebench COMMAND [OPTIONS]\n\n{commands}\n"
+        f"`enginebench COMMAND --help` explains a command, `enginebench --version` says the "
+        f"version.\n{_EPILOGUE}\n"
+    )
+
+
+def _call(arguments: list[str]) -> int:
+    """Parse the arguments and call the command. Raises UsageError for arguments that do not
+    parse.
+    """
+    from cyclopts import CycloptsError, UnknownCommandError, UnusedCliTokensError
+
+    try:
+        code = make_app()(arguments, exit_on_error=False, print_error=False)
+    except UnknownCommandError as error:
+        # its own text would load every command, to ask each for synonyms
+        where = error.command_chain or ()
+        token = (error.unused_tokens or ("",))[0]
+        valid = _COMMANDS if not where else _subcommands(error)
+        raise UnknownName(" ".join((*where, "command")), token, valid) from None
+    except CycloptsError as error:
+        text = str(error).strip()
+        if isinstance(error, UnusedCliTokensError):
+            text = f"Nothing takes `{' '.join(error.unused_tokens or ())}`."
+        command = " ".join(("enginebench", *(error.command_chain or ())))
+        raise UsageError(f"{text} `{command} --help` shows its options.") from None
+    return code if isinstance(code, int) else EXIT_OK
+
+
+def _subcommands(error: UnknownCommandError) -> list[str]:
+    assert error.app is not None
+    return [name for name in error.app if not name.startswith("-")]
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -1,7 +1,7 @@
 """What a person and a machine get to see: text on standard error, JSON on standard output, and
 nothing else anywhere.
 
-This is the only module that prints.
+This is the only module that prints, but for the help.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ class Output:
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
         width = None if sys.stderr.isatty() else _PLAIN_WIDTH
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True, width=width)
+        # Text is shown as it is: a path with [brackets] or :colons: is no markup.
+        self._console = Console(
+            stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True, width=width
+        )
 
     def say(self, text: str = "") -> None:
         """A line of text, as it is."""
-        self._console.print(text, markup=False)
+        self._console.print(text)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
         """A table; columns after the first are right-aligned when they hold figures."""
@@ -57,7 +60,7 @@ class Output:
 
     def error(self, text: str, exit_code: int) -> None:
         """Why the command did not do what it was asked."""
-        self._console.print(f"enginebench: {text}", style="bold red", markup=False)
+        self._console.print(f"enginebench: {text}", style="bold red")
         self.result({"error": text, "exit_code": exit_code})
 
 

@@ -60,7 +60,7 @@ class LoadgenPlan:
 
     @property
     def loadgen_scenario(self) -> str:
-        """LoadGen has no Interactive scenario: it is Server under the interactive model's limits."""
+        """LoadGen has no Interactive scenario: it is Server under other limits."""
         return "Server" if self.scenario == "Interactive" else self.scenario
 
     @property

@@ -108,7 +108,7 @@ def _time(executor: Executor, prompts: Sequence[TokenIds], limits: AnswerLimits)
     return time.perf_counter() - started_s
 
 
-class Test:
+class LoadgenTest:
     """One LoadGen test over an executor that is loaded and warm."""
 
     def __init__(
@@ -215,7 +215,7 @@ def _serve(job: Job, messages: Messages, orders: Orders) -> int:
     gc.freeze()
     gc.disable()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    cause = Test(start, sut, job.num_samples, job.stall_s).run(messages, orders)
+    cause = LoadgenTest(start, sut, job.num_samples, job.stall_s).run(messages, orders)
     if cause is None and not orders.stopped.is_set():
         sut.finish()
         executor.close()

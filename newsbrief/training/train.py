@@ -32,10 +32,11 @@ from newsbrief.training.export import export
 from newsbrief.training.model import Llama
 from newsbrief.training.muon import Muon
 from newsbrief.training.team import Team, token_losses
+from newsbrief.training.wiring import wire
 
-WARMUP_STEPS = 60
-DECAY_FROM = 0.45  # share of the budget after which the learning rate falls
-COPY_STEPS = 250  # the first steps, on repeated random tokens
+WARMUP_STEPS = 30
+DECAY_FROM = 0.4  # share of the budget after which the learning rate falls
+COPY_STEPS = 30  # the first steps, on repeated random tokens
 BARE_UNTIL = 0.3  # share of the budget until which articles come without background
 LOG_STEPS, CHECK_STEPS, SAVE_STEPS = 20, 200, 200
 CHECK_ARTICLES = 48
@@ -61,17 +62,22 @@ class Run:
         self.options = options
         torch.manual_seed(options.seed)
         self.model = Llama()
+        wire(self.model)
         self.state = State()
-        hidden, other = [], []
-        for name, weight in self.model.named_parameters():
-            is_hidden = weight.ndim == 2 and "embed_tokens" not in name
-            (hidden if is_hidden else other).append(weight)
+        embedding = self.model.model.embed_tokens.weight
+        hidden = [weight for weight in self.model.model.layers.parameters() if weight.ndim == 2]
+        norms = [weight for weight in self.model.parameters() if weight.ndim == 1]
         share = -(-len(hidden) // options.workers)
         muons = [
             Muon(hidden[i * share : (i + 1) * share], lr=options.lr) for i in range(options.workers)
         ]
         adam = torch.optim.AdamW(
-            other, lr=options.lr_embedding, betas=(0.9, 0.95), weight_decay=0.0
+            [
+                {"params": [embedding], "lr": options.lr_embedding},
+                {"params": norms, "lr": options.lr_norm},
+            ],
+            betas=(0.9, 0.95),
+            weight_decay=0.0,
         )
         self.optimizers: list[torch.optim.Optimizer] = [*muons, adam]
         self.tokenizer = load_tokenizer(options.checkpoint)
@@ -206,7 +212,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=80)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--lr", type=float, default=0.02, help="of Muon, the hidden matrices")
-    parser.add_argument("--lr-embedding", type=float, default=0.004, help="of AdamW, all others")
+    parser.add_argument("--lr-embedding", type=float, default=0.01, help="of AdamW")
+    parser.add_argument("--lr-norm", type=float, default=0.002, help="of AdamW")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     options = parser.parse_args()

@@ -83,6 +83,12 @@ def test_plain_rope_is_no_scaling(tmp_path: Path) -> None:
     assert (config.rope_theta, config.rope_scaling) == (123.0, None)
 
 
+def test_linear_rope_divides_every_frequency(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path, rope={"type": "linear", "factor": 4.0})
+    frequencies = open_checkpoint(folder).config.inverse_frequencies
+    np.testing.assert_allclose(frequencies, 10_000.0 ** -(np.arange(8) / 8) / 4, rtol=1e-6)
+
+
 def test_generation_config_decides_the_stop_ids(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path)
     (folder / "generation_config.json").write_text('{"eos_token_id": [5, 6]}')

@@ -13,7 +13,7 @@ import numpy as np
 from harness.dataset import Dataset
 from harness.loadgen.job import Job, Probe
 from harness.loadgen.settings import LoadgenPlan, Mode, Scenario
-from harness.planning import TestScope
+from harness.planning import RunScope
 from harness.progress import NullProgress
 from harness.prompts import save_prompts
 from harness.run import Run, RunRequest, execute
@@ -54,16 +54,16 @@ def make_plan(
     num_samples: int = NUM_SAMPLES,
     qps: float = 100.0,
 ) -> LoadgenPlan:
-    """A trial over every sample once, as `TestScope` plans it."""
+    """A trial over every sample once, as `RunScope` plans it."""
     scope = make_scope(scenario, num_samples, qps)
     return scope.plan(mode, Probe(load_s=0.1, latency_s=0.01, samples_per_s=qps))
 
 
 def make_scope(
     scenario: Scenario, num_samples: int = NUM_SAMPLES, qps: float | None = None
-) -> TestScope:
+) -> RunScope:
     """A part of the bundled workload."""
-    return TestScope(
+    return RunScope(
         workload=load_workload("newsbrief"), scenario=scenario, num_samples=num_samples, qps=qps
     )
 

@@ -12,9 +12,9 @@ from newsbrief import PROMPT_TEMPLATE, SPLITS, article, articles
 from newsbrief.topics import ASIDES, TOPICS
 
 FIRST_64_SHA256 = {
-    "train": "",
-    "validation": "",
-    "calibration": "",
+    "train": "1ff06ccf9d57c12b8e4c9b51159d5d9c210b9665665bd5f97809a3c4fbc11c7a",
+    "validation": "be2734ff1ec0bfd2dd526bbfc67f9be0b5fb3663d1e864c18fb96e7692973fca",
+    "calibration": "ac4b3550c3ef5d1387f1f49f75685a6ffc20df13c102a9cab52fca77119c59e4",
 }
 
 

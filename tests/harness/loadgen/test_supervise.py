@@ -1,4 +1,4 @@
-"""LoadGen tests in their own process: each scenario to its end, and every way a test can go wrong."""
+"""LoadGen tests in their own process: each scenario to its end, and each way a test goes wrong."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def processes_in(folder: Path) -> list[str]:
             continue
         try:
             command = (entry / "cmdline").read_bytes().decode().replace("\0", " ")
-            if str(folder) in command or str(folder) in os.readlink(entry / "cwd"):
+            if str(folder) in command or str(folder) in str((entry / "cwd").readlink()):
                 found.append(command)
         except OSError:
             continue
@@ -249,7 +249,7 @@ def test_an_audit_config_in_the_working_directory_is_not_picked_up(tmp_path: Pat
 
 
 def test_two_tests_in_a_row_both_get_mlperfs_own_settings(tmp_path: Path) -> None:
-    # LoadGen applies its built-in conf once per process: a second test in the same one has seeds of
+    # LoadGen applies its built-in conf once per process: a second test would have seeds of 0.
     # 0.
     dataset = make_dataset(tmp_path / "dataset")
     for name in ("first", "second"):

@@ -1,0 +1,35 @@
+# `make demo` and `make test` need Python 3.10+ and a package index, and make all the rest themselves.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test bench clean
+
+demo: $(VENV)/.cpu
+	$(BIN)/enginebench demo
+
+test: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) results
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp is as new as the last installation; a changed pyproject.toml installs again.
+$(VENV)/.cpu: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable '.[cpu]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable '.[cpu,dev]'
+	touch $@ $(VENV)/.cpu

@@ -1,0 +1,63 @@
+"""From a workload to the plan of a LoadGen test."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.loadgen.job import Probe
+from harness.planning import RunScope
+from harness.workload import load_workload
+
+PROBE = Probe(load_s=1.0, latency_s=0.25, samples_per_s=10.0)
+OFFICIAL = load_workload("llama3.1-8b")
+BUNDLED = load_workload("newsbrief")
+
+
+def test_a_whole_official_run_keeps_loadgens_counts_and_the_minimum_duration() -> None:
+    scope = RunScope(workload=OFFICIAL, scenario="Offline", num_samples=13368)
+    plan = scope.plan("performance", PROBE)
+    assert not scope.trial
+    assert (plan.model, plan.min_duration_s, plan.min_query_count) == ("llama3_1-8b", 600.0, 13368)
+    assert plan.num_queries == 13368  # one pass, because the warm-up's rate is low
+    assert plan.builtin_limits
+    assert "sample_concatenate_permutation" not in plan.user_conf
+
+
+def test_interactive_runs_under_the_interactive_models_name() -> None:
+    scope = RunScope(workload=OFFICIAL, scenario="Interactive", num_samples=13368, qps=4.0)
+    plan = scope.plan("performance", PROBE)
+    assert plan.model == "llama3_1-8b-interactive"
+    assert plan.user_conf.startswith("llama3_1-8b-interactive.Server.")
+
+
+@pytest.mark.parametrize("scenario", ["Offline", "Server", "SingleStream"])
+def test_a_trial_asks_every_sample_once_without_a_minimum_duration(scenario: str) -> None:
+    scope = RunScope(workload=BUNDLED, scenario=scenario, num_samples=50)  # type: ignore[arg-type]
+    plan = scope.plan("performance", PROBE)
+    assert scope.trial
+    assert plan.num_queries == 50
+    assert plan.min_duration_s == 0.0
+
+
+def test_less_time_than_the_workload_asks_for_is_a_trial() -> None:
+    scope = RunScope(
+        workload=BUNDLED, scenario="Offline", num_samples=BUNDLED.num_samples, duration_s=30.0
+    )
+    assert scope.whole_dataset
+    assert scope.trial
+
+
+def test_the_users_rate_wins_over_the_warm_ups() -> None:
+    scope = RunScope(workload=BUNDLED, scenario="Server", num_samples=50)
+    assert scope.plan("performance", PROBE).target_qps == 5.0
+    asked = RunScope(workload=BUNDLED, scenario="Server", num_samples=50, qps=7.5)
+    assert asked.plan("performance", PROBE).target_qps == 7.5
+
+
+def test_the_announcement_gives_queries_duration_and_the_rates_origin() -> None:
+    scope = RunScope(workload=BUNDLED, scenario="Server", num_samples=50)
+    plan = scope.plan("performance", PROBE)
+    assert scope.announcement(plan, PROBE) == (
+        "50 queries, about 10 s; 5 queries/s (half of the warm-up's rate; --qps sets it); "
+        "warm-up: 10 samples/s in a batch, 250 ms for one alone"
+    )

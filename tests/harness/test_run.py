@@ -1,0 +1,102 @@
+"""A whole run over a simulated executor: its folder, its record, and its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from build_engine.errors import RunExists
+from harness.record import RunRecord
+from runtime.spec import SimulatedSpec
+from tests.harness.rehearsal import NUM_SAMPLES, rehearse
+
+FAST = SimulatedSpec(num_tokens=5)
+
+
+def test_a_run_of_both_modes_keeps_logs_metrics_and_verdicts(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, modes=("performance", "accuracy"), spec=FAST)
+    assert run.exit_code == 0
+    content = json.loads((run.folder / "run.json").read_text())
+    assert content == run.content
+    assert content["status"] == "complete"
+    assert content["marks"] == ["simulated", "demo workload", "short"]
+    assert content["tests"]["performance"]["metrics"]["samples_per_s"] > 0
+    for mode in ("performance", "accuracy"):
+        test = content["tests"][mode]
+        assert test["verdict"]["sentence"] == "VALID"
+        assert test["plan"]["num_samples"] == NUM_SAMPLES
+        assert f"{mode}/mlperf_log_detail.txt" in content["files"]
+    assert content["files"] == RunRecord.read(run.folder).digests()
+    lines = (run.folder / "progress.jsonl").read_text().splitlines()
+    assert {json.loads(line)["test"] for line in lines} == {"performance", "accuracy"}
+
+
+def test_our_verdict_agrees_with_loadgens(tmp_path: Path) -> None:
+    # 16 queries are too few for the percentiles of Server.
+    run = rehearse(tmp_path, "Server", spec=FAST)
+    test = run.content["tests"]["performance"]
+    assert test["loadgen"]["validity"] == "INVALID"
+    assert not test["verdict"]["valid"]
+    assert "early stopping" in test["verdict"]["sentence"]
+    assert run.exit_code == 1
+
+
+def test_answers_of_one_token_are_invalid_though_loadgen_may_not_mind(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, "Offline", spec=SimulatedSpec(num_tokens=1))
+    assert (
+        "tokens of an answer: measured 1 to 1"
+        in (run.content["tests"]["performance"]["verdict"]["sentence"])
+    )
+    assert run.exit_code == 1
+
+
+def test_a_failed_test_ends_the_run_with_its_cause(tmp_path: Path) -> None:
+    spec = SimulatedSpec(num_tokens=5, fault="die", fault_after=9)
+    run = rehearse(tmp_path, "SingleStream", ("performance", "accuracy"), spec)
+    assert run.exit_code == 4
+    content = RunRecord.read(run.folder).content
+    assert content["status"] == "failed"
+    assert content["cause"] == "the simulated engine died at answer 9, as told"
+    assert list(content["tests"]) == ["performance"]
+
+
+def test_a_folder_with_anything_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(RunExists, match="choose another --output"):
+        rehearse(tmp_path)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "code"),
+    [(signal.SIGINT, "interrupted", 130), (signal.SIGKILL, "interrupted", -9)],
+)
+def test_an_interrupted_run_keeps_what_was_measured(
+    tmp_path: Path, number: signal.Signals, status: str, code: int
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.harness.rehearsal", str(tmp_path), "4000"],
+        cwd=Path(__file__).parents[2],
+    )
+    progress = tmp_path / "run" / "progress.jsonl"
+    deadline_s = time.monotonic() + 60.0
+    while not progress.exists() or '"done": 0' in progress.read_text().splitlines()[-1]:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    os.kill(process.pid, number)
+    assert process.wait(30.0) == code
+    record = RunRecord.read(tmp_path / "run")
+    assert record.content["status"] == status
+    assert json.loads(progress.read_text().splitlines()[-1])["done"] > 0
+    if number == signal.SIGINT:
+        partial = tmp_path / "run" / "performance" / "partial.jsonl"
+        assert len(partial.read_text().splitlines()) > 0
+        assert record.content["tests"]["performance"]["last_figures"]["done"] > 0

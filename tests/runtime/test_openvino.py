@@ -1,0 +1,193 @@
+"""The OpenVINO executor over a real, tiny engine: batching, limits, streaming, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from build_engine.build import build, make_spec
+from build_engine.checkpoint import resolve_checkpoint
+from build_engine.engine import Engine, EngineLimits
+from build_engine.errors import EngineDied, EngineError
+from build_engine.progress import NullProgress
+from build_engine.recipe import load_recipe
+from build_engine.store import EngineStore
+from build_engine.target import load_target
+from runtime.executor import Chunk, Request
+from runtime.load import load
+from runtime.openvino import OpenVINOExecutor
+from runtime.openvino_worker import num_kv_blocks
+from runtime.spec import OpenVINOSpec
+from tests.build_engine.checkpoints import write_checkpoint
+
+LIMITS = EngineLimits(max_batch_size=4, max_input_len=48, max_seq_len=64, max_num_tokens=32)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    root = tmp_path_factory.mktemp("openvino")
+    write_checkpoint(root / "tiny")
+    checkpoint = resolve_checkpoint(str(root / "tiny"))
+    spec = make_spec(checkpoint, load_target("cpu"), load_recipe("bf16"), LIMITS)
+    return build(spec, EngineStore(root / "store"), NullProgress())
+
+
+@pytest.fixture(scope="module")
+def executor(engine: Engine) -> Iterator[OpenVINOExecutor]:
+    started = OpenVINOExecutor(OpenVINOSpec(folder=engine.folder))
+    yield started
+    started.close()
+
+
+def request(number: int, length: int = 40, **fields: object) -> Request:
+    ids = np.random.default_rng(number).integers(5, 60, length).astype(np.int32)
+    values: dict[str, object] = {
+        "max_new_tokens": 8,
+        "stop_ids": (2,),
+        "ignore_eos": True,
+        **fields,
+    }
+    return Request(number, ids, **values)  # type: ignore[arg-type]
+
+
+def collect(executor: OpenVINOExecutor, num_answers: int) -> list[Chunk]:
+    chunks: list[Chunk] = []
+    deadline_s = time.monotonic() + 60.0
+    while sum(chunk.finished for chunk in chunks) < num_answers:
+        assert time.monotonic() < deadline_s, f"only {chunks}"
+        chunks += executor.poll(0.1)
+    return chunks
+
+
+def answers(executor: OpenVINOExecutor, requests: list[Request]) -> dict[int, list[int]]:
+    executor.submit(requests)
+    found: dict[int, list[int]] = {r.id: [] for r in requests}
+    for chunk in collect(executor, len(requests)):
+        assert chunk.error is None
+        assert chunk.token_ids.dtype == np.int32
+        found[chunk.id] += chunk.token_ids.tolist()
+    return found
+
+
+def test_answers_do_not_depend_on_what_else_is_in_flight(executor: OpenVINOExecutor) -> None:
+    requests = [request(i, length=8 + 3 * i) for i in range(12)]  # three batches; prompts in chunks
+    together = answers(executor, requests)
+    assert all(len(ids) == 8 for ids in together.values())
+    alone = {r.id: answers(executor, [r])[r.id] for r in requests[:4]}
+    assert alone == {number: together[number] for number in alone}
+
+
+def test_tokens_come_as_they_are_made(executor: OpenVINOExecutor) -> None:
+    executor.submit([request(1)])
+    chunks = collect(executor, 1)
+    assert len(chunks) == 8
+    assert [chunk.finished for chunk in chunks] == [False] * 7 + [True]
+
+
+def test_an_answer_ends_with_the_stop_id_that_ended_it(executor: OpenVINOExecutor) -> None:
+    ids = answers(executor, [request(1)])[1]
+    stop = next(i for i in range(1, 8) if ids[i] not in ids[:i])
+    stopped = answers(executor, [request(1, stop_ids=(61, ids[stop]), ignore_eos=False)])[1]
+    assert stopped == ids[: stop + 1]
+
+
+def test_min_new_tokens_holds_the_stop_id_back(executor: OpenVINOExecutor) -> None:
+    first = answers(executor, [request(1)])[1][0]
+    free = answers(executor, [request(1, stop_ids=(first,), ignore_eos=False, min_new_tokens=0)])[1]
+    held = answers(executor, [request(1, stop_ids=(first,), ignore_eos=False, min_new_tokens=3)])[1]
+    assert free == [first]
+    assert len(held) >= 3
+    assert first not in held[:2]
+
+
+@pytest.mark.parametrize(
+    ("length", "max_new", "says"),
+    [
+        (49, 8, "its prompt has 49 tokens, the engine takes 48"),
+        (48, 30, "its prompt of 48 tokens and 30 new ones exceed the engine's 64"),
+        (0, 8, "its prompt is empty"),
+    ],
+)
+def test_a_request_that_does_not_fit_fails_alone(
+    executor: OpenVINOExecutor, length: int, max_new: int, says: str
+) -> None:
+    executor.submit([request(1, length, max_new_tokens=max_new), request(2)])
+    chunks = collect(executor, 2)
+    assert [chunk.error for chunk in chunks if chunk.id == 1] == [says]
+    assert sum(len(chunk.token_ids) for chunk in chunks if chunk.id == 2) == 8
+
+
+def test_stats_follow_the_work(executor: OpenVINOExecutor) -> None:
+    executor.submit([request(i) for i in range(20)])
+    collect(executor, 1)
+    stats = executor.stats()
+    assert 0 < stats.active <= LIMITS.max_batch_size
+    assert stats.queued > 0
+    assert stats.kv_blocks_total is not None
+    assert stats.kv_blocks_used is not None
+    assert 0 < stats.kv_blocks_used <= stats.kv_blocks_total
+    collect(executor, 19)
+    assert executor.stats().active == 0
+
+
+def test_a_killed_engine_is_reported_at_once_and_from_then_on(engine: Engine) -> None:
+    executor = OpenVINOExecutor(OpenVINOSpec(folder=engine.folder))
+    executor.submit([request(1)])
+    os.kill(executor.pid, signal.SIGKILL)
+    for _ in range(2):
+        with pytest.raises(EngineDied, match="ended by SIGKILL"):
+            while True:
+                executor.poll(1.0)
+    with pytest.raises(EngineDied):
+        executor.submit([request(2)])
+    executor.close()
+
+
+def test_closing_ends_the_process_even_in_the_middle_of_work(engine: Engine) -> None:
+    executor = OpenVINOExecutor(OpenVINOSpec(folder=engine.folder))
+    executor.submit([request(i) for i in range(50)])
+    executor.poll(1.0)
+    executor.close()
+    executor.close()
+    assert not Path(f"/proc/{executor.pid}").exists()
+    with pytest.raises(EngineDied, match="closed"):
+        executor.poll(0.0)
+
+
+def test_a_damaged_engine_says_so_instead_of_starting(engine: Engine, tmp_path: Path) -> None:
+    folder = tmp_path / "engine"
+    shutil.copytree(engine.folder, folder)
+    (folder / "openvino_model.xml").write_text("<net")
+    with pytest.raises(EngineDied, match="the engine died: "):
+        load(OpenVINOSpec(folder=folder))
+
+
+def test_an_engine_of_another_version_is_refused(engine: Engine, tmp_path: Path) -> None:
+    folder = tmp_path / "engine"
+    shutil.copytree(engine.folder, folder)
+    manifest = json.loads((folder / "engine.json").read_text())
+    manifest["identity"]["backend"]["openvino"] = "2024.0.0"
+    (folder / "engine.json").write_text(json.dumps(manifest))
+    with pytest.raises(EngineError):
+        load(OpenVINOSpec(folder=folder))
+
+
+def test_too_little_memory_for_one_sequence_is_said(engine: Engine) -> None:
+    model = {"num_layers": 32, "num_kv_heads": 8, "head_dim": 128}
+    with pytest.raises(MemoryError, match="one sequence of 64 tokens needs"):
+        num_kv_blocks(model, LIMITS, kv_cache_gib=0.001)
+    with pytest.raises(EngineDied, match="key/value cache"):
+        load(OpenVINOSpec(folder=engine.folder, kv_cache_gib=1e-9))
+
+
+def test_the_cache_holds_a_full_batch_of_full_sequences() -> None:
+    model = {"num_layers": 2, "num_kv_heads": 2, "head_dim": 16}
+    assert num_kv_blocks(model, LIMITS, None) == 4 * 3  # 64 tokens: two blocks of 32, and one spare
