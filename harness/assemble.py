@@ -69,8 +69,9 @@ class EngineChoice:
         if not recipe.is_calibrated:
             return None
         import newsbrief
-        from build_engine.calibration import tokenise
+        from build_engine.calibration import calibration_set
         from harness.dataset import Source
+        from harness.tokenizer import Tokenizer
 
         count = recipe.calibration_samples
         if self.calibration is None:
@@ -81,8 +82,8 @@ class EngineChoice:
             name = source.name
             articles = [sample.article for sample in source.samples(count)]
         texts = [newsbrief.PROMPT_TEMPLATE.replace("{article}", article) for article in articles]
-        tokenizer = checkpoint.folder / "tokenizer.json"
-        return tokenise(name, texts, tokenizer, _CALIBRATION_TOKENS)
+        prompts = Tokenizer.load(checkpoint.folder).encode_batch(texts)
+        return calibration_set(name, [ids[:_CALIBRATION_TOKENS] for ids in prompts])
 
 
 def require_backend(spec: EngineSpec) -> None:

@@ -81,9 +81,13 @@ def _tensorrt_llm() -> Check:
 
 def _cache() -> Check:
     root = cache_root()
-    existing = next(path for path in [root, *root.parents] if path.exists())
+    existing = next(path for path in [root, *root.absolute().parents] if path.exists())
     free_gib = shutil.disk_usage(existing).free / 2**30
-    writable = os.access(existing, os.W_OK)
-    enough = writable and free_gib >= _MIN_FREE_GIB
-    state = f"{root}, {free_gib:.1f} GiB free" if writable else f"{root} is not writable"
+    enough = False
+    if not existing.is_dir():
+        state = f"{root} cannot be made: {existing} is not a folder"
+    elif not os.access(existing, os.W_OK):
+        state = f"{root} is not writable"
+    else:
+        state, enough = f"{root}, {free_gib:.1f} GiB free", free_gib >= _MIN_FREE_GIB
     return Check("cache", enough, state, "set ENGINEBENCH_HOME to a folder with room")

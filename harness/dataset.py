@@ -62,7 +62,7 @@ class Source:
         if text == BUNDLED:
             return cls(BUNDLED, _generator_digest(), None)
         raise DatasetError(
-            f"There is no dataset file {text}; give a .jsonl of article/highlights, the official "
+            f"There is no dataset file `{text}`; give a .jsonl of article/highlights, the official "
             f"cnn_eval.json, or `{BUNDLED}`."
         )
 

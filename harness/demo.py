@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from harness.progress import Progress
 
 RECIPES = ("bf16", "int8_wo", "int4_wo")
-_NUM_SAMPLES = 128
-_NUM_LATENCY_SAMPLES = 64  # the fewest from which LoadGen estimates a p90
+NUM_SAMPLES = 128
+NUM_LATENCY_SAMPLES = 64  # the fewest from which LoadGen estimates a p90
 _SHARE_OF_OFFLINE = 0.5  # the Server rate: what the first recipe holds with ease, the same for all
 
 
@@ -62,8 +62,17 @@ class DemoRow:
         }
 
 
-def run_demo(folder: Path, progress: Progress, *, fresh: bool) -> list[DemoRow]:
+def run_demo(
+    folder: Path,
+    progress: Progress,
+    *,
+    fresh: bool,
+    num_samples: int = NUM_SAMPLES,
+    num_latency_samples: int = NUM_LATENCY_SAMPLES,
+) -> list[DemoRow]:
     """Build, run and score; rows in the order of RECIPES.
+
+    Offline runs over `num_samples`, Server and SingleStream over `num_latency_samples`.
 
     Raises Interrupted and RunFailed with the cause when a run does not complete; what is complete
     stays.
@@ -76,19 +85,19 @@ def run_demo(folder: Path, progress: Progress, *, fresh: bool) -> list[DemoRow]:
     source = Source.find(BUNDLED)
     datasets = {
         count: prepare(workload, source, engines[0].folder, cache_root(), count, progress)
-        for count in (_NUM_SAMPLES, _NUM_LATENCY_SAMPLES)
+        for count in (num_samples, num_latency_samples)
     }
     demo = _Demo(folder, datasets, progress, fresh)
     both: Sequence[Mode] = ("performance", "accuracy")
     rows: list[DemoRow] = []
     server_qps: float | None = None
     for engine in engines:
-        offline = demo.run(engine, "Offline", both, _NUM_SAMPLES)
+        offline = demo.run(engine, "Offline", both, num_samples)
         if server_qps is None:
             rate = offline.content["tests"]["performance"]["metrics"]["samples_per_s"]
             server_qps = float(f"{rate * _SHARE_OF_OFFLINE:.2g}")
-        server = demo.run(engine, "Server", both[:1], _NUM_LATENCY_SAMPLES, server_qps)
-        single = demo.run(engine, "SingleStream", both[:1], _NUM_LATENCY_SAMPLES)
+        server = demo.run(engine, "Server", both[:1], num_latency_samples, server_qps)
+        single = demo.run(engine, "SingleStream", both[:1], num_latency_samples)
         rows.append(DemoRow(engine, offline, server, single))
     return rows
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from harness.loadgen.job import Probe
 from harness.loadgen.settings import LoadgenPlan, Mode, Scenario
 from harness.progress import duration
-from harness.workload import Workload, scenario
+from harness.workload import Workload, is_shipped, scenario
 
 # a Server rate that an engine holds without queueing, as a share of its batch rate
 _SHARE_OF_RATE = 0.5
@@ -51,6 +51,11 @@ class RunScope:
         return self.workload.min_duration_s if self.whole_dataset else 0.0
 
     @property
+    def official(self) -> bool:
+        """Whether the workload is an MLPerf benchmark with every rule as MLPerf has it."""
+        return self.workload.benchmark is not None and is_shipped(self.workload)
+
+    @property
     def trial(self) -> bool:
         """Whether this is less than the workload asks for."""
         return not self.whole_dataset or self.min_duration_s < self.workload.min_duration_s
@@ -64,13 +69,12 @@ class RunScope:
         """The plan of one test."""
         workload, rules = self.workload, scenario(self.workload, self.scenario)
         interactive = self.scenario == "Interactive" and workload.interactive_model
-        builtin = workload.benchmark is not None
         min_queries = rules.min_query_count
         if self.trial:
             min_queries = self.num_samples
             if self.scenario == "SingleStream":
                 min_queries -= 1  # LoadGen rounds N up to 2 N, and N - 1 to N
-        elif self.scenario == "Offline" and not builtin:
+        elif self.scenario == "Offline" and not self.official:
             min_queries = self.num_samples
         return LoadgenPlan(
             scenario=self.scenario,
@@ -83,7 +87,7 @@ class RunScope:
             expected_latency_s=probe.latency_s if self.scenario == "SingleStream" else None,
             ttft_ms=rules.ttft_ms,
             tpot_ms=rules.tpot_ms,
-            builtin_limits=builtin,
+            builtin_limits=self.official,
             equal_issue=True if self.trial else workload.equal_issue,
             trial=self.trial,
         )

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from build_engine import progress as build_progress
 from build_engine.progress import BuildProgress
+from harness.streams import write
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichBar
@@ -74,8 +75,7 @@ class LineProgress:
         """See `Progress.close`."""
 
     def _say(self, text: str) -> None:
-        self._stream.write(text + "\n")
-        self._stream.flush()
+        write(self._stream, text + "\n")
 
 
 class RichProgress:

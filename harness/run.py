@@ -56,6 +56,7 @@ class RunRequest:
         found = {
             "simulated": isinstance(self.executor, SimulatedSpec),
             "demo workload": workload.benchmark is None,
+            "changed workload": workload.benchmark is not None and not self.scope.official,
             "short": self.scope.trial,
         }
         return [mark for mark, holds in found.items() if holds]
@@ -208,7 +209,7 @@ def _describe(request: RunRequest) -> dict[str, Any]:
     return {
         "marks": request.marks,
         "workload": scope.workload.name,
-        "benchmark": scope.workload.benchmark,
+        "benchmark": scope.workload.benchmark if scope.official and scope.whole_dataset else None,
         "scenario": scope.scenario,
         "modes": list(request.modes),
         "num_samples": scope.num_samples,

@@ -5,10 +5,12 @@ spent.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, get_args
 
+from build_engine.config import apply_overrides
 from build_engine.digest import cache_root
 from build_engine.errors import RunExists, UnknownName, UsageError
 from harness.assemble import EngineChoice, build_spec, require_backend
@@ -39,6 +41,8 @@ class RunChoice:
 
     engine: EngineChoice
     workload: str
+    workload_overrides: tuple[str, ...] = ()
+    """`a.b=c` settings of the workload."""
     dataset: str | None
     scenario: str
     mode: str
@@ -52,7 +56,7 @@ class RunChoice:
 
         Raises UsageErrors and EnvironmentFaults, all before a LoadGen test begins.
         """
-        workload = load_workload(self.workload)
+        workload = apply_overrides(load_workload(self.workload), self.workload_overrides)
         scenario = _one_of("scenario", self.scenario, _SCENARIOS)
         scenario_rules(workload, scenario)
         mode = _one_of("mode", self.mode, tuple(_MODES))
@@ -86,13 +90,22 @@ class RunChoice:
     def _source(self) -> Source:
         if self.dataset is None and self.workload != BUNDLED:
             raise UsageError(f"Workload `{self.workload}` needs its data: --dataset FILE.")
-        return Source.find(self.dataset or BUNDLED)
+        return Source.find(BUNDLED if self.dataset is None else self.dataset)
 
     def _check_numbers(self) -> None:
         check_count(self.count)
         for option, value in (("--qps", self.qps), ("--duration", self.duration_s)):
             if value is not None and not 0 < value < float("inf"):
                 raise UsageError(f"{option} is {value:g}; give a number above 0.")
+
+
+def split_settings(assignments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """`--set` values of the recipe and of the workload: the latter begin with `workload.`."""
+    workload = "workload."
+    return (
+        tuple(a.removeprefix("recipe.") for a in assignments if not a.startswith(workload)),
+        tuple(a.removeprefix(workload) for a in assignments if a.startswith(workload)),
+    )
 
 
 def check_output(folder: Path) -> None:

@@ -145,6 +145,11 @@ def load_workload(name: str) -> Workload:
     return load_config("workloads", name, Workload)
 
 
+def is_shipped(workload: Workload) -> bool:
+    """Whether this is a shipped workload with every field as shipped."""
+    return workload.name in workload_names() and load_workload(workload.name) == workload
+
+
 def scenario(workload: Workload, name: str) -> ScenarioRules:
     """The rules of one scenario of `workload`. Raises UnknownName."""
     for known, rules in workload.scenarios.items():

@@ -18,9 +18,11 @@ from newsbrief.topics import ASIDES, TOPICS, Topic
 
 SPLITS = ("train", "validation", "calibration")
 
-MIN_CHARS = 640
-MAX_CHARS = 1_650
-"""Limits on an article's length; in tokens of the bundled tokenizer they mean about 120 to 450."""
+SHORTEST_CHARS, LONGEST_CHARS = 640, 1_450
+"""An article's length is drawn from this range, and overshot by less than one sentence.
+
+In tokens of the bundled tokenizer that is 120 to 450, of which most use the lower half.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class _Writer:
     def write(self, *, background: bool = True) -> tuple[str, str]:
         rng, topic = self._rng, self._topic
         # The square favours short articles: the mean is a third of the way up.
-        goal_chars = MIN_CHARS + int((MAX_CHARS - 200 - MIN_CHARS) * rng.random() ** 2)
+        goal_chars = SHORTEST_CHARS + int((LONGEST_CHARS - SHORTEST_CHARS) * rng.random() ** 2)
         ending = rng.choice(topic.endings) if rng.random() < 0.8 else None
         units = [self._unit(fact.wordings, fact.echoes) for fact in topic.facts]
         if ending is not None:

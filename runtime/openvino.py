@@ -59,7 +59,7 @@ class OpenVINOExecutor:
         return self._process.pid
 
     def submit(self, requests: Sequence[Request]) -> None:
-        """See `Executor.submit`. The engine's process reads at all times, also while it computes."""
+        """See `Executor.submit`. The engine's process reads even while it computes."""
         self._send(
             [
                 (r.id, r.prompt_ids, r.max_new_tokens, r.min_new_tokens, r.stop_ids, r.ignore_eos)

@@ -174,8 +174,8 @@ def num_kv_blocks(model: dict[str, Any], limits: Any, kv_cache_gib: float | None
     if allowed < blocks_per_sequence:
         need_gib = blocks_per_sequence * block_bytes / 2**30
         raise MemoryError(
-            f"one sequence of {limits.max_seq_len} tokens needs {need_gib:.2f} GiB of key/value cache; "
-            f"free memory, or build an engine with a smaller max_seq_len"
+            f"one sequence of {limits.max_seq_len} tokens needs {need_gib:.2f} GiB of key/value "
+            f"cache; free memory, or build an engine with a smaller max_seq_len"
         )
     return int(min(wanted, allowed))
 

@@ -8,9 +8,8 @@ carry the mark `simulated`.
 from __future__ import annotations
 
 import heapq
-import threading
+import queue
 import time
-from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
 class SimulatedExecutor:
     """An Executor whose answers are copies of a counting sequence, due at times that a
     `SimulatedSpec` sets.
+
+    Submitting only puts requests into a queue, with the time of their arrival; the thread that
+    polls makes the answers.
     """
 
     def __init__(self, spec: SimulatedSpec) -> None:
@@ -33,56 +35,65 @@ class SimulatedExecutor:
         self._spec = spec
         self._ids: TokenIds = np.arange(100, 100 + max(spec.num_tokens, 1), dtype=np.int32)
         self._instant = spec.samples_per_s is None and not spec.ttft_s and not spec.tpot_s
-        self._wake = threading.Condition(threading.Lock())
-        self._ready: deque[Chunk] = deque()
+        # None wakes a poll that is to see that the engine is closed.
+        self._inbox: queue.SimpleQueue[tuple[float, Sequence[Request]] | None] = queue.SimpleQueue()
+        self._ready: list[Chunk] = []
         self._due: list[tuple[float, int, Chunk]] = []  # (time, tie-break, chunk): a heap
         self._next_start_s = 0.0
-        self._num_submitted = 0
+        self._num_received = 0
         self._num_finished = 0
         self._died: str | None = None
 
     def submit(self, requests: Sequence[Request]) -> None:
         """See `Executor.submit`."""
-        with self._wake:
-            if self._died:
-                raise EngineDied(self._died)
-            for request in requests:
-                self._answer(request)
-            self._wake.notify()
+        if self._died:
+            raise EngineDied(self._died)
+        self._inbox.put((time.monotonic(), requests))
 
     def poll(self, timeout_s: float) -> list[Chunk]:
         """See `Executor.poll`."""
         deadline_s = time.monotonic() + timeout_s
-        with self._wake:
-            while True:
-                if self._died:
-                    raise EngineDied(self._died)
-                now_s = time.monotonic()
-                while self._due and self._due[0][0] <= now_s:
-                    self._ready.append(heapq.heappop(self._due)[2])
-                if self._ready:
-                    chunks = list(self._ready)
-                    self._ready.clear()
-                    self._num_finished += sum(chunk.finished for chunk in chunks)
-                    return chunks
-                if now_s >= deadline_s:
-                    return []
-                next_s = min(self._due[0][0], deadline_s) if self._due else deadline_s
-                self._wake.wait(next_s - now_s)
+        while True:
+            self._receive()
+            if self._died:
+                raise EngineDied(self._died)
+            now_s = time.monotonic()
+            while self._due and self._due[0][0] <= now_s:
+                self._ready.append(heapq.heappop(self._due)[2])
+            if self._ready:
+                chunks, self._ready = self._ready, []
+                self._num_finished += sum(chunk.finished for chunk in chunks)
+                return chunks
+            if now_s >= deadline_s:
+                return []
+            next_s = min(self._due[0][0], deadline_s) if self._due else deadline_s
+            self._receive(next_s - now_s)
 
     def stats(self) -> ExecutorStats:
         """See `Executor.stats`."""
-        return ExecutorStats(active=self._num_submitted - self._num_finished, queued=0)
+        return ExecutorStats(active=self._num_received - self._num_finished, queued=0)
 
     def close(self) -> None:
         """See `Executor.close`."""
-        with self._wake:
-            self._died = self._died or "the simulated engine was closed"
-            self._wake.notify_all()
+        self._died = self._died or "the simulated engine was closed"
+        self._inbox.put(None)
 
-    def _answer(self, request: Request) -> None:
-        number = self._num_submitted
-        self._num_submitted += 1
+    def _receive(self, timeout_s: float = 0.0) -> None:
+        """Take what was submitted, waiting for it at most `timeout_s` seconds."""
+        try:
+            entry = self._inbox.get(timeout_s > 0, timeout_s)
+            while True:
+                if entry is not None:
+                    arrived_s, requests = entry
+                    for request in requests:
+                        self._answer(request, arrived_s)
+                entry = self._inbox.get_nowait()
+        except queue.Empty:
+            return
+
+    def _answer(self, request: Request, arrived_s: float) -> None:
+        number = self._num_received
+        self._num_received += 1
         if self._spec.fault and number == self._spec.fault_after:
             self._fail(request)
             return
@@ -90,8 +101,7 @@ class SimulatedExecutor:
         if self._instant:
             self._ready.append(Chunk(request.id, ids, True))
             return
-        now_s = time.monotonic()
-        start_s = max(now_s, self._next_start_s)
+        start_s = max(arrived_s, self._next_start_s)
         if self._spec.samples_per_s:
             self._next_start_s = start_s + 1.0 / self._spec.samples_per_s
         first_s = start_s + self._spec.ttft_s

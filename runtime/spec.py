@@ -26,7 +26,7 @@ class OpenVINOSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedSpec:
-    """Answers from a time model: for tests, harness ceilings and rehearsals, never a measurement."""
+    """Answers from a time model: for tests, harness ceilings and rehearsals."""
 
     num_tokens: int = 128
     """Ids in every answer (fewer where the request asks for fewer)."""

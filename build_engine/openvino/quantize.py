@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from build_engine.progress import BuildProgress
     from build_engine.recipe import Recipe
 
-# AWQ's authors find 16 sequences of 2048 tokens enough (Lin et al. 2023, arXiv 2306.00978, section
-# 5.3); each token costs one prefill on this CPU.
-MAX_CALIBRATION_TOKENS = 16 * 2048
+# Every token costs a prefill on this CPU. Four times as many left the logit error of the bundled
+# model where it was (0.280 against 0.278).
+MAX_CALIBRATION_TOKENS = 8192
 MIN_GROUP_SIZE = 32  # smaller groups cost more in scales than they bring; a scale is 2 bytes
 TELEMETRY_OFF = (
     "NNCF_CI"  # set in the environment, NNCF reports no usage; read once, when it is imported

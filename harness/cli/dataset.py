@@ -50,7 +50,7 @@ def dataset(
     rules = load_workload(workload)
     if dataset is None and workload != BUNDLED:
         raise UsageError(f"Workload `{workload}` needs its data: --dataset FILE.")
-    source = Source.find(dataset or BUNDLED)
+    source = Source.find(BUNDLED if dataset is None else dataset)
     if count is None and source.path is None:
         count = rules.num_samples
     progress = make_progress()

@@ -7,7 +7,6 @@ library, and a command's module (with all that it imports) is loaded only when t
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from types import FrameType
@@ -21,6 +20,7 @@ from build_engine.errors import (
     UnknownName,
     UsageError,
 )
+from harness.streams import write
 
 if TYPE_CHECKING:
     from cyclopts import App, UnknownCommandError
@@ -65,18 +65,16 @@ def make_app() -> App:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line; the exit code. Raises BrokenPipeError when nobody reads the output."""
+    """Run one command line; the exit code."""
     try:
         if arguments in ([], ["--help"], ["-h"]):
-            sys.stdout.write(_overview())
+            write(sys.stdout, _overview())
             return EXIT_OK
         return _call(arguments)
     except EnginebenchError as error:
         return _report(str(error), error.exit_code, arguments)
     except KeyboardInterrupt:
         return _report("Interrupted.", EXIT_INTERRUPTED, arguments)
-    except BrokenPipeError:
-        raise
     except OSError as error:
         return _report(_os_error(error), EXIT_ENVIRONMENT, arguments)
 
@@ -84,15 +82,7 @@ def run(arguments: list[str]) -> int:
 def main() -> None:
     """The `enginebench` command."""
     signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        code = run(sys.argv[1:])
-        sys.stdout.flush()
-    except BrokenPipeError:
-        code = EXIT_OK  # whoever read our output has seen enough, as `head` does
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(nowhere, stream.fileno())  # or the flush at exit meets the broken pipe again
-    sys.exit(code)
+    sys.exit(run(sys.argv[1:]))
 
 
 def _overview() -> str:

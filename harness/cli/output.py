@@ -14,7 +14,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from harness.streams import discard, write
+
 _PLAIN_WIDTH = 160  # of tables that go to a file or a pipe
+
+
+class _Console(Console):
+    """A console on standard error whose reader may go."""
+
+    def on_broken_pipe(self) -> None:
+        """Go on without a reader: the command's exit code still counts."""
+        discard(sys.stderr)
 
 
 class Output:
@@ -28,7 +38,7 @@ class Output:
         self.as_json = as_json
         width = None if sys.stderr.isatty() else _PLAIN_WIDTH
         # Text is shown as it is: a path with [brackets] or :colons: is no markup.
-        self._console = Console(
+        self._console = _Console(
             stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True, width=width
         )
 
@@ -51,8 +61,7 @@ class Output:
     def result(self, document: Any) -> None:
         """The machine-readable result."""
         if self.as_json:
-            sys.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
-            sys.stdout.flush()
+            write(sys.stdout, json.dumps(document, indent=2, default=str) + "\n")
 
     def next(self, text: str) -> None:
         """The last line: what to do now."""

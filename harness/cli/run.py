@@ -59,7 +59,8 @@ def run(
     max_input_len
         Tokens of the longest prompt.
     set
-        Change a field of the recipe: `--set group_size=64`.
+        Change a field of the recipe or the workload: `--set recipe.group_size=64`,
+        `--set workload.max_new_tokens=64`.
     json
         Write run.json to standard output.
     """
@@ -67,9 +68,10 @@ def run(
     from harness.cli.summary import show_run
     from harness.progress import make_progress
     from harness.run import execute
-    from harness.session import RunChoice
+    from harness.session import RunChoice, split_settings
 
     out = Output(as_json=json)
+    recipe_settings, workload_settings = split_settings(set or ())
     choice = RunChoice(
         engine=EngineChoice(
             model=model,
@@ -78,9 +80,10 @@ def run(
             calibration=calibration,
             max_batch_size=max_batch_size,
             max_input_len=max_input_len,
-            overrides=tuple(set or ()),
+            overrides=recipe_settings,
         ),
         workload=workload,
+        workload_overrides=workload_settings,
         dataset=dataset,
         scenario=scenario,
         mode=mode,

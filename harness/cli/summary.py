@@ -61,7 +61,8 @@ def _show_accuracy(out: Output, accuracy: dict[str, Any]) -> None:
 
 def _next_step(content: dict[str, Any]) -> str:
     if content["status"] != "complete":
-        return "mend the cause and run again with a new --output"
+        mend = "mend the cause, then " if content["status"] == "failed" else ""
+        return f"{mend}run again with a new --output"
     if "short" in content["marks"]:
         return "leave out --count and --duration for a whole run"
     return "run the other scenarios, and compare recipes"

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from build_engine.errors import EnginebenchError, RunFailed
 from runtime.executor import Chunk, Executor, Request
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from runtime.executor import TokenIds
 
 _POLL_S = 0.05
-_RECENT = 4096  # answers that the live percentiles look at
+_RECENT = 1024  # answers that the live percentiles look at
 
 
 @dataclass(slots=True)
@@ -90,6 +92,7 @@ class SystemUnderTest:
         if not self._open:
             self.last_sign_s = now_s
         limits = self._limits
+        prompts = self._prompts
         requests = []
         try:
             for sample in samples:
@@ -98,7 +101,7 @@ class SystemUnderTest:
                 requests.append(
                     Request(
                         query_id,
-                        self._prompts[index],
+                        prompts[index],
                         limits.max_new_tokens,
                         limits.min_new_tokens,
                         limits.stop_ids,
@@ -121,8 +124,6 @@ class SystemUnderTest:
         """The figures so far: counts, and percentiles in seconds over the most recent answers
         (None: no answer yet).
         """
-        import numpy as np
-
         recent = self.records[-_RECENT:]
         ttft = [record[1] for record in recent]
         tpot = [(r[2] - r[1]) / (r[3] - 1) for r in recent if r[3] > 1]
@@ -154,57 +155,57 @@ class SystemUnderTest:
 
     def _report(self, chunks: list[Chunk]) -> None:
         now_s = self.last_sign_s = time.perf_counter()
-        response = self._lg.QuerySampleResponse
-        first: list[Any] = []
-        last: list[Any] = []
-        buffers: list[
-            TokenIds
-        ] = []  # LoadGen copies inside the call below: they must live until then
+        parts: list[TokenIds] = []  # what LoadGen is told now, end to end
+        num_ids = 0
+        first: list[tuple[int, int, int]] = []  # query id, and its ids' start and count in `parts`
+        last: list[tuple[int, int, int]] = []
         for chunk in chunks:
-            answer = self._open.get(chunk.id)
+            query_id, ids = chunk.id, chunk.token_ids
+            answer = self._open.get(query_id)
             if answer is None:
-                raise RunFailed(f"the engine answered request {chunk.id}, which is not open")
+                raise RunFailed(f"the engine answered request {query_id}, which is not open")
             if chunk.error is not None:
                 raise RunFailed(f"the engine failed on sample {answer.index}: {chunk.error}")
-            ids = chunk.token_ids
             if len(ids):
                 if not answer.parts:
                     answer.first_s = now_s
-                    first.append(response(chunk.id, _address(ids), ids.nbytes))
+                    first.append((query_id, num_ids, len(ids)))
+                    parts.append(ids)
+                    num_ids += len(ids)
                 answer.parts.append(ids)
             if chunk.finished:
-                ids = self._complete(chunk.id, answer, now_s)
-                buffers.append(ids)
-                last.append(response(chunk.id, _address(ids), ids.nbytes, len(ids)))
+                count = self._complete(query_id, answer, now_s)
+                last.append((query_id, num_ids, count))
+                parts += answer.parts
+                num_ids += count
+        if not parts:
+            return
+        joined = np.concatenate(parts)  # LoadGen copies in the calls below: it must live until then
+        address = joined.ctypes.data  # takes microseconds: once for all answers
+        response = self._lg.QuerySampleResponse
         if first:
-            self._lg.FirstTokenComplete(first)
+            self._lg.FirstTokenComplete(
+                [response(i, address + 4 * start, 4 * count) for i, start, count in first]
+            )
         if last:
-            self._lg.QuerySamplesComplete(last)
+            self._lg.QuerySamplesComplete(
+                [response(i, address + 4 * start, 4 * count, count) for i, start, count in last]
+            )
 
-    def _complete(self, query_id: int, answer: _Answer, now_s: float) -> TokenIds:
-        import numpy as np
-
-        if not answer.parts:
+    def _complete(self, query_id: int, answer: _Answer, now_s: float) -> int:
+        """Close a query and record it; the number of its ids."""
+        num_ids = sum(map(len, answer.parts))
+        if not num_ids:
             raise RunFailed(f"the engine answered sample {answer.index} with no token at all")
-        ids = answer.parts[0] if len(answer.parts) == 1 else np.concatenate(answer.parts)
         del self._open[query_id]
-        num_ids = len(ids)
         self.num_tokens += num_ids
         ttft_s = answer.first_s - answer.issued_s
         self.records.append((answer.index, ttft_s, now_s - answer.issued_s, num_ids))
         if self._keep:
-            self.answers[answer.index] = ids
-        return ids
+            self.answers[answer.index] = np.concatenate(answer.parts)
+        return num_ids
 
     def _fail(self, error: Exception) -> None:
         if self.failure is None:
             known = isinstance(error, EnginebenchError)
             self.failure = str(error) if known else f"{type(error).__name__}: {error}"
-
-
-def _address(ids: TokenIds) -> int:
-    """Where the ids lie in memory; cheaper than `.ctypes.data`, and this runs twice for each
-    answer.
-    """
-    address: int = ids.__array_interface__["data"][0]
-    return address

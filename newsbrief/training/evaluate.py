@@ -10,6 +10,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -56,7 +57,8 @@ def evaluate(folder: Path, count: int, start: int, batch_size: int, show: int = 
     outputs = generate(folder, prompts, batch_size)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     texts = [tokenizer.decode(ids) for ids in outputs]
-    scorer = rouge_scorer.RougeScorer(list(ROUGE_TYPES), use_stemmer=True)
+    make_scorer: Any = rouge_scorer.RougeScorer
+    scorer = make_scorer(list(ROUGE_TYPES), use_stemmer=True)
     sums = dict.fromkeys(ROUGE_TYPES, 0.0)
     for item, text in zip(items, texts, strict=True):
         for name, score in scorer.score(item.highlights, text).items():

@@ -1,6 +1,7 @@
 """The Llama architecture in plain PyTorch, in the shape of the bundled checkpoint.
 
 Parameter names are those of Hugging Face's LlamaForCausalLM, so a state dict can be exchanged.
+Types are checked without PyTorch: its classes are then Any, hence the ignored complaints.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def rope_frequencies() -> Tensor:
     return inverse * share_kept + inverse / factor * (1 - share_kept)
 
 
-class RmsNorm(nn.Module):
+class RmsNorm(nn.Module):  # type: ignore[misc]
     """Root-mean-square normalisation with a learned scale."""
 
     def __init__(self) -> None:
@@ -79,7 +80,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + torch.cat((-second, first), dim=-1) * sin
 
 
-class Attention(nn.Module):
+class Attention(nn.Module):  # type: ignore[misc]
     """Causal self-attention; two query heads share each key and value head."""
 
     def __init__(self) -> None:
@@ -101,7 +102,7 @@ class Attention(nn.Module):
         return out
 
 
-class FeedForward(nn.Module):
+class FeedForward(nn.Module):  # type: ignore[misc]
     """SwiGLU."""
 
     def __init__(self) -> None:
@@ -115,7 +116,7 @@ class FeedForward(nn.Module):
         return out
 
 
-class Layer(nn.Module):
+class Layer(nn.Module):  # type: ignore[misc]
     """One transformer block."""
 
     def __init__(self) -> None:
@@ -134,7 +135,7 @@ class Layer(nn.Module):
         return out
 
 
-class Body(nn.Module):
+class Body(nn.Module):  # type: ignore[misc]
     """Everything but the output projection, which is the embedding table again."""
 
     def __init__(self) -> None:
@@ -144,7 +145,7 @@ class Body(nn.Module):
         self.norm = RmsNorm()
 
 
-class Llama(nn.Module):
+class Llama(nn.Module):  # type: ignore[misc]
     """Token ids [batch, length] to final hidden states [n, HIDDEN] at the n `positions`.
 
     Positions count through the flattened batch; what the last layer would compute for the others

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ def orthogonalised(stack: Tensor) -> Tensor:
     return x.mT if is_tall else x
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(torch.optim.Optimizer):  # type: ignore[misc]
     """For 2-D weights of hidden layers; those of one shape are updated together."""
 
     def __init__(
@@ -40,21 +41,23 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:
         """One update; `closure` is not supported."""
-        for group in self.param_groups:
-            by_shape: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
-            for weight in group["params"]:
-                by_shape[tuple(weight.shape)].append(weight)
-            for (rows, columns), weights in by_shape.items():
-                update = orthogonalised(
-                    torch.stack([self._momentum(w, group["momentum"]) for w in weights])
-                )
-                scale = max(1.0, rows / columns) ** 0.5
-                for weight, direction in zip(weights, update, strict=True):
-                    weight.mul_(1 - group["lr"] * group["weight_decay"])
-                    weight.add_(direction, alpha=-group["lr"] * scale)
+        with torch.no_grad():
+            for group in self.param_groups:
+                by_shape: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+                for weight in group["params"]:
+                    by_shape[tuple(weight.shape)].append(weight)
+                for weights in by_shape.values():
+                    self._update(weights, group)
+
+    def _update(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        rows, columns = weights[0].shape
+        momenta = [self._momentum(weight, group["momentum"]) for weight in weights]
+        scale = max(1.0, rows / columns) ** 0.5
+        for weight, direction in zip(weights, orthogonalised(torch.stack(momenta)), strict=True):
+            weight.mul_(1 - group["lr"] * group["weight_decay"])
+            weight.add_(direction, alpha=-group["lr"] * scale)
 
     def share_memory(self) -> None:
         """Moves the momentum into memory that forked processes share."""

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -34,10 +35,13 @@ from newsbrief.training.muon import Muon
 from newsbrief.training.team import Team, token_losses
 from newsbrief.training.wiring import wire
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 WARMUP_STEPS = 30
 DECAY_FROM = 0.4  # share of the budget after which the learning rate falls
 COPY_STEPS = 30  # the first steps, on repeated random tokens
-BARE_UNTIL = 0.3  # share of the budget until which articles come without background
+BARE_UNTIL = 0.15  # share of the budget until which articles come without background
 LOG_STEPS, CHECK_STEPS, SAVE_STEPS = 20, 200, 200
 CHECK_ARTICLES = 48
 
@@ -120,7 +124,7 @@ class Run:
     def progress(self) -> float:
         """Share of the budget used, 0 to 1 and above."""
         minutes = (time.monotonic() - self.started_s) / 60
-        return max(self.state.tokens / self.options.tokens, minutes / self.options.minutes)
+        return float(max(self.state.tokens / self.options.tokens, minutes / self.options.minutes))
 
     def batches(self) -> Iterator[list[Batch]]:
         """The rest of the data from the current position on."""
@@ -177,18 +181,18 @@ class Run:
                 return
 
 
-def check_batches(options: argparse.Namespace, tokenizer: object) -> list[Batch]:
+def check_batches(options: argparse.Namespace, tokenizer: Tokenizer) -> list[Batch]:
     """Batches of the `validation` split from an index that the evaluation does not use."""
-    rows = encode(tokenizer, list(articles("validation", CHECK_ARTICLES, start=100_000)))  # type: ignore[arg-type]
+    rows = encode(tokenizer, list(articles("validation", CHECK_ARTICLES, start=100_000)))
     rows.sort(key=lambda row: len(row[0]))
     rng = random.Random(0)
     return [collate(rows[i : i + 24], rng, of_article=False) for i in range(0, len(rows), 24)]
 
 
-@torch.no_grad()
 def check(model: Llama, batches: list[Batch], state: State) -> dict[str, float]:
     """Loss and accuracy of the highlights' tokens, each predicted from the true ones before it."""
-    results = [token_losses(model, batch) for batch in batches]
+    with torch.no_grad():
+        results = [token_losses(model, batch) for batch in batches]
     return {
         "step": state.step,
         "tokens": state.tokens,

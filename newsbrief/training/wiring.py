@@ -29,9 +29,13 @@ FIRST_SLOW = 16  # from here on rotary pairs turn too little to disturb the comp
 PREVIOUS_SHARPNESS, MATCH_SHARPNESS = 2.0, 2.6
 
 
-@torch.no_grad()
 def wire(model: Llama) -> None:
     """Replaces the starting weights of a new model."""
+    with torch.no_grad():
+        _wire(model)
+
+
+def _wire(model: Llama) -> None:
     embedding = model.model.embed_tokens.weight
     embedding.normal_(std=1.0)
     embedding[:, 0] = CONSTANT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from build_engine.config import apply_overrides
 from harness.loadgen.job import Probe
 from harness.planning import RunScope
 from harness.workload import load_workload
@@ -61,3 +62,12 @@ def test_the_announcement_gives_queries_duration_and_the_rates_origin() -> None:
         "50 queries, about 10 s; 5 queries/s (half of the warm-up's rate; --qps sets it); "
         "warm-up: 10 samples/s in a batch, 250 ms for one alone"
     )
+
+
+def test_a_changed_rule_takes_the_official_name_away_and_is_told_to_loadgen() -> None:
+    changed = apply_overrides(OFFICIAL, ["scenarios.Server.ttft_ms=500", "max_new_tokens=64"])
+    scope = RunScope(workload=changed, scenario="Server", num_samples=13368, qps=2.0)
+    assert not scope.official
+    plan = scope.plan("performance", PROBE)
+    assert "llama3_1-8b.Server.ttft_latency = 500\n" in plan.user_conf
+    assert RunScope(workload=OFFICIAL, scenario="Server", num_samples=13368).official

@@ -58,7 +58,8 @@ def test_a_missed_latency_limit_gives_both_figures_both_limits_and_the_remedy() 
     ],
 )
 def test_each_of_loadgens_conditions_has_its_rule(key: str, rule: str) -> None:
-    found = verdict(**{"result_validity": "INVALID", key: False})
+    changes: dict[str, Any] = {"result_validity": "INVALID", key: False}
+    found = verdict(**changes)
     assert [r.name for r in found.rules if not r.passed] == [rule]
 
 

@@ -1,0 +1,137 @@
+"""How much the harness could carry: LoadGen with an engine that answers at once.
+
+What LoadGen then sees as latency is what the harness adds to every query. Token latencies are on,
+as in every run of this project, and each answer has 128 ids.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.result import Figure, Result
+from build_engine.errors import RunFailed
+from harness.loadgen import logs
+from harness.loadgen.job import Job
+from harness.loadgen.settings import LoadgenPlan, Scenario
+from harness.loadgen.supervise import run_test
+from harness.progress import NullProgress
+from harness.prompts import save_prompts
+from runtime.spec import SimulatedSpec
+
+if TYPE_CHECKING:
+    from harness.progress import Progress
+
+OFFLINE_GOAL = 50_000.0
+SERVER_GOAL = 10_000.0
+P99_GOAL_MS = 1.0
+_DATASET_SAMPLES = 13_368
+_PROMPT_TOKENS = 256
+_ANSWER_TOKENS = 128
+_KEPT_UP = 0.99  # of the asked rate: what ends later than asked has queued
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much is asked: Offline samples, and a Server rate for some seconds."""
+
+    offline_samples: int = 200_000
+    server_qps: float = SERVER_GOAL
+    server_s: float = 6.0
+
+
+def measure(load: Load, repeats: int, progress: Progress) -> Result:
+    """`repeats` tests of each scenario."""
+    offline: list[float] = []
+    server: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        dataset = folder / "dataset"
+        dataset.mkdir()
+        _save_dataset(dataset)
+        for number in range(repeats):
+            progress.phase(f"ceiling: test {number + 1} of {repeats} of each scenario")
+            test = _run(dataset, _plan("Offline", load), folder / f"offline-{number}")
+            offline.append(float(test["result_samples_per_second"]))
+            test = _run(dataset, _plan("Server", load), folder / f"server-{number}")
+            server.append(_server_figures(test))
+    return Result(
+        title="Harness ceiling (an engine that answers at once)",
+        figures=(
+            Figure("Offline", "samples/s", tuple(offline), at_least=OFFLINE_GOAL),
+            Figure(
+                f"Server asked for {load.server_qps:,.0f}",
+                "queries/s",
+                tuple(item["qps"] for item in server),
+                at_least=_KEPT_UP * load.server_qps,
+            ),
+            *(
+                Figure(
+                    f"Server, added {kind} p{percentile}",
+                    "ms",
+                    tuple(item[f"{kind}_p{percentile}"] for item in server),
+                    at_most=P99_GOAL_MS if percentile == "99" else None,
+                )
+                for kind in ("TTFT", "latency")
+                for percentile in ("50", "99", "99.9")
+            ),
+        ),
+        notes=(
+            f"{load.offline_samples:,} Offline samples; Server for {load.server_s:.0f} s; "
+            f"{_ANSWER_TOKENS} ids an answer; token latencies on; figures from LoadGen's log",
+        ),
+    )
+
+
+def _save_dataset(folder: Path) -> None:
+    import numpy as np
+
+    prompt = np.arange(_PROMPT_TOKENS, dtype=np.int32)
+    save_prompts(folder, [prompt] * _DATASET_SAMPLES)
+
+
+def _plan(scenario: Scenario, load: Load) -> LoadgenPlan:
+    server = scenario == "Server"
+    return LoadgenPlan(
+        scenario=scenario,
+        mode="performance",
+        model="newsbrief",
+        num_samples=_DATASET_SAMPLES,
+        min_duration_s=load.server_s if server else 0.0,
+        min_query_count=1 if server else load.offline_samples,
+        target_qps=load.server_qps if server else 1.0,
+        ttft_ms=2000.0,
+        tpot_ms=100.0,
+    )
+
+
+def _run(dataset: Path, plan: LoadgenPlan, folder: Path) -> dict[str, Any]:
+    """The detail log's values of one complete test."""
+    folder.mkdir()
+    job = Job(
+        executor=SimulatedSpec(num_tokens=_ANSWER_TOKENS),
+        dataset=dataset,
+        num_samples=plan.num_samples,
+        max_new_tokens=_ANSWER_TOKENS,
+        min_new_tokens=1,
+        stop_ids=(2,),
+        warmup_samples=64,
+    )
+    outcome = run_test(job, lambda probe: plan, folder, NullProgress())
+    if outcome.status != "complete":
+        raise RunFailed(f"the {plan.scenario} test failed: {outcome.cause}")
+    detail = logs.read_detail(folder)
+    if detail.errors:
+        raise RunFailed(f"LoadGen reported an error: {detail.errors[0]}")
+    return dict(detail.values)
+
+
+def _server_figures(values: dict[str, Any]) -> dict[str, float]:
+    figures = {"qps": float(values["result_completed_samples_per_sec"])}
+    for kind, prefix in (("TTFT", "result_first_token"), ("latency", "result")):
+        for percentile in ("50", "99", "99.9"):
+            key = f"{prefix}_{float(percentile):.2f}_percentile_latency_ns"
+            figures[f"{kind}_p{percentile}"] = float(values[key]) / 1e6
+    return figures

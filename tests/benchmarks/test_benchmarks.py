@@ -1,0 +1,132 @@
+"""The benchmarks run, count what they should and compare what they say; how fast is not tested."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import newsbrief
+from benchmarks import ceiling, dataset
+from benchmarks.__main__ import main
+from benchmarks.drive import drive
+from benchmarks.loadgen_order import loadgen_order
+from benchmarks.peer_programs.gguf_file import _interleave, _rope_factors
+from benchmarks.peer_programs.job import Measured, PeerJob
+from benchmarks.peer_tables import best_figures, rate_tables, ratio_table
+from benchmarks.result import Figure, figure, ratios
+from build_engine.checkpoint import resolve_checkpoint
+from build_engine.errors import RunFailed
+from harness.progress import NullProgress
+from runtime.executor import Request
+from runtime.load import load
+from runtime.spec import SimulatedSpec
+from tests.harness.rehearsal import make_plan
+
+
+def test_a_figure_is_its_median_with_its_spread_and_goal() -> None:
+    found = Figure("ratio", "", (0.9, 1.0, 1.3), at_least=0.98)
+    assert (found.value, found.met) == (1.0, True)
+    assert found.spread == pytest.approx(0.2)
+    assert found.row() == ["ratio", "1", "20.0 %", ">= 0.98: met"]
+    assert Figure("p99", "ms", (2.0,), at_most=1.0).row() == ["p99", "2 ms", "-", "<= 1: MISSED"]
+    assert Figure("rate", "tok/s", (12_345.6,)).row() == ["rate", "12,346 tok/s", "-", ""]
+    assert (figure(97.26), figure(0.01234)) == ("97.3", "0.01234")
+    assert ratios([2.0, 9.0], [1.0, 3.0]) == (2.0, 3.0)
+
+
+def test_a_drive_keeps_to_its_concurrency_and_counts_the_tokens() -> None:
+    executor = load(SimulatedSpec(num_tokens=5, ttft_s=0.001))
+    prompt = np.arange(4, dtype=np.int32)
+    requests = [Request(i, prompt, 128) for i in range(7)]
+    done = drive(executor, requests, concurrency=2)
+    assert done.num_tokens == 35
+    assert done.answers == {i: [100, 101, 102, 103, 104] for i in range(7)}
+    assert done.tokens_per_s == pytest.approx(35 / done.duration_s)
+
+
+def test_a_failed_request_ends_a_drive() -> None:
+    executor = load(SimulatedSpec(fault="error", fault_after=1))
+    requests = [Request(i, np.arange(4, dtype=np.int32), 8) for i in range(3)]
+    with pytest.raises(RunFailed, match="failed on request 1"):
+        drive(executor, requests)
+
+
+def test_loadgens_order_is_each_sample_once_and_always_the_same() -> None:
+    plan = make_plan(num_samples=40)
+    order = loadgen_order(plan)
+    assert sorted(order) == list(range(40)) != order
+    assert loadgen_order(plan) == order
+
+
+def test_the_ceiling_is_read_from_loadgens_log() -> None:
+    result = ceiling.measure(ceiling.Load(50, 200.0, 0.2), 1, NullProgress())
+    found = {item.name: item.value for item in result.figures}
+    assert found["Offline"] > 0
+    latency = [found[f"Server, added latency p{p}"] for p in ("50", "99", "99.9")]
+    assert latency == sorted(latency)
+    assert latency[0] > 0
+
+
+def test_the_dataset_benchmark_prepares_and_scores_both_kinds() -> None:
+    result = dataset.measure(12, newsbrief.CHECKPOINT, 1, NullProgress())
+    assert [item.name for item in result.figures] == [
+        "prepare, newsbrief",
+        "score, newsbrief",
+        "prepare, long",
+        "score, long",
+    ]
+    assert any("goals are for 13,368" in note for note in result.notes)
+
+
+def test_an_unknown_benchmark_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["startpu"]) == 2
+    assert "Did you mean `startup`" in capsys.readouterr().err
+
+
+def test_results_are_written_with_the_machine(tmp_path: Path) -> None:
+    output = tmp_path / "deep" / "bench.json"
+    assert main(["dataset", "--samples", "8", "--repeats", "1", "--output", str(output)]) == 0
+    document = json.loads(output.read_text())
+    assert document["machine"]["num_cpus"] >= 1
+    assert list(document["benchmarks"]) == ["dataset"]
+    assert document["benchmarks"]["dataset"]["figures"][0]["value"] > 0
+
+
+def test_a_peer_gets_whole_waves_and_fewer_per_place_at_high_concurrency() -> None:
+    job = PeerJob("", "", 2, 64, [], [1, 4, 16, 64], waves=16, warmup_tokens=8)
+    assert [job.requests(c) for c in job.concurrencies] == [16, 32, 64, 128]
+    assert PeerJob(**(asdict(job) | {"waves": 4})).requests(64) == 64
+
+
+def test_peers_are_compared_round_by_round() -> None:
+    rounds = {
+        "ours": [{1: Measured(1, 1.0, 10, [[1, 2]])}, {1: Measured(1, 2.0, 10, [[1, 2]])}],
+        "fast": [{1: Measured(1, 2.0, 10, [[1, 2]])}, {1: Measured(1, 1.0, 10, [[1, 2]])}],
+        "slow": [{1: Measured(1, 4.0, 10, [[1, 3]])}, {1: Measured(1, 4.0, 10, [[1, 3]])}],
+    }
+    (best,) = best_figures(rounds, ["ours"], ["slow", "fast"])
+    assert best.samples == (2.0, 0.5)
+    assert "ours / best peer (fast)" in best.name
+    output, total, _ = rate_tables(rounds, {}, reference="slow")
+    assert output.rows[0] == ("ours", "1.5", "0 %")
+    assert output.rows[2] == ("slow", "0.5", "100 %")
+    assert total.rows[2] == ("slow", "3")
+    assert ratio_table(rounds, [("ours", "slow")]).rows == (("ours / slow", "3.00"),)
+
+
+def test_gguf_rope_factors_give_the_engines_own_frequencies() -> None:
+    config = json.loads((newsbrief.CHECKPOINT / "config.json").read_text())
+    dim = config["head_dim"]
+    plain = config["rope_theta"] ** -(np.arange(0, dim, 2) / dim)
+    ours = resolve_checkpoint("newsbrief").config.inverse_frequencies
+    np.testing.assert_allclose(plain / _rope_factors(config), ours, rtol=1e-5)
+    assert _rope_factors(config | {"rope_scaling": None}) is None
+
+
+def test_gguf_rows_of_a_head_are_interleaved() -> None:
+    rows = np.arange(8)[:, None]  # two heads of four rows: halves (0, 1) and (2, 3)
+    assert _interleave(rows, 2).ravel().tolist() == [0, 2, 1, 3, 4, 6, 5, 7]

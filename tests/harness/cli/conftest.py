@@ -1,0 +1,62 @@
+"""A command line, a tiny checkpoint, articles and a stored engine, in a cache of their own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from build_engine import build as build_module
+from build_engine.engine import BuildFacts, EngineSpec
+from build_engine.progress import BuildProgress
+from tests.build_engine.checkpoints import write_checkpoint
+from tests.build_engine.specs import write_engine
+from tests.harness.cli.line import Line
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def line(capsys: pytest.CaptureFixture[str]) -> Line:
+    return Line(capsys)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    return write_checkpoint(tmp_path / "tiny")
+
+
+@pytest.fixture
+def news(tmp_path: Path) -> Path:
+    path = tmp_path / "news.jsonl"
+    rows = ({"article": f"Story {i} [b]x[/b].", "highlights": "Ü."} for i in range(4))
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def quick_builder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A builder that takes no time; the store around it is real."""
+
+    def build(spec: EngineSpec, folder: Path, progress: BuildProgress) -> BuildFacts:
+        facts = write_engine(spec, folder, progress)
+        precision = {"weights": "int8", "activations": "bf16", "kv_cache": "bf16"}
+        return BuildFacts(facts.runtime, precision)
+
+    monkeypatch.setattr(build_module, "_compile_openvino", build)
+
+
+@pytest.fixture
+def engine(line: Line, tiny: Path, quick_builder: None) -> dict[str, Any]:
+    """The manifest of a stored engine."""
+    said = line("build", "--model", tiny, "--recipe", "int8_wo", "--json")
+    assert said.code == 0
+    manifest: dict[str, Any] = said.document
+    return manifest

@@ -1,0 +1,128 @@
+"""`build` and `engines`: an engine is made once, explained, proven and removed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.build_engine.checkpoints import write_checkpoint
+from tests.harness.cli.line import Line
+
+
+def test_build_says_what_it_built(line: Line, tiny: Path, quick_builder: None) -> None:
+    said = line("build", "--model", tiny, "--recipe", "int8_wo", "--max-input-len", 64)
+    assert said.code == 0
+    assert said.out == ""
+    assert "weights int8" in said.err
+    assert f"Next: enginebench run --model {tiny} --target cpu --recipe int8_wo" in said.err
+    shown = line("engines", "show", "tiny/cpu/int8_wo", "--json").document
+    assert shown["identity"]["limits"]["max_input_len"] == 64
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["--recipe", "int9"], 2, "Unknown recipe `int9`."),
+        (["--recipe", "fp8"], 2, "`fp8` is refused on `cpu`"),
+        (["--recipe", "bf16", "--target", "a3O"], 2, "Did you mean `a30`?"),
+        (["--recipe", "bf16", "--target", "a30"], 3, "build for `--target cpu` here."),
+        (["--recipe", "bf16", "--set", "wieghts=int8"], 2, "--set: `wieghts` is not a key."),
+        (["--recipe", "bf16", "--set", "weights.a=1"], 2, "`weights` is one value"),
+        (["--recipe", "bf16", "--set", "weights"], 2, "--set weights: write it as key=value"),
+        (["--recipe", "bf16", "--max-batch-size", "0"], 2, "max_batch_size is 0"),
+        (["--recipe", "bf16", "--max-batch-size", "-2"], 2, "max_batch_size is -2"),
+        (["--recipe", "no.yaml"], 2, "no.yaml: cannot be read"),
+        (["--recipe", "int4_awq", "--calibration", "no.jsonl"], 2, "no dataset file `no.jsonl`"),
+    ],
+)
+def test_build_refusals(line: Line, tiny: Path, arguments: list[str], code: int, told: str) -> None:
+    assert told in line.refused(code, "build", "--model", tiny, *arguments)
+
+
+def test_a_damaged_checkpoint(line: Line, tiny: Path) -> None:
+    (tiny / "model.safetensors").write_bytes(b"short")
+    sentence = line.refused(2, "build", "--model", tiny, "--recipe", "bf16")
+    assert "model.safetensors" in sentence
+
+
+def test_a_checkpoint_that_only_the_hub_has(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def offline(*arguments: object, **options: object) -> None:
+        raise LocalEntryNotFoundError("no network")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
+    sentence = line.refused(3, "build", "--model", "no-one/has-this", "--recipe", "bf16")
+    assert "no-one/has-this cannot be fetched" in sentence
+    assert "no network" in sentence
+
+
+def test_a_real_build_is_made_once(line: Line, tiny: Path) -> None:
+    pytest.importorskip("openvino_genai")
+    arguments = ["build", "--model", tiny, "--recipe", "bf16", "--max-input-len", 32, "--json"]
+    first = line(*arguments)
+    assert first.code == 0
+    assert {"openvino_model.xml", "openvino_model.bin"} <= first.document["files"].keys()
+    assert "checksums" in first.err
+    again = line(*arguments)
+    assert again.document == first.document
+    assert "checksums" not in again.err
+    assert line("engines", "verify").code == 0
+
+
+def test_an_empty_store(line: Line) -> None:
+    said = line("engines", "list", "--json")
+    assert said.code == 0
+    assert said.document == {"engines": [], "damaged": []}
+    assert "Next: enginebench build" in said.err
+    assert line("engines", "verify", "--json").document == {}
+    assert "No engine is stored" in line.refused(2, "engines", "show", "abc")
+
+
+def test_engines_list_and_show(line: Line, engine: dict[str, Any]) -> None:
+    listed = line("engines", "list", "--json").document["engines"]
+    assert [(row["key"], row["model"]) for row in listed] == [(engine["key"], "tiny")]
+    shown = line("engines", "show", engine["key"][:6], "--json")
+    assert shown.document == engine
+    assert "identity.recipe.weights" in shown.err
+    assert "Unknown engine `zzz`" in line.refused(2, "engines", "show", "zzz")
+
+
+def test_engines_why(line: Line, engine: dict[str, Any], tiny: Path) -> None:
+    line("build", "--model", tiny, "--recipe", "bf16")
+    said = line("engines", "why", "tiny/cpu/int8_wo", "tiny/cpu/bf16", "--json")
+    fields = {row["field"]: (row["first"], row["second"]) for row in said.document}
+    assert fields["recipe.weights"] == ("int8", "bf16")
+    assert "limits.max_seq_len" not in fields
+    key = engine["key"][:12]
+    same = line("engines", "why", key, key, "--json")
+    assert same.document == []
+    assert "They are the same engine." in same.err
+
+
+def test_a_tampered_engine_is_noticed(line: Line, engine: dict[str, Any]) -> None:
+    key = engine["key"][:12]
+    assert line("engines", "verify", key, "--json").document == {key: []}
+    (Path(engine["folder"]) / "openvino_model.xml").write_text("<ten/>")
+    said = line("engines", "verify", "--json")
+    assert said.code == 1
+    assert said.document == {key: ["openvino_model.xml was altered: its checksum differs."]}
+    assert said.err.splitlines()[-1] == f"Next: enginebench engines remove {key}"
+
+
+def test_engines_remove(line: Line, engine: dict[str, Any]) -> None:
+    said = line("engines", "remove", engine["key"][:12], "--json")
+    assert said.code == 0
+    assert said.document["key"] == engine["key"]
+    assert not Path(engine["folder"]).exists()
+    assert line("engines", "list", "--json").document["engines"] == []
+
+
+def test_a_model_name_with_brackets_is_shown_as_it_is(
+    line: Line, tmp_path: Path, quick_builder: None
+) -> None:
+    model = write_checkpoint(tmp_path / "my[red]model[b]")
+    assert line("build", "--model", model, "--recipe", "bf16").code == 0
+    assert "my[red]model[b]" in line("engines", "list").err

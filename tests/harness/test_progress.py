@@ -1,0 +1,194 @@
+"""Progress shows what happens, at the right pace, on a terminal and in a log."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from harness import progress as progress_module
+from harness.progress import (
+    LineProgress,
+    NullProgress,
+    Progress,
+    Rate,
+    RichProgress,
+    describe,
+    duration,
+    make_progress,
+)
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+class Terminal(io.StringIO):
+    """Standard error that calls itself a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(progress_module, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """A terminal for a test to put in the place of standard error."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "120")
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    return Terminal()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0 s"),
+        (9.44, "9.4 s"),
+        (10, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (3599.6, "1 h 00 min"),
+        (3720, "1 h 02 min"),
+        (100_000, "27 h 46 min"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_a_rate_needs_two_readings() -> None:
+    rate = Rate()
+    assert rate.per_s == (0.0, 0.0)
+    rate.add(1.0, 10, 100)
+    assert rate.per_s == (0.0, 0.0)
+    rate.add(3.0, 30, 500)
+    assert rate.per_s == (10.0, 200.0)
+
+
+def test_a_rate_is_of_the_last_seconds_alone() -> None:
+    rate = Rate()
+    for second in range(60):
+        rate.add(float(second), 0, 0)
+    for second in range(60, 80):
+        rate.add(float(second), (second - 59) * 7, (second - 59) * 70)
+    assert rate.per_s == pytest.approx((7.0, 70.0))
+
+
+def test_two_readings_at_one_moment_do_not_divide_by_zero() -> None:
+    rate = Rate()
+    rate.add(1.0, 0, 0)
+    rate.add(1.0, 0, 0)
+    assert rate.per_s == (0.0, 0.0)
+
+
+def test_a_line_tells_rates_latencies_and_the_time_left() -> None:
+    rate = Rate()
+    rate.add(0.0, 0, 0)
+    rate.add(4.0, 40, 8000)
+    figures = {"ttft_p99_s": 0.1234, "tpot_p99_s": 0.005, "active": 8, "queued": 3}
+    assert describe(40, 1240, figures, rate) == (
+        "40/1,240 | 2,000 tok/s | TTFT p99 123.4 ms | TPOT p99 5.0 ms | 8 running, 3 queued | "
+        "2 min 00 s left"
+    )
+
+
+def test_a_line_leaves_out_what_is_not_known() -> None:
+    assert describe(0, 10, {}, Rate()) == "0/10"
+    assert describe(12_000, None, {"ttft_p99_s": None, "active": None}, Rate()) == "12,000"
+
+
+def test_nothing_is_left_at_the_end() -> None:
+    rate = Rate()
+    rate.add(0.0, 0, 0)
+    rate.add(1.0, 10, 0)
+    assert describe(10, 10, {}, rate) == "10/10"
+
+
+def test_lines_come_at_their_pace(clock: Clock) -> None:
+    stream = io.StringIO()
+    progress = LineProgress(stream, every_s=10.0)
+    progress.phase("Measuring")
+    for done in range(30):
+        clock.now_s += 1.0
+        progress.update(done, 100, {"tokens": done * 5})
+    progress.note("A note comes at once")
+    progress.close()
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "Measuring"
+    assert [line.split(" | ")[0] for line in lines[1:-1]] == ["  9/100", "  19/100", "  29/100"]
+    assert "5 tok/s" in lines[1]
+    assert lines[1].endswith("1 min 31 s left")
+    assert lines[-1] == "  A note comes at once"
+
+
+def test_a_new_phase_starts_its_own_rate(clock: Clock) -> None:
+    stream = io.StringIO()
+    progress = LineProgress(stream, every_s=0.0)
+    progress.phase("One")
+    for done in (0, 1000):
+        clock.now_s += 1.0
+        progress.update(done, 2000, {"tokens": 0})
+    progress.phase("Two")
+    progress.update(0, 2000, {"tokens": 0})
+    assert stream.getvalue().splitlines()[-1] == "  0/2,000"
+
+
+def _show(progress: Progress) -> None:
+    progress.phase("Preparing [red]my[/x] :smile: data")
+    progress.note("Engine [bold] here")
+    for done in (0, 5, 10):
+        progress.update(done, 10, {"tokens": done})
+    progress.close()
+    progress.close()
+
+
+def test_a_terminal_gets_a_bar_and_the_text_as_it_is(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal)
+    _show(RichProgress())
+    shown = terminal.getvalue()
+    assert "Preparing [red]my[/x] :smile: data" in shown
+    assert "  Engine [bold] here" in shown
+    assert "10/10" in shown
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1  # the cursor is back
+
+
+def test_closing_before_anything_was_shown(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal)
+    RichProgress().close()
+    assert terminal.getvalue() == ""
+
+
+def test_the_stream_decides(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert isinstance(make_progress(quiet=True), NullProgress)
+    assert isinstance(make_progress(), RichProgress)
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(make_progress(), LineProgress)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert isinstance(make_progress(), LineProgress)
+
+
+def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    _show(NullProgress())
+    assert capsys.readouterr() == ("", "")

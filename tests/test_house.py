@@ -1,0 +1,200 @@
+"""The house keeps its floors: what may import what, how big things get, and who may speak."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import subprocess
+import sys
+from collections.abc import Container, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = {"configs": 0, "newsbrief": 0, "build_engine": 1, "runtime": 2, "harness": 3}
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 60
+# What `enginebench --help` must not wait for.
+SLOW = (
+    "cyclopts",
+    "numpy",
+    "openvino",
+    "openvino_genai",
+    "pydantic",
+    "rich",
+    "tokenizers",
+    "yaml",
+)
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def _files(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+OURS = _files(*FLOORS)
+EVERYTHING = _files(*FLOORS, "tests", "benchmarks")
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _imports(path: Path, *, for_types: bool = True) -> Iterator[tuple[int, str]]:
+    """(line, dotted module) of every import, those inside functions included; without `for_types`
+    those under TYPE_CHECKING are left out.
+    """
+    for node in _nodes(_tree(path), for_types):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{_name(path)}:{node.lineno}: a relative import"
+            assert node.module is not None
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def _nodes(node: ast.AST, for_types: bool) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        typing_only = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+        if for_types or not typing_only:
+            yield child
+            yield from _nodes(child, for_types)
+
+
+def _importers(library: str, files: Sequence[Path]) -> set[str]:
+    return {
+        _name(path)
+        for path in files
+        if any(module.split(".")[0] == library for _, module in _imports(path))
+    }
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert {_name(path).split("/")[0] for path in OURS} == set(FLOORS)
+    assert len(OURS) > 50
+
+
+def test_nothing_imports_upward() -> None:
+    upward = [
+        f"{_name(path)}:{line} imports {module}"
+        for path in OURS
+        for line, module in _imports(path)
+        if FLOORS.get(module.split(".")[0], -1) > FLOORS[_name(path).split("/")[0]]
+    ]
+    assert upward == []
+
+
+def test_nothing_goes_in_circles() -> None:
+    modules = {_module(path): path for path in OURS}
+    below: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        names = (name for _, name in _imports(path, for_types=False))
+        below[module] = {owner for name in names if (owner := _owner(name, modules)) != module}
+    graphlib.TopologicalSorter(below).prepare()  # raises CycleError, which shows the circle
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _owner(name: str, modules: Container[str]) -> str:
+    """The module of ours that holds `name`, or "" for a library's."""
+    while name and name not in modules:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def test_nothing_that_is_shipped_imports_tests() -> None:
+    assert {
+        _name(path) for path in OURS if any(m.split(".")[0] == "tests" for _, m in _imports(path))
+    } == set()
+
+
+def test_only_its_own_room_touches_loadgen() -> None:
+    rooms = {str(Path(name).parent) for name in _importers("mlperf_loadgen", OURS)}
+    assert rooms == {"harness/loadgen"}
+
+
+def test_only_training_and_what_we_compare_with_need_torch() -> None:
+    homes = ("newsbrief/training/", "tests/reference/", "benchmarks/peer_programs/")
+    strangers = {name for name in _importers("torch", EVERYTHING) if not name.startswith(homes)}
+    assert strangers == set()
+
+
+def test_nobody_needs_training() -> None:
+    outside = [path for path in OURS if not _name(path).startswith("newsbrief/training/")]
+    assert [
+        _name(path)
+        for path in outside
+        if any(module.startswith("newsbrief.training") for _, module in _imports(path))
+    ] == []
+
+
+def test_files_stay_small() -> None:
+    sizes = {_name(path): len(path.read_text("utf-8").splitlines()) for path in EVERYTHING}
+    assert {name: size for name, size in sizes.items() if size > MAX_FILE_LINES} == {}
+
+
+def test_functions_stay_small() -> None:
+    long = {}
+    for path in EVERYTHING:
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                size = node.end_lineno - node.lineno + 1
+                if size > MAX_FUNCTION_LINES + _docstring_lines(node):
+                    long[f"{_name(path)}:{node.lineno} {node.name}"] = size
+    assert long == {}
+
+
+def _docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """A command's docstring is its help text, and no part of what it does."""
+    first = node.body[0]
+    if ast.get_docstring(node) is None:
+        return 0
+    assert first.end_lineno is not None
+    return first.end_lineno - first.lineno + 1
+
+
+def test_every_module_says_what_it_promises() -> None:
+    silent = [
+        _name(path)
+        for path in EVERYTHING
+        if _tree(path).body and ast.get_docstring(_tree(path)) is None
+    ]
+    assert silent == []
+
+
+def test_only_the_command_line_prints_or_exits() -> None:
+    loud = [
+        f"{_name(path)}:{node.lineno}"
+        for path in OURS
+        if not _name(path).startswith("harness/cli/")
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("print", "exit", "quit")
+    ]
+    assert loud == []
+
+
+@pytest.mark.parametrize("words", ["", "run(['--help'])", "run([])"])
+def test_help_waits_for_no_library(words: str) -> None:
+    program = "; ".join(
+        [
+            "import sys",
+            "from harness.cli.main import run",
+            words or "pass",
+            f"sys.exit(', '.join(name for name in {SLOW!r} if name in sys.modules) or 0)",
+        ]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
