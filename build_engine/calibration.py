@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build_engine.errors import DatasetError
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 class CalibrationSet:
     """Prompts as token ids, each int32 of shape [prompt length], and SHA-256 in hex over them.
 
-    Make one with `calibration_set` or `tokenise`; two sets are the same set when their digests are
+    Make one with `calibration_set`; two sets are the same set when their digests are
     equal.
     """
 
@@ -57,14 +56,3 @@ def calibration_set(name: str, prompts: Iterable[Sequence[int] | TokenIds]) -> C
         digest.update(array.astype("<i4").tobytes())
         array.setflags(write=False)
     return CalibrationSet(name, arrays, digest.hexdigest())
-
-
-def tokenise(
-    name: str, texts: Sequence[str], tokenizer_file: Path, max_tokens: int
-) -> CalibrationSet:
-    """A calibration set from texts, each cut after `max_tokens` ids of a tokenizer.json."""
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    encodings = tokenizer.encode_batch(list(texts))
-    return calibration_set(name, [encoding.ids[:max_tokens] for encoding in encodings])

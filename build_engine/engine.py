@@ -49,6 +49,10 @@ _BACKENDS = {
 }
 
 
+# more tokens or requests than any engine has; beyond int32 the backends overflow
+_MAX_LIMIT = 2**20
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineLimits:
     """The sizes that an engine is compiled for: requests, and tokens per request or per iteration.
@@ -69,6 +73,8 @@ class EngineLimits:
             value = getattr(self, item.name)
             if value < 1:
                 raise ConfigError(f"limits.{item.name} is {value}; give 1 or more.")
+            if value > _MAX_LIMIT:
+                raise ConfigError(f"limits.{item.name} is {value}; give {_MAX_LIMIT} or less.")
         if self.max_input_len >= self.max_seq_len:
             raise ConfigError(
                 f"limits.max_input_len {self.max_input_len} leaves no room for an answer within"

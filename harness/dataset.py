@@ -24,6 +24,7 @@ from harness.prompts import FILES as PROMPT_FILES
 from harness.prompts import load_prompts, prompt_lengths, save_prompts
 
 if TYPE_CHECKING:
+    from build_engine.engine import EngineLimits
     from harness.progress import Progress
     from harness.workload import Workload
     from runtime.executor import TokenIds
@@ -109,19 +110,26 @@ class Dataset:
         references: list[str] = json.loads((self.folder / _REFERENCES).read_text(encoding="utf-8"))
         return references
 
-    def check_fits(self, workload: Workload, max_input_len: int) -> None:
+    def check_fits(self, workload: Workload, limits: EngineLimits) -> None:
         """Raise DatasetError when a prompt is longer than the workload allows, or than an engine
-        with `max_input_len` takes.
+        with `limits` takes, alone or with its answer.
         """
         longest = self.max_prompt_len
         self._check_lengths(
             workload.max_input_tokens,
             f"workload `{workload.name}`",
-            "shorten those articles, or give a workload .yaml with a larger `max_input_tokens`",
+            f"shorten those articles, or use --set workload.max_input_tokens={longest}",
         )
         self._check_lengths(
-            max_input_len, "the engine", f"build an engine with --max-input-len {longest}"
+            limits.max_input_len, "the engine", f"build an engine with --max-input-len {longest}"
         )
+        room = limits.max_seq_len - longest
+        if room < workload.max_new_tokens:
+            raise DatasetError(
+                f"The longest prompt has {longest} tokens and leaves {room} of the engine's "
+                f"{limits.max_seq_len} for an answer of {workload.max_new_tokens}; build an engine "
+                f"with --max-input-len {longest + workload.max_new_tokens}."
+            )
 
     def _check_lengths(self, limit: int, whose: str, remedy: str) -> None:
         if self.max_prompt_len <= limit:

@@ -70,7 +70,7 @@ class RunChoice:
             count = workload.num_samples
         # the dataset before the engine: its mistakes are found in seconds, a build takes minutes
         dataset = prepare(workload, source, spec.checkpoint.folder, cache_root(), count, progress)
-        dataset.check_fits(workload, spec.limits.max_input_len)
+        dataset.check_fits(workload, spec.limits)
         engine = build_spec(spec, progress)
         return RunRequest(
             scope=RunScope(

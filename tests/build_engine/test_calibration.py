@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from build_engine.calibration import calibration_set, tokenise
+from build_engine.calibration import calibration_set
 from build_engine.errors import DatasetError
-from tests.build_engine.checkpoints import write_checkpoint
 
 
 def test_prompts_are_fixed_int32() -> None:
@@ -47,9 +44,3 @@ def test_no_prompt_and_empty_prompt_are_refused() -> None:
         calibration_set("set", [])
     with pytest.raises(DatasetError, match="prompt 1 has shape"):
         calibration_set("set", [[1], []])
-
-
-def test_texts_are_cut_to_length(tmp_path: Path) -> None:
-    tokenizer = write_checkpoint(tmp_path) / "tokenizer.json"
-    prompts = tokenise("set", ["t5 t6 t7", "t8"], tokenizer, max_tokens=2).prompts
-    assert [prompt.tolist() for prompt in prompts] == [[5, 6], [8]]

@@ -191,6 +191,7 @@ def test_a_name_becomes_one_harmless_path_component(name: str, folder: str) -> N
     ("limits", "message"),
     [
         ({"max_batch_size": 0}, "limits.max_batch_size is 0; give 1 or more"),
+        ({"max_batch_size": 10**22}, "give 1048576 or less"),
         ({"max_num_tokens": -1}, "limits.max_num_tokens is -1; give 1 or more"),
         ({"max_input_len": 96}, "leaves no room for an answer"),
     ],

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from build_engine.engine import EngineLimits
 from build_engine.errors import CheckpointError, DatasetError, OutputError, UsageError
 from harness import dataset as dataset_module
 from harness.dataset import Dataset, Sample, Source, prepare
@@ -257,15 +258,25 @@ def test_prompts_that_are_too_long_are_counted(
 ) -> None:
     prepared = _prepare(workload, rows, tmp_path)
     lengths = sorted(prompt_lengths(prepared.folder))
-    prepared.check_fits(workload, lengths[-1])
+    prepared.check_fits(workload, _limits(lengths[-1]))
     told = (
         rf"1 of 3 .* the engine, {lengths[1]} tokens .*has {lengths[2]}.*max-input-len {lengths[2]}"
     )
     with pytest.raises(DatasetError, match=told):
-        prepared.check_fits(workload, lengths[1])
+        prepared.check_fits(workload, _limits(lengths[1]))
     tight = workload.model_copy(update={"max_input_tokens": 5})
-    with pytest.raises(DatasetError, match=r"3 of 3 .* workload `newsbrief`, 5 tokens .*\.yaml"):
-        prepared.check_fits(tight, 4096)
+    with pytest.raises(
+        DatasetError, match=r"3 of 3 .* workload `newsbrief`, 5 tokens .*max_input_tokens="
+    ):
+        prepared.check_fits(tight, _limits(4096))
+    long = workload.model_copy(update={"max_new_tokens": 200})
+    room = rf"leaves 128 of the engine's .* answer of 200; .*-len {lengths[-1] + 200}"
+    with pytest.raises(DatasetError, match=room):
+        prepared.check_fits(long, _limits(lengths[-1]))
+
+
+def _limits(max_input_len: int) -> EngineLimits:
+    return EngineLimits(max_input_len=max_input_len, max_seq_len=max_input_len + 128)
 
 
 @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
