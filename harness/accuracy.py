@@ -95,10 +95,16 @@ def score(predictions: Sequence[str], references: Sequence[str]) -> Accuracy:
     return Accuracy(**percent, gen_len=sum(map(len, answers)), gen_num=len(answers))
 
 
-def score_log(log_path: Path, references: Sequence[str], tokenizer: Tokenizer) -> Accuracy:
+def score_log(
+    log_path: Path,
+    references: Sequence[str],
+    tokenizer: Tokenizer,
+    answers_path: Path | None = None,
+) -> Accuracy:
     """Score LoadGen's accuracy log; `references[i]` belongs to the sample with index i.
 
-    A log with fewer samples than the dataset is scored as it is: compare `gen_num`.
+    A log with fewer samples than the dataset is scored as it is: compare `gen_num`. The answers are
+    written to `answers_path` for people to read, one JSON object a line, in order of the samples.
 
     Raises:
         RunFailed: the log is damaged or empty.
@@ -112,6 +118,13 @@ def score_log(log_path: Path, references: Sequence[str], tokenizer: Tokenizer) -
             f"samples; score it with the dataset of that run."
         )
     predictions = tokenizer.decode_batch([ids for _, ids in logged])
+    if answers_path is not None:
+        rows = sorted(zip([index for index, _ in logged], predictions, strict=True))
+        lines = [
+            json.dumps({"sample": i, "answer": text, "reference": references[i]})
+            for i, text in rows
+        ]
+        answers_path.write_text("\n".join(lines) + "\n", "utf-8")
     return score(predictions, [references[index] for index, _ in logged])
 
 

@@ -175,7 +175,12 @@ def _score(request: RunRequest, engine: Engine, folder: Path) -> dict[str, Any]:
     from harness.tokenizer import Tokenizer
 
     references = request.dataset.references()
-    accuracy = score_log(folder / logs.ACCURACY, references, Tokenizer.load(engine.folder))
+    accuracy = score_log(
+        folder / logs.ACCURACY,
+        references,
+        Tokenizer.load(engine.folder),
+        request.folder / "answers.jsonl",
+    )
     (folder / "accuracy.txt").write_text(accuracy.to_accuracy_txt(), encoding="utf-8")
     result: dict[str, Any] = {"scores": dataclasses.asdict(accuracy), "gates": []}
     target = request.scope.workload.accuracy

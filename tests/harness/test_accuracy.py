@@ -157,10 +157,15 @@ def test_score_log_takes_each_reference_by_sample_index(
     tmp_path: Path, tokenizer: Tokenizer
 ) -> None:
     path = _write_log(tmp_path / "log.json", [(2, [1, 2, 3, 9]), (0, [5, 6, 7, 0])])
-    accuracy = score_log(path, ["a red mat", "unused", "the cat sat."], tokenizer)
+    answers = tmp_path / "answers.jsonl"
+    accuracy = score_log(path, ["a red mat", "unused", "the cat sat."], tokenizer, answers)
     assert accuracy == Accuracy(
         100.0, 100.0, 100.0, 100.0, gen_len=len("the cat sat.") + len("a red mat"), gen_num=2
     )
+    assert [json.loads(line) for line in answers.read_text().splitlines()] == [
+        {"sample": 0, "answer": "a red mat", "reference": "a red mat"},
+        {"sample": 2, "answer": "the cat sat.", "reference": "the cat sat."},
+    ]
 
 
 def test_score_log_refuses_the_wrong_dataset(tmp_path: Path, tokenizer: Tokenizer) -> None:
