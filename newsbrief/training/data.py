@@ -114,7 +114,7 @@ def chunk_batches(
 def copy_batch(step: int, seed: int) -> list[Batch]:
     """Random tokens which repeat themselves after 8 to 30; only repetitions are predicted.
 
-    A few hundred of these teach a new model to copy, in sequences that cost little.
+    They settle the copying heads that are set by hand, in sequences that cost little.
     """
     rng = random.Random(seed * 1_000_033 + step)
     pieces = []
