@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 
 from build_engine.digest import cache_root
 from build_engine.target import detect_cpu_compute, detect_target
+from harness.gpus import detect_gpus
 from harness.machine import machine_facts, version_of
 
 _MIN_FREE_GIB = 2.0  # the demo's engines and runs take well under one
@@ -31,6 +33,7 @@ def all_checks() -> list[Check]:
     return [
         _machine(),
         _target(),
+        *_gpus(),
         _cpu_arithmetic(),
         *(_library(name) for name in _CPU_LIBRARIES),
         _loadgen(),
@@ -53,6 +56,26 @@ def _target() -> Check:
     text = f"{found.value or 'unknown'}: {found.reason}"
     remedy = "name the target yourself with --target"
     return Check("target", found.value is not None, text, remedy, required=False)
+
+
+def _gpus() -> list[Check]:
+    """What NVML says of the GPUs, and whether each has its ECC on; nothing where there is none."""
+    report = detect_gpus()
+    if not report.gpus:
+        return []
+    names = Counter(f"{gpu.name}, {gpu.memory_bytes / 2**30:.0f} GiB" for gpu in report.gpus)
+    shown = "; ".join(f"{count} x {name}" for name, count in names.items())
+    problems = report.ecc_problems
+    return [
+        Check("GPUs", True, f"{shown}; driver {report.driver}, CUDA up to {report.cuda}"),
+        Check(
+            "ECC",
+            not problems,
+            "; ".join(problems) or "on",
+            "switch ECC on before a closed datacenter run: `sudo nvidia-smi -e 1`, then restart",
+            required=False,
+        ),
+    ]
 
 
 def _cpu_arithmetic() -> Check:

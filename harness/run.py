@@ -57,6 +57,7 @@ class RunRequest:
             "simulated": isinstance(self.executor, SimulatedSpec),
             "demo workload": workload.benchmark is None,
             "changed workload": workload.benchmark is not None and not self.scope.official,
+            "other data": workload.benchmark is not None and self.dataset.benchmark is None,
             "short": self.scope.trial,
         }
         return [mark for mark, holds in found.items() if holds]
@@ -214,7 +215,7 @@ def _describe(request: RunRequest) -> dict[str, Any]:
     return {
         "marks": request.marks,
         "workload": scope.workload.name,
-        "benchmark": scope.workload.benchmark if scope.official and scope.whole_dataset else None,
+        "benchmark": request.dataset.benchmark if scope.official else None,
         "scenario": scope.scenario,
         "modes": list(request.modes),
         "num_samples": scope.num_samples,

@@ -25,6 +25,7 @@ from runtime.spec import OpenVINOSpec
 
 if TYPE_CHECKING:
     from harness.progress import Progress
+    from harness.workload import Workload
 
 _SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 _MODES: dict[str, tuple[Mode, ...]] = {
@@ -62,7 +63,7 @@ class RunChoice:
         mode = _one_of("mode", self.mode, tuple(_MODES))
         self._check_numbers()
         check_output(self.output)
-        source = self._source()
+        source = self._source(workload, progress)
         spec = self.engine.spec()
         require_backend(spec)
         count = self.count
@@ -87,10 +88,10 @@ class RunChoice:
             folder=self.output.absolute(),
         )
 
-    def _source(self) -> Source:
+    def _source(self, workload: Workload, progress: Progress) -> Source:
         if self.dataset is None and self.workload != BUNDLED:
             raise UsageError(f"Workload `{self.workload}` needs its data: --dataset FILE.")
-        return Source.find(BUNDLED if self.dataset is None else self.dataset)
+        return Source.find(BUNDLED if self.dataset is None else self.dataset, workload, progress)
 
     def _check_numbers(self) -> None:
         check_count(self.count)

@@ -12,9 +12,17 @@ _CALIBRATION = ["--calibration"]
 _SIZES = ["--max-batch-size", "--max-input-len"]
 FROZEN = {
     "build": [*_CALIBRATION, "--json", *_SIZES, "--model", "--recipe", "--set", "--target"],
-    "dataset": ["--count", "--dataset", "--json", "--model", "--output", "--workload"],
+    "dataset": [
+        *_CALIBRATION,
+        "--count",
+        "--dataset",
+        "--json",
+        "--model",
+        "--output",
+        "--workload",
+    ],
     "demo": ["--fresh", "--json", "--output"],
-    "doctor": ["--json"],
+    "doctor": ["--json", "--system-json"],
     "engines list": ["--json"],
     "engines remove": ["--engine", "--json"],
     "engines show": ["--engine", "--json"],

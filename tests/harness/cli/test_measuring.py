@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import configs
 from tests.harness.cli.line import Line
 
 
@@ -36,7 +37,10 @@ def test_dataset_counts_what_differs_from_the_official_ids(
 
 def test_dataset_refusals(line: Line, tiny: Path, news: Path, tmp_path: Path) -> None:
     with_news = ["dataset", "--dataset", news, "--model", tiny]
-    assert "needs its data" in line.refused(2, "dataset", "--workload", "llama3.1-8b")
+    own = tmp_path / "own.yaml"
+    shipped = Path(configs.__file__).parent / "workloads" / "newsbrief.yaml"
+    own.write_text(shipped.read_text().replace("name: newsbrief", "name: own"))
+    assert "needs its data" in line.refused(2, "dataset", "--workload", own)
     assert "Unknown workload" in line.refused(2, *with_news, "--workload", "cnn")
     assert "--count is 0" in line.refused(2, *with_news, "--count", 0)
     assert "--count is -1" in line.refused(2, *with_news, "--count", -1)
