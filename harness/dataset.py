@@ -1,9 +1,8 @@
 """Prepared datasets: prompt ids and references, made once and found again by content.
 
-Samples come from the bundled generator, a JSONL file of `article`/`highlights`, or the official
-JSON list of `input`/`output`. Preparing tokenises each article inside the workload's prompt,
-untimed, as MLPerf allows; the result lies in the cache under the digest of everything that went
-into it.
+Preparing tokenises each article inside the workload's prompt, untimed, as MLPerf allows; the result
+lies in the cache under the digest of everything that went into it, with what was found out about
+it: how it compares with the official token ids, and whether it may carry the benchmark's name.
 """
 
 from __future__ import annotations
@@ -12,66 +11,42 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from build_engine.digest import file_sha256
-from build_engine.errors import CheckpointError, DatasetError
+from build_engine.errors import CheckpointError, DatasetError, OutputError, UsageError
+from harness.prompts import FILES as PROMPT_FILES
 from harness.prompts import load_prompts, prompt_lengths, save_prompts
+from harness.sources import bundled, rebuilt
+from harness.sources.sample import Sample
+from harness.sources.source import Source
+from harness.sources.standing import (
+    Purpose,
+    SetFacts,
+    check_whole,
+    expected_samples,
+    notes,
+    shortfalls,
+)
+from harness.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from build_engine.engine import EngineLimits
     from harness.progress import Progress
     from harness.workload import Workload
     from runtime.executor import TokenIds
 
-BUNDLED = "newsbrief"
-_VERSION = 1  # of the prepared folder's layout
+__all__ = ["BUNDLED", "FETCHED", "Dataset", "Purpose", "Sample", "Source", "prepare"]
+
+BUNDLED = bundled.NAME
+FETCHED = rebuilt.NAME
+_VERSION = 2  # of the prepared folder's layout
 _REFERENCES = "references.json"
 _META = "dataset.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One article and its reference summary; `official_ids` is the official file's own `tok_input`."""
-
-    article: str
-    reference: str
-    official_ids: tuple[int, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where samples come from, and the digest of what is there."""
-
-    name: str
-    digest: str
-    path: Path | None
-
-    @classmethod
-    def find(cls, text: str) -> Source:
-        """A file by its path, or the bundled generator by its name. Raises DatasetError."""
-        path = Path(text).expanduser()
-        if path.is_file():
-            return cls(path.name, file_sha256(path), path.resolve())
-        if text == BUNDLED:
-            return cls(BUNDLED, _generator_digest(), None)
-        raise DatasetError(
-            f"There is no dataset file {text}; give a .jsonl of article/highlights, the official "
-            f"cnn_eval.json, or `{BUNDLED}`."
-        )
-
-    def samples(self, count: int | None) -> Iterator[Sample]:
-        """The first `count` samples (all of a file when None)."""
-        if self.path is None:
-            yield from _bundled_samples(count)
-            return
-        read = _json_samples if self.path.suffix == ".json" else _jsonl_samples
-        for number, sample in enumerate(read(self.path)):
-            if number == count:
-                return
-            yield sample
+_SHOWN_DIFFERENCES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +71,17 @@ class Dataset:
         """Tokens of the longest prompt."""
         return int(self.meta["prompt_tokens"]["max"])
 
+    @property
+    def benchmark(self) -> str | None:
+        """The MLPerf benchmark whose whole set this is, else None."""
+        name: str | None = self.meta.get("benchmark")
+        return name
+
+    @property
+    def shortfalls(self) -> list[str]:
+        """Why it is not the benchmark's set; none when it is."""
+        return list(self.meta.get("shortfalls", []))
+
     def prompts(self) -> list[TokenIds]:
         """Prompt ids of each sample, int32 of shape [prompt length]."""
         return load_prompts(self.folder)
@@ -105,16 +91,36 @@ class Dataset:
         references: list[str] = json.loads((self.folder / _REFERENCES).read_text(encoding="utf-8"))
         return references
 
-    def check_fits(self, max_input_len: int) -> None:
-        """Raise DatasetError when a prompt is longer than an engine takes."""
-        lengths = prompt_lengths(self.folder)
-        too_long = sum(length > max_input_len for length in lengths)
-        if too_long:
+    def check_fits(self, workload: Workload, limits: EngineLimits) -> None:
+        """Raise DatasetError when a prompt is longer than the workload allows, or than an engine
+        with `limits` takes, alone or with its answer.
+        """
+        longest = self.max_prompt_len
+        self._check_lengths(
+            workload.max_input_tokens,
+            f"workload `{workload.name}`",
+            f"shorten those articles, or use --set workload.max_input_tokens={longest}",
+        )
+        self._check_lengths(
+            limits.max_input_len, "the engine", f"build an engine with --max-input-len {longest}"
+        )
+        room = limits.max_seq_len - longest
+        if room < workload.max_new_tokens:
             raise DatasetError(
-                f"{too_long} of {len(lengths)} prompts are longer than the engine's limit of "
-                f"{max_input_len} tokens (the longest has {max(lengths)}); build an engine with "
-                f"--max-input-len {max(lengths)}."
+                f"The longest prompt has {longest} tokens and leaves {room} of the engine's "
+                f"{limits.max_seq_len} for an answer of {workload.max_new_tokens}; build an engine "
+                f"with --max-input-len {longest + workload.max_new_tokens}."
             )
+
+    def _check_lengths(self, limit: int, whose: str, remedy: str) -> None:
+        if self.max_prompt_len <= limit:
+            return
+        lengths = prompt_lengths(self.folder)
+        too_long = sum(length > limit for length in lengths)
+        raise DatasetError(
+            f"{too_long} of {len(lengths)} prompts are longer than the limit of {whose}, {limit} "
+            f"tokens (the longest has {self.max_prompt_len}); {remedy}."
+        )
 
 
 def prepare(
@@ -124,40 +130,104 @@ def prepare(
     root: Path,
     count: int | None,
     progress: Progress,
+    purpose: Purpose = "evaluation",
 ) -> Dataset:
     """The prepared dataset of these inputs: found in the cache under `root`, or made.
 
-    `model_folder` holds the tokenizer: a checkpoint's folder, or an engine's. Raises DatasetError
-    when the source is empty, broken, or smaller than `count`.
+    `model_folder` holds the tokenizer: a checkpoint's folder, or an engine's. Without a `count`, an
+    official file must be the workload's whole set. Raises DatasetError when the source is empty,
+    broken, smaller than asked for, or has a prompt over the benchmark's limit, OutputError when the
+    cache takes no more. A preparation that fails leaves nothing behind.
     """
-    key = _key(workload, source, model_folder, count)
-    folder = root / "datasets" / f"{workload.name}-{source.name.split('.')[0]}-{key[:12]}"
-    if (folder / _META).is_file():
-        return Dataset(folder, json.loads((folder / _META).read_text(encoding="utf-8")))
+    check_count(count)
+    key = _key(workload, source, model_folder, count, purpose)
+    folder = root / "datasets" / f"{workload.name}-{source.stem}-{key[:12]}"
+    prepared = _find(folder)
+    if prepared is not None:
+        return prepared
     progress.phase(f"Preparing the dataset {source.name}")
-    samples = list(source.samples(count))
+    samples = _read(workload, source, count, purpose, progress)
+    tokenizer = Tokenizer.load(model_folder)
+    prompts = _tokenise(workload, samples, tokenizer, progress)
+    if workload.benchmark is not None:
+        _check_lengths(workload, source, prompts)
+    meta = _describe(workload, source, samples, prompts, purpose, tokenizer.bos_id)
+    try:
+        _publish(folder, prompts, [sample.reference for sample in samples], meta)
+    except OSError as error:
+        raise OutputError(
+            f"The cache {root} takes no prepared dataset ({error.strerror or error}); free space, "
+            f"or point ENGINEBENCH_HOME at another folder."
+        ) from None
+    return Dataset(folder, meta)
+
+
+def check_count(count: int | None) -> None:
+    """Raise UsageError for a number of samples below 1."""
+    if count is not None and count < 1:
+        raise UsageError(f"--count is {count}; give 1 or more.")
+
+
+def _find(folder: Path) -> Dataset | None:
+    """What was prepared earlier; None when there is nothing, or nothing whole."""
+    try:
+        meta = json.loads((folder / _META).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    whole = all((folder / name).is_file() for name in (_REFERENCES, *PROMPT_FILES))
+    return Dataset(folder, meta) if whole else None
+
+
+def _read(
+    workload: Workload, source: Source, count: int | None, purpose: Purpose, progress: Progress
+) -> list[Sample]:
+    expected = count or expected_samples(workload, purpose)
+    samples: list[Sample] = []
+    for sample in source.samples(count):
+        samples.append(sample)
+        if len(samples) % 512 == 0:
+            progress.update(len(samples), expected, {})
     if not samples:
         raise DatasetError(f"The dataset {source.name} is empty; it needs at least one sample.")
     if count is not None and len(samples) < count:
         raise DatasetError(
             f"The dataset {source.name} has {len(samples)} samples, fewer than --count {count}."
         )
-    prompts = _tokenise(workload, samples, model_folder, progress)
-    references = [sample.reference for sample in samples]
-    meta = _describe(workload, source, samples, prompts, references)
-    _publish(folder, prompts, references, meta)
-    return Dataset(folder, meta)
+    if count is None:
+        check_whole(workload, source, len(samples), purpose)
+    if workload.benchmark is not None and source.kind == "official":
+        _check_official(workload, source, samples)
+    return samples
+
+
+def _check_official(workload: Workload, source: Source, samples: Sequence[Sample]) -> None:
+    for number, sample in enumerate(samples):
+        if sample.official_ids is None:
+            raise DatasetError(
+                f"{source.name} record {number} has no `tok_input`; get the official file again, "
+                "or give articles of your own as a .jsonl of article/highlights."
+            )
+    _check_lengths(workload, source, [sample.official_ids or () for sample in samples])
+
+
+def _check_lengths(workload: Workload, source: Source, prompts: Sequence[Sized]) -> None:
+    """Raise DatasetError for a prompt over the benchmark's limit, which nothing may truncate."""
+    lengths = [len(ids) for ids in prompts]
+    longest = max(lengths)
+    if longest > workload.max_input_tokens:
+        raise DatasetError(
+            f"{source.name} record {lengths.index(longest)}: the prompt has {longest:,} tokens, "
+            f"and the longest of {workload.name} has {workload.max_input_tokens:,}; take the "
+            "official data and the tokenizer of Llama-3.1-8B-Instruct, because MLPerf truncates "
+            "no prompt."
+        )
 
 
 def _tokenise(
-    workload: Workload, samples: Sequence[Sample], model_folder: Path, progress: Progress
+    workload: Workload, samples: Sequence[Sample], tokenizer: Tokenizer, progress: Progress
 ) -> list[TokenIds]:
-    from harness.tokenizer import Tokenizer
-
     texts = [workload.prompt(sample.article) for sample in samples]
-    return Tokenizer.load(model_folder).encode_batch(
-        texts, lambda done: progress.update(done, len(texts), {})
-    )
+    return tokenizer.encode_batch(texts, lambda done: progress.update(done, len(texts), {}))
 
 
 def _describe(
@@ -165,35 +235,77 @@ def _describe(
     source: Source,
     samples: Sequence[Sample],
     prompts: Sequence[TokenIds],
-    references: Sequence[str],
+    purpose: Purpose,
+    bos_id: int | None,
 ) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    for ids, reference in zip(prompts, references, strict=True):
-        digest.update(ids.tobytes() + b"\0" + reference.encode() + b"\0")
     lengths = sorted(len(ids) for ids in prompts)
-    official = [
-        (ids, sample.official_ids)
-        for ids, sample in zip(prompts, samples, strict=True)
-        if sample.official_ids is not None
-    ]
+    differences, compared = _differences(samples, prompts)
+    facts = SetFacts(
+        num_samples=len(samples),
+        num_distinct=len({sample.article for sample in samples}),
+        longest=lengths[-1],
+        different_ids=len(differences),
+        wrong_bos=sum(_num_bos(ids, bos_id) != 1 for ids in prompts),
+    )
+    lacking = shortfalls(workload, source, facts, purpose)
     return {
         "version": _VERSION,
         "workload": workload.name,
+        "purpose": purpose,
+        "benchmark": None if lacking else workload.benchmark,
+        "shortfalls": lacking,
+        "notes": [] if lacking else notes(workload, facts),
         "source": source.name,
+        "source_kind": source.kind,
         "source_digest": source.digest,
-        "num_samples": len(samples),
-        "digest": digest.hexdigest(),
+        "origin": source.origin,
+        "num_samples": facts.num_samples,
+        "num_distinct": facts.num_distinct,
+        "digest": _digest(
+            (ids.tobytes(), sample.reference) for ids, sample in zip(prompts, samples, strict=True)
+        ),
+        "articles_digest": _digest(
+            (sample.article.encode(), sample.reference) for sample in samples
+        ),
         "prompt_tokens": {
             "min": lengths[0],
             "median": lengths[len(lengths) // 2],
             "max": lengths[-1],
             "total": sum(lengths),
         },
-        "official_ids": {
-            "compared": len(official),
-            "different": sum(tuple(ids.tolist()) != theirs for ids, theirs in official),
-        },
+        "official_ids": {"compared": compared, "different": len(differences)},
+        "first_differences": differences[:_SHOWN_DIFFERENCES],
     }
+
+
+def _differences(
+    samples: Sequence[Sample], prompts: Sequence[TokenIds]
+) -> tuple[list[dict[str, int]], int]:
+    """Where our prompt ids part from the official file's own, and how many prompts it gives."""
+    found: list[dict[str, int]] = []
+    compared = 0
+    for number, (sample, prompt) in enumerate(zip(samples, prompts, strict=True)):
+        if sample.official_ids is None:
+            continue
+        compared += 1
+        ours, theirs = prompt.tolist(), sample.official_ids.tolist()
+        if ours != theirs:
+            shorter = min(len(ours), len(theirs))
+            parting = (i for i in range(shorter) if ours[i] != theirs[i])
+            found.append({"sample": number, "token": next(parting, shorter)})
+    return found, compared
+
+
+def _digest(parts: Iterable[tuple[bytes, str]]) -> str:
+    digest = hashlib.sha256()
+    for content, reference in parts:
+        digest.update(content + b"\0" + reference.encode() + b"\0")
+    return digest.hexdigest()
+
+
+def _num_bos(ids: TokenIds, bos_id: int | None) -> int:
+    """How many BOS tokens a prompt begins with."""
+    return next((i for i, token in enumerate(ids.tolist()) if token != bos_id), len(ids))
 
 
 def _publish(
@@ -206,80 +318,25 @@ def _publish(
         save_prompts(temporary, prompts)
         (temporary / _REFERENCES).write_text(json.dumps(references), encoding="utf-8")
         (temporary / _META).write_text(json.dumps(meta, indent=2), encoding="utf-8")
+        if _find(folder) is None and folder.exists():
+            shutil.rmtree(folder)  # a damaged one
         temporary.rename(folder)
     except OSError:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if not (folder / _META).is_file():  # unless another process made the same one meanwhile
+        if _find(folder) is None:  # unless another process made the same one meanwhile
             raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _key(workload: Workload, source: Source, model_folder: Path, count: int | None) -> str:
+def _key(
+    workload: Workload, source: Source, model_folder: Path, count: int | None, purpose: Purpose
+) -> str:
     tokenizer = model_folder / "tokenizer.json"
     if not tokenizer.is_file():
         raise CheckpointError(f"{model_folder} has no tokenizer.json; get the whole checkpoint.")
-    parts = [_VERSION, workload.prompt_template, source.digest, file_sha256(tokenizer), count]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _generator_digest() -> str:
-    """Of the generator's source: its articles follow from it alone."""
-    import newsbrief
-
-    folder = Path(newsbrief.__file__).parent
-    digest = hashlib.sha256()
-    for path in [*sorted(folder.glob("*.py")), *sorted(folder.glob("topics/*.py"))]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _bundled_samples(count: int | None) -> Iterator[Sample]:
-    import newsbrief
-
-    if count is None:
-        raise DatasetError(f"`{BUNDLED}` has no end; say how many samples with --count.")
-    for article in newsbrief.articles("validation", count):
-        yield Sample(article.article, article.highlights)
-
-
-def _jsonl_samples(path: Path) -> Iterator[Sample]:
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            where = f"{path.name} line {number}"
-            try:
-                record = json.loads(line)
-            except ValueError as error:
-                raise DatasetError(
-                    f"{where} is not valid JSON ({error}); mend or remove it."
-                ) from None
-            yield Sample(
-                _text(record, "article", where),
-                _text(record, "highlights", where),
-            )
-
-
-def _json_samples(path: Path) -> Iterator[Sample]:
-    try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DatasetError(f"{path.name} is not valid JSON ({error}); get it again.") from None
-    if not isinstance(records, list):
-        raise DatasetError(f"{path.name} must be a JSON list of records, as the official file is.")
-    for number, record in enumerate(records):
-        where = f"{path.name} record {number}"
-        ids = record.get("tok_input") if isinstance(record, dict) else None
-        if ids is not None and not (isinstance(ids, list) and all(type(i) is int for i in ids)):
-            raise DatasetError(f"{where}: `tok_input` is not a list of token ids.")
-        yield Sample(
-            _text(record, "input", where),
-            _text(record, "output", where),
-            tuple(ids) if ids is not None else None,
-        )
-
-
-def _text(record: Any, key: str, where: str) -> str:
-    value = record.get(key) if isinstance(record, dict) else None
-    if not isinstance(value, str) or not value.strip():
-        raise DatasetError(f"{where} has no text under `{key}`; mend or remove it.")
-    return value
+    rules = workload.model_dump(
+        mode="json",
+        include={"name", "benchmark", "data", "prompt_template", "num_samples", "max_input_tokens"},
+    )
+    parts = [_VERSION, rules, source.digest, source.origin, file_sha256(tokenizer), count, purpose]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _IDS = "prompt_ids.npy"
 _ENDS = "prompt_ends.npy"
+FILES = (_IDS, _ENDS)
 
 
 def save_prompts(folder: Path, prompts: Sequence[TokenIds]) -> None:

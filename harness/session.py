@@ -16,6 +16,7 @@ from harness.dataset import BUNDLED, Source, prepare
 from harness.loadgen.settings import Mode, Scenario
 from harness.planning import TestScope
 from harness.record import cannot_write
+from harness.rounds import DEFAULT, load_round, require_loadgen
 from harness.run import RunRequest
 from harness.workload import load_workload
 from harness.workload import scenario as scenario_rules
@@ -23,6 +24,7 @@ from runtime.spec import OpenVINOSpec
 
 if TYPE_CHECKING:
     from harness.progress import Progress
+    from harness.workload import Workload
 
 _SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 _MODES: dict[str, tuple[Mode, ...]] = {
@@ -46,6 +48,7 @@ class RunChoice:
     qps: float | None
     duration_s: float | None
     output: Path
+    round: str = DEFAULT
 
     def request(self, progress: Progress) -> RunRequest:
         """The run, with its engine built and its dataset prepared.
@@ -55,16 +58,18 @@ class RunChoice:
         workload = load_workload(self.workload)
         scenario = _one_of("scenario", self.scenario, _SCENARIOS)
         scenario_rules(workload, scenario)
+        chosen = load_round(self.round)
+        require_loadgen(chosen)
         mode = _one_of("mode", self.mode, tuple(_MODES))
         self._check_numbers()
         check_output(self.output)
-        source = self._source()
+        source = self._source(workload, progress)
         engine = self.engine.build(progress)
         count = self.count
         if count is None and source.path is None:
             count = workload.num_samples
         dataset = prepare(workload, source, engine.folder, cache_root(), count, progress)
-        dataset.check_fits(min(engine.limits.max_input_len, workload.max_input_tokens))
+        dataset.check_fits(workload, engine.limits)
         return RunRequest(
             scope=TestScope(
                 workload=workload,
@@ -78,12 +83,13 @@ class RunChoice:
             engine=engine,
             executor=OpenVINOSpec(folder=engine.folder),
             folder=self.output.absolute(),
+            round=chosen,
         )
 
-    def _source(self) -> Source:
+    def _source(self, workload: Workload, progress: Progress) -> Source:
         if self.dataset is None and self.workload != BUNDLED:
             raise UsageError(f"Workload `{self.workload}` needs its data: --dataset FILE.")
-        return Source.find(self.dataset or BUNDLED)
+        return Source.find(self.dataset or BUNDLED, workload, progress)
 
     def _check_numbers(self) -> None:
         if self.count is not None and self.count < 1:

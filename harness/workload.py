@@ -80,10 +80,44 @@ class AccuracyTarget(Frozen):
         return gates
 
 
+class OfficialData(Frozen):
+    """Where the data of a benchmark comes from.
+
+    MLCommons distributes `file` (and, for calibration, `calibration_file` with
+    `calibration_samples` records) under the names `uri` and `calibration_uri` of its downloader.
+    The same articles are the `split` of configuration `config` of the dataset `hub` on the Hugging
+    Face hub, shuffled with `shuffle_seed` where only a part of them is asked. `split_samples` holds
+    the size of every split, so that a wrong one is recognised.
+    """
+
+    file: Text
+    uri: Text
+    calibration_file: Text
+    calibration_uri: Text
+    calibration_samples: PositiveInt
+    hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    config: Text
+    split: Text
+    split_samples: dict[str, PositiveInt]
+    shuffle_seed: int | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> OfficialData:
+        if self.split not in self.split_samples:
+            raise ValueError("`split` must be one of `split_samples`.")
+        return self
+
+    @property
+    def short_name(self) -> str:
+        """The dataset's name without its owner."""
+        return self.hub.partition("/")[2]
+
+
 class Workload(Frozen):
     """One benchmark: prompts, limits, scenarios and accuracy.
 
-    `benchmark` is the name under which results are submitted, None for a workload of our own.
+    `benchmark` is the name under which results are submitted, None for a workload of our own;
+    `data` says where the articles of a benchmark come from.
     Lengths are in tokens. `max_input_tokens` is the longest prompt of the dataset, template
     included. `equal_issue` makes LoadGen ask every sample equally often (its
     sample_concatenate_permutation).
@@ -92,6 +126,7 @@ class Workload(Frozen):
     name: Name
     title: Text
     benchmark: Name | None = None
+    data: OfficialData | None = None
     prompt_template: str
     min_new_tokens: PositiveInt = 1
     max_new_tokens: PositiveInt
@@ -112,6 +147,8 @@ class Workload(Frozen):
         rest = self.prompt_template.replace(PLACEHOLDER, "", 1)
         if len(rest) == len(self.prompt_template) or "{" in rest or "}" in rest:
             raise ValueError("`prompt_template` must hold {article} once and no other braces.")
+        if self.data is not None and self.num_samples > self.data.split_samples[self.data.split]:
+            raise ValueError("`num_samples` is above the size of `data.split`; lower it.")
         if self.min_new_tokens > self.max_new_tokens:
             raise ValueError("`min_new_tokens` is above `max_new_tokens`; lower it.")
         if self.performance_sample_count > self.num_samples:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from harness.cli.output import Output
+
+if TYPE_CHECKING:
+    from harness.dataset import Dataset, Purpose, Source
+    from harness.workload import Workload
 
 
 def dataset(
@@ -13,6 +18,7 @@ def dataset(
     dataset: str | None = None,
     model: str = "newsbrief",
     count: int | None = None,
+    calibration: bool = False,
     output: Path | None = None,
     json: bool = False,
 ) -> None:
@@ -23,11 +29,15 @@ def dataset(
     workload
         Whose prompt the articles are put in.
     dataset
-        A .jsonl of article/highlights, the official cnn_eval.json, or `newsbrief`.
+        The official cnn_eval.json, a .jsonl of article/highlights, a folder with a copy of the
+        hub's dataset, `cnn_dailymail` to fetch it (the default of an MLPerf workload; needs
+        enginebench[hub]), or `newsbrief`.
     model
         The checkpoint whose tokenizer is used.
     count
-        Only the first COUNT samples.
+        Only the first COUNT samples, for a trial.
+    calibration
+        The file is the calibration set, not the one that is evaluated.
     output
         Also write the samples here as .jsonl.
     json
@@ -35,61 +45,102 @@ def dataset(
     """
     from build_engine.checkpoint import resolve_checkpoint
     from build_engine.digest import cache_root
-    from build_engine.errors import UsageError
-    from harness.dataset import BUNDLED, Source, prepare
+    from harness.dataset import BUNDLED, FETCHED, Source, check_count, prepare
     from harness.progress import make_progress
     from harness.workload import load_workload
 
     out = Output(as_json=json)
+    if output is not None:
+        _check_file(output)
     rules = load_workload(workload)
-    if dataset is None and workload != BUNDLED:
-        raise UsageError(f"Workload `{workload}` needs its data: --dataset FILE.")
-    source = Source.find(dataset or BUNDLED)
-    if count is None and source.path is None:
-        count = rules.num_samples
+    check_count(count)
     progress = make_progress()
     try:
         checkpoint = resolve_checkpoint(model)
-        prepared = prepare(rules, source, checkpoint.folder, cache_root(), count, progress)
+        source = Source.for_workload(dataset, rules, progress)
+        if count is None and source.path is None:
+            count = rules.num_samples
+        purpose: Purpose = "calibration" if calibration else "evaluation"
+        prepared = prepare(rules, source, checkpoint.folder, cache_root(), count, progress, purpose)
     finally:
         progress.close()
-    tokens = prepared.meta["prompt_tokens"]
+    _show(out, prepared, rules)
+    if output is not None:
+        _export(source, count, output)
+        out.say(f"Samples written to {output}")
+    out.result({"folder": str(prepared.folder), **prepared.meta})
+    out.next(
+        _next_step(prepared, rules, model, dataset or (BUNDLED if source.path is None else FETCHED))
+    )
+
+
+def _show(out: Output, prepared: Dataset, rules: Workload) -> None:
+    meta = prepared.meta
+    tokens = meta["prompt_tokens"]
     out.say(str(prepared.folder))
     out.say(
         f"{prepared.num_samples:,} samples; prompts of {tokens['min']} to {tokens['max']} tokens, "
         f"median {tokens['median']}; the workload's whole set has {rules.num_samples:,}, its "
         f"longest prompt {rules.max_input_tokens}"
     )
-    out.say(f"sha256 {prepared.digest}")
-    compared = prepared.meta["official_ids"]
+    if meta["origin"]:
+        out.say(f"From {_origin(meta['origin'])}")
+    out.say(f"sha256 of prompts and references  {prepared.digest}")
+    out.say(f"sha256 of articles and references {meta['articles_digest']}")
+    compared = meta["official_ids"]
     if compared["compared"]:
+        shown = "; ".join(
+            f"sample {each['sample']} from token {each['token']}"
+            for each in meta["first_differences"]
+        )
         out.say(
             f"{compared['different']:,} of {compared['compared']:,} prompts differ from the file's "
-            f"own `tok_input`"
+            f"own `tok_input`{f' (first: {shown})' if shown else ''}"
         )
-    if output is not None:
-        _export(source, count, output)
-        out.say(f"Samples written to {output}")
-    out.result({"folder": str(prepared.folder), **prepared.meta})
-    out.next(
-        f"enginebench run --model {model} --recipe int8_wo --workload {workload} "
-        f"--dataset {dataset or BUNDLED} --scenario Offline --output results/first"
+    if prepared.benchmark is not None:
+        out.say(
+            f"This is the whole set of MLPerf {prepared.benchmark}, as far as can be checked: "
+            "MLCommons publishes no checksum"
+        )
+        for note in meta["notes"]:
+            out.say(f"Note: {note}")
+    elif meta["purpose"] == "evaluation":
+        out.say(f"Not the set of an MLPerf benchmark: {'; '.join(prepared.shortfalls)}")
+
+
+def _origin(origin: dict[str, Any]) -> str:
+    where = origin.get("folder") or origin["hub"]
+    revision = f" at {origin['revision']}" if origin.get("revision") else ""
+    return (
+        f"{where}{revision}, {origin['config']}, {origin['split']} split of "
+        f"{origin['split_samples']:,} rows"
     )
 
 
-def _export(source: object, count: int | None, output: Path) -> None:
-    import json
+def _next_step(prepared: Dataset, rules: Workload, model: str, dataset: str) -> str:
+    if prepared.meta["purpose"] == "calibration":
+        return f"enginebench build --model {model} --recipe int8_sq --calibration {dataset}"
+    return (
+        f"enginebench run --model {model} --recipe int8_wo --workload {rules.name} "
+        f"--dataset {dataset} --scenario Offline --output results/first"
+    )
 
-    from harness.dataset import Source
+
+def _check_file(output: Path) -> None:
+    from build_engine.errors import UsageError
+
+    if output.is_dir() or not output.parent.is_dir():
+        raise UsageError(f"--output {output}: name a file in a folder that exists.")
+
+
+def _export(source: Source, count: int | None, output: Path) -> None:
     from harness.record import cannot_write
+    from harness.sources import jsonl
 
-    assert isinstance(source, Source)
     temporary = output.with_name(f".{output.name}.part")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            for sample in source.samples(count):
-                row = {"article": sample.article, "highlights": sample.reference}
-                file.write(json.dumps(row) + "\n")
+        jsonl.write(temporary, source.samples(count))
         temporary.replace(output)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise cannot_write(output, error) from None

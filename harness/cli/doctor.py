@@ -5,24 +5,51 @@ from __future__ import annotations
 from harness.cli.output import Output
 
 
-def doctor(*, json: bool = False) -> int:
+def doctor(*, system_json: bool = False, round: str = "v6.1", json: bool = False) -> int:
     """Check this machine: what can be built and run here, and what is missing.
 
     Parameters
     ----------
+    system_json
+        Instead, describe this machine on standard output as MLPerf's system JSON, and list what a
+        person must fill in.
+    round
+        The MLPerf round that LoadGen must fit: v5.1, v6.0 or v6.1.
     json
         Write the findings to standard output as JSON.
     """
+    if system_json:
+        return _describe_system()
     from dataclasses import asdict
 
     from build_engine.errors import EXIT_ENVIRONMENT, EXIT_OK
     from harness.checks import all_checks
+    from harness.rounds import load_round
 
     out = Output(as_json=json)
-    checks = all_checks()
+    checks = all_checks(load_round(round))
     for check in checks:
         out.say(f"{'ok     ' if check.ok else 'PROBLEM'} {check.name:16} {check.finding}")
     problems = [check for check in checks if not check.ok and check.required]
     out.result({"ok": not problems, "checks": [asdict(check) for check in checks]})
     out.next(problems[0].remedy if problems else "enginebench demo")
     return EXIT_ENVIRONMENT if problems else EXIT_OK
+
+
+def _describe_system() -> int:
+    from build_engine.errors import EXIT_ENVIRONMENT, EXIT_OK
+    from harness.system import detect_system
+
+    out = Output(as_json=True)
+    system = detect_system()
+    out.result(system.fields)
+    if system.to_fill:
+        out.say(f"{len(system.to_fill)} fields are for a person to fill in:")
+        for name, what in system.to_fill:
+            out.say(f"  {name:34} {what}")
+    for note in system.notes:
+        out.say(f"Note: {note}")
+    for problem in system.closed_problems:
+        out.say(f"ERROR for the closed division: {problem}")
+    out.next("write those fields, and give the file to: enginebench submission pack --system FILE")
+    return EXIT_ENVIRONMENT if system.closed_problems else EXIT_OK

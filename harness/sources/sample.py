@@ -1,0 +1,62 @@
+"""One article with its reference summary, and the checks that every source makes on its records."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from build_engine.errors import DatasetError
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One article and its reference summary.
+
+    `official_ids` is the official file's own `tok_input` (int32); `id` is the record's, where it
+    has one.
+    """
+
+    article: str
+    reference: str
+    official_ids: array[int] | None = None
+    id: str | None = None
+
+
+def text(record: Any, key: str, where: str) -> str:
+    """The text under `key`. Raises DatasetError when it is missing, empty or no text."""
+    value = record.get(key) if isinstance(record, dict) else None
+    if not isinstance(value, str) or not value.strip():
+        raise DatasetError(f"{where} has no text under `{key}`; mend or remove it.")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DatasetError(
+            f"{where}: `{key}` holds half of a surrogate pair, which is no character; mend or "
+            f"remove it."
+        ) from None
+    return value
+
+
+def optional_id(record: dict[str, Any], where: str) -> str | None:
+    """The record's `id`, None when it has none. Raises DatasetError for one that is no text."""
+    value = record.get("id")
+    if value is None or (isinstance(value, str) and value):
+        return value
+    if type(value) is int:
+        return str(value)
+    raise DatasetError(f"{where}: `id` is neither text nor a whole number; mend or remove it.")
+
+
+def distinct(samples: Iterable[tuple[str, Sample]]) -> Iterator[Sample]:
+    """The samples of (where, sample) pairs. Raises DatasetError at the first id that was there."""
+    seen: dict[str, str] = {}
+    for where, sample in samples:
+        if sample.id is not None:
+            earlier = seen.setdefault(sample.id, where)
+            if earlier is not where:
+                raise DatasetError(
+                    f"{where} has the id {sample.id} of {earlier}; remove one of the two."
+                )
+        yield sample
