@@ -21,7 +21,7 @@ from pydantic_core import ErrorDetails
 import configs
 from build_engine.errors import ConfigError, UnknownName
 
-KINDS = {"targets": "target", "recipes": "recipe", "workloads": "workload"}
+KINDS = {"targets": "target", "recipes": "recipe", "workloads": "workload", "rounds": "round"}
 
 # A name becomes a folder of the engine store and of a run.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
@@ -40,7 +40,7 @@ M = TypeVar("M", bound=Frozen)
 
 
 def config_names(kind: str) -> list[str]:
-    """Names of the shipped configurations of `kind`: "targets", "recipes" or "workloads"."""
+    """Names of the shipped configurations of `kind`, one of `KINDS`."""
     return sorted(path.stem for path in _folder(kind).glob("*.yaml"))
 
 

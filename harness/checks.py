@@ -12,6 +12,7 @@ from build_engine.digest import cache_root
 from build_engine.target import detect_cpu_compute, detect_target
 from harness.gpus import detect_gpus
 from harness.machine import machine_facts, version_of
+from harness.rounds import DEFAULT, LIBRARY, Round, load_round, loadgen_problem
 
 _MIN_FREE_GIB = 2.0  # the demo's engines and runs take well under one
 _CPU_LIBRARIES = ("openvino", "openvino-genai", "nncf")
@@ -28,15 +29,15 @@ class Check:
     required: bool = True
 
 
-def all_checks() -> list[Check]:
-    """Every check, in the order that a person would ask."""
+def all_checks(chosen: Round | None = None) -> list[Check]:
+    """Every check, in the order that a person would ask. `chosen` is the round of runs to come."""
     return [
         _machine(),
         _target(),
         *_gpus(),
         _cpu_arithmetic(),
         *(_library(name) for name in _CPU_LIBRARIES),
-        _loadgen(),
+        _loadgen(chosen or load_round(DEFAULT)),
         _tensorrt_llm(),
         _cache(),
     ]
@@ -89,11 +90,14 @@ def _library(name: str) -> Check:
     return Check(name, version is not None, version or f"not installed ({remedy})", remedy)
 
 
-def _loadgen() -> Check:
-    version = version_of("mlcommons-loadgen")
-    usable = version is not None and importlib.util.find_spec("mlperf_loadgen") is not None
-    remedy = "pip install --force-reinstall mlcommons-loadgen"
-    return Check("MLPerf LoadGen", usable, version or f"not installed ({remedy})", remedy)
+def _loadgen(chosen: Round) -> Check:
+    version = version_of(LIBRARY)
+    remedy = f"pip install --force-reinstall '{LIBRARY}=={chosen.loadgen.wheel}'"
+    problem = loadgen_problem(chosen, version)
+    if problem is None and importlib.util.find_spec("mlperf_loadgen") is None:
+        problem = f"{version} is installed without its module ({remedy})"
+    fits = f"{version}, for round {chosen.name}"
+    return Check("MLPerf LoadGen", problem is None, problem or fits, remedy)
 
 
 def _tensorrt_llm() -> Check:

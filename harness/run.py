@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,10 @@ from harness.loadgen.job import Job
 from harness.loadgen.supervise import Outcome, run_test
 from harness.machine import library_versions, machine_facts
 from harness.record import ProgressLog, RunRecord, cannot_write
-from harness.verdict import judge
+from harness.rounds import DEFAULT, Round, load_round, require_loadgen
+from harness.system import detect_system
+from harness.verdict import Evidence, judge, judge_unfinished, primary_result
+from harness.workload import scenario as scenario_rules
 from runtime.spec import ExecutorSpec, OpenVINOSpec, SimulatedSpec
 
 if TYPE_CHECKING:
@@ -48,6 +51,13 @@ class RunRequest:
     engine: Engine | None
     executor: ExecutorSpec
     folder: Path
+    round: Round = field(default_factory=lambda: load_round(DEFAULT))
+    """Whose LoadGen and seeds the run must have."""
+
+    @property
+    def prefix_caching(self) -> bool:
+        """Whether the executor may reuse what it computed for an earlier query."""
+        return bool(getattr(self.executor, "prefix_caching", False))
 
     @property
     def marks(self) -> list[str]:
@@ -86,9 +96,10 @@ class Run:
 def execute(request: RunRequest, progress: Progress) -> Run:
     """Run every mode that was asked for, stopping at the first that does not complete.
 
-    Raises RunExists and OutputError before anything runs; after that the returned Run says how it
-    went.
+    Raises EnvironmentFault (a LoadGen of another round), RunExists and OutputError before anything
+    runs; after that the returned Run says how it went.
     """
+    require_loadgen(request.round)
     record = RunRecord.create(request.folder, _describe(request))
     for mode in request.modes:
         try:
@@ -127,26 +138,49 @@ def _run_mode(request: RunRequest, mode: Mode, record: RunRecord, progress: Prog
         "plan": dataclasses.asdict(outcome.plan) if outcome.plan else None,
         "probe": dataclasses.asdict(outcome.probe) if outcome.probe else None,
         "last_figures": outcome.figures,
+        "verdict": judge_unfinished(outcome.cause).to_json(),
     }
     changes: dict[str, Any] = {}
     if outcome.status == "complete":
         assert outcome.plan is not None
-        detail = logs.read_detail(folder)
         counts = _token_counts(folder)
-        test["metrics"] = detail.metrics()
-        test["loadgen"] = {
-            "version": detail.values["loadgen_version"],
-            "validity": detail.values.get("result_validity"),
-            "errors": list(detail.errors),
-            "warnings": list(detail.warnings),
-        }
-        limit = scope.workload.max_new_tokens
-        test["verdict"] = judge(outcome.plan, detail, counts, limit).to_json()
+        test |= _measured(request, outcome.plan, folder, counts)
         if mode == "accuracy" and request.engine is not None:
             progress.phase(f"{scope.scenario}, accuracy: scoring {len(counts):,} answers")
             changes["accuracy"] = _score(request, request.engine, folder)
     record.save(tests={**record.content["tests"], mode: test}, **changes)
     return outcome
+
+
+def _measured(
+    request: RunRequest, plan: LoadgenPlan, folder: Path, counts: list[int]
+) -> dict[str, Any]:
+    """What LoadGen's logs of a completed test say, and the verdict on it."""
+    detail = logs.read_detail(folder)
+    workload = request.scope.workload
+    limits = scenario_rules(workload, request.scope.scenario)
+    evidence = Evidence(
+        plan=plan,
+        log=detail,
+        token_counts=counts,
+        workload=workload,
+        limits=limits,
+        round=request.round,
+        answers=logs.read_answers(folder) if plan.mode == "accuracy" else None,
+        summary_differences=logs.summary_differences(folder, detail),
+        prefix_caching=request.prefix_caching,
+    )
+    return {
+        "metrics": detail.metrics(),
+        "primary": primary_result(limits.metric, detail),
+        "loadgen": {
+            "version": detail.values["loadgen_version"],
+            "validity": detail.values.get("result_validity"),
+            "errors": list(detail.errors),
+            "warnings": list(detail.warnings),
+        },
+        "verdict": judge(evidence).to_json(),
+    }
 
 
 def _job(request: RunRequest) -> Job:
@@ -211,9 +245,11 @@ def _describe(request: RunRequest) -> dict[str, Any]:
     """The parts of run.json that are known before the run."""
     scope, engine = request.scope, request.engine
     executor = dataclasses.asdict(request.executor)
+    system = detect_system()
     kind = "openvino" if isinstance(request.executor, OpenVINOSpec) else "simulated"
     return {
         "marks": request.marks,
+        "round": request.round.name,
         "workload": scope.workload.name,
         "benchmark": request.dataset.benchmark if scope.official else None,
         "scenario": scope.scenario,
@@ -224,9 +260,11 @@ def _describe(request: RunRequest) -> dict[str, Any]:
         "engine_folder": str(engine.folder) if engine else None,
         "executor": {
             "kind": kind,
+            "prefix_caching": request.prefix_caching,
             **{k: v if k != "folder" else str(v) for k, v in executor.items()},
         },
         "machine": machine_facts(),
+        "system": {"fields": system.fields, "closed_problems": list(system.closed_problems)},
         "versions": library_versions(),
         "tests": {},
         "accuracy": None,

@@ -18,6 +18,7 @@ from harness.dataset import BUNDLED, Source, check_count, prepare
 from harness.loadgen.settings import Mode, Scenario
 from harness.planning import RunScope
 from harness.record import cannot_write
+from harness.rounds import DEFAULT, load_round, require_loadgen
 from harness.run import RunRequest
 from harness.workload import load_workload
 from harness.workload import scenario as scenario_rules
@@ -51,6 +52,7 @@ class RunChoice:
     qps: float | None
     duration_s: float | None
     output: Path
+    round: str = DEFAULT
 
     def request(self, progress: Progress) -> RunRequest:
         """The run, with its engine built and its dataset prepared.
@@ -60,6 +62,8 @@ class RunChoice:
         workload = apply_overrides(load_workload(self.workload), self.workload_overrides)
         scenario = _one_of("scenario", self.scenario, _SCENARIOS)
         scenario_rules(workload, scenario)
+        chosen = load_round(self.round)
+        require_loadgen(chosen)
         mode = _one_of("mode", self.mode, tuple(_MODES))
         self._check_numbers()
         check_output(self.output)
@@ -86,6 +90,7 @@ class RunChoice:
             engine=engine,
             executor=OpenVINOSpec(folder=engine.folder),
             folder=self.output.absolute(),
+            round=chosen,
         )
 
     def _source(self, workload: Workload, progress: Progress) -> Source:

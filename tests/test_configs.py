@@ -11,12 +11,14 @@ import configs
 from build_engine.config import KINDS, config_names
 from build_engine.recipe import Recipe, load_recipe
 from build_engine.target import Target, load_target
+from harness.rounds import Round, load_round
 from harness.workload import Workload, load_workload
 
-LOADERS: dict[str, Callable[[str], Target | Recipe | Workload]] = {
+LOADERS: dict[str, Callable[[str], Target | Recipe | Workload | Round]] = {
     "targets": load_target,
     "recipes": load_recipe,
     "workloads": load_workload,
+    "rounds": load_round,
 }
 FOLDER = Path(configs.__file__).parent
 FILES = [(kind, name) for kind in KINDS for name in config_names(kind)]

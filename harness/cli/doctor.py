@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.cli.output import Output
 
 
-def doctor(*, system_json: bool = False, json: bool = False) -> int:
+def doctor(*, system_json: bool = False, round: str = "v6.1", json: bool = False) -> int:
     """Check this machine: what can be built and run here, and what is missing.
 
     Parameters
@@ -13,6 +13,8 @@ def doctor(*, system_json: bool = False, json: bool = False) -> int:
     system_json
         Instead, describe this machine on standard output as MLPerf's system JSON, and list what a
         person must fill in.
+    round
+        The MLPerf round that LoadGen must fit: v5.1, v6.0 or v6.1.
     json
         Write the findings to standard output as JSON.
     """
@@ -22,9 +24,10 @@ def doctor(*, system_json: bool = False, json: bool = False) -> int:
 
     from build_engine.errors import EXIT_ENVIRONMENT, EXIT_OK
     from harness.checks import all_checks
+    from harness.rounds import load_round
 
     out = Output(as_json=json)
-    checks = all_checks()
+    checks = all_checks(load_round(round))
     for check in checks:
         out.say(f"{'ok     ' if check.ok else 'PROBLEM'} {check.name:16} {check.finding}")
     problems = [check for check in checks if not check.ok and check.required]

@@ -33,8 +33,12 @@ _COMMANDS = {
     "build": "Build an engine from a checkpoint, once.",
     "engines": "List, explain, verify and remove built engines.",
     "run": "Benchmark an engine with MLPerf LoadGen.",
+    "audit": "Run the compliance test TEST06 on a finished run.",
+    "submission": "Pack runs into an MLPerf submission, and check one.",
     "demo": "Build three engines of a small model and benchmark them, in about two minutes.",
 }
+
+_GROUPS = ("engines", "submission")  # commands with commands of their own
 
 _HELP = "Compile Llama checkpoints into quantised engines, and measure them with MLPerf LoadGen."
 
@@ -59,7 +63,7 @@ def make_app() -> App:
         result_action="return_value",
     )
     for name, text in _COMMANDS.items():
-        attribute = "app" if name == "engines" else name
+        attribute = "app" if name in _GROUPS else name
         app.command(f"harness.cli.{name}:{attribute}", name=name, help=text)
     return app
 

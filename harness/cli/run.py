@@ -23,6 +23,7 @@ def run(
     calibration: str | None = None,
     max_batch_size: int | None = None,
     max_input_len: int | None = None,
+    round: str = "v6.1",
     set: list[str] | None = None,
     json: bool = False,
 ) -> int:
@@ -58,6 +59,8 @@ def run(
         Requests in flight at once.
     max_input_len
         Tokens of the longest prompt.
+    round
+        The MLPerf round whose LoadGen and seeds the run must have: v5.1, v6.0 or v6.1.
     set
         Change a field of the recipe or the workload: `--set recipe.group_size=64`,
         `--set workload.max_new_tokens=64`.
@@ -91,6 +94,7 @@ def run(
         qps=qps,
         duration_s=duration,
         output=output,
+        round=round,
     )
     progress = make_progress()
     try:

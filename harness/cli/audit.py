@@ -1,0 +1,45 @@
+"""`enginebench audit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.cli.output import Output
+
+
+def audit(run: Path, *, round: str = "v6.1", json: bool = False) -> int:
+    """Run the compliance test TEST06 on a finished run's engine, and check its answers.
+
+    Parameters
+    ----------
+    run
+        The folder of a complete run with a performance test.
+    round
+        v5.1, v6.0 or v6.1: whose audit settings apply.
+    json
+        Write the verdict to standard output as JSON.
+    """
+    from harness.audit import TEST
+    from harness.audit import audit as run_audit
+    from harness.progress import make_progress
+    from harness.rounds import load_round
+
+    out = Output(as_json=json)
+    progress = make_progress()
+    try:
+        finished = run_audit(run, load_round(round), progress)
+    finally:
+        progress.close()
+    for rule in finished.verdict.rules:
+        out.say(f"{'ok     ' if rule.passed else 'PROBLEM'} {rule.name:20} {rule.measured}")
+    valid = finished.verdict.valid
+    out.say(f"{TEST}: {'passed' if valid else finished.verdict.sentence}")
+    out.say(f"Everything lies in {finished.folder}")
+    out.result({"test": TEST, "folder": str(finished.folder), **finished.to_json()})
+    out.next(
+        f"enginebench submission pack {run} --submitter NAME --system system.yaml "
+        f"--division open -o submission"
+        if valid
+        else f"mend the cause, remove {finished.folder}, and audit again"
+    )
+    return finished.exit_code

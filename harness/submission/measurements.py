@@ -1,0 +1,76 @@
+"""What was done to the weights: measurements.json and the calibration description, from the
+engine's manifest alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_METHODS = {
+    "none": "left as they are in the checkpoint",
+    "round_to_nearest": "quantised by rounding to the nearest value",
+    "smoothquant": "quantised by SmoothQuant, which moves the range of activations into weights",
+    "awq": "quantised by AWQ, which scales weight channels by how strongly they are used",
+    "max": "quantised with scales from the largest absolute value",
+}
+
+
+def measurements(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The fields of measurements.json for an engine."""
+    identity, model = manifest["identity"], manifest["model"]
+    return {
+        "input_data_types": "int32",  # token ids
+        "retraining": "No",
+        "starting_weights_filename": f"{model['name']} (sha256 {identity['checkpoint']})",
+        "weight_data_types": identity["recipe"]["weights"],
+        "weight_transformations": _method(identity["recipe"]),
+    }
+
+
+def calibration_description(manifest: Mapping[str, Any]) -> str:
+    """The calibration document, in Markdown."""
+    identity, recipe = manifest["identity"], manifest["identity"]["recipe"]
+    precision = manifest["precision"]
+    lines = [
+        f"# Quantisation of {manifest['model']['name']}, recipe {recipe['name']}",
+        "",
+        f"- Weights: {recipe['weights']}, {_method(recipe)}.",
+        f"- Activations: {recipe['activations']}; KV cache: {recipe['kv_cache']}.",
+        f"- As executed: weights {precision.get('weights')}; activations "
+        f"{precision.get('activations')}; KV cache {precision.get('kv_cache')}.",
+    ]
+    if precision.get("note"):
+        lines.append(f"- Note: {precision['note']}")
+    lines.append(f"- {_calibration(identity)}")
+    libraries = ", ".join(
+        f"{name} {version}" for name, version in identity["backend"].items() if name != "name"
+    )
+    lines += [
+        "- No weight was retrained, and none that is not zero was pruned.",
+        f"- Made with {identity['backend']['name']} ({libraries}).",
+        f"- Checkpoint digest (sha256): {identity['checkpoint']}.",
+        f"- Engine key (sha256 of all of this): {manifest['key']}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _method(recipe: Mapping[str, Any]) -> str:
+    text = _METHODS.get(recipe["algorithm"]) or str(recipe["algorithm"])
+    if recipe["algorithm"] == "none":
+        return text
+    group = recipe["group_size"]
+    span = f"group of {group} weights" if group else "output channel"
+    kind = "symmetric" if recipe["symmetric"] else "asymmetric"
+    return f"{text}, with a {kind} scale for each {span}; no retraining"
+
+
+def _calibration(identity: Mapping[str, Any]) -> str:
+    if identity["calibration"] is None:
+        return "No calibration data was used."
+    count = identity["recipe"]["calibration_samples"]
+    return (
+        f"Calibrated on {count} prompts of the calibration set with digest (sha256) "
+        f"{identity['calibration']}; no sample of the evaluation set was seen."
+    )

@@ -1,0 +1,182 @@
+"""Pack finished runs into a submission tree, whole or not at all.
+
+The tree is made beside its place, checked by our own rules, and renamed. What a submission wants
+truncated is kept whole in a folder beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import build_engine
+from build_engine.errors import ResultProblem, RunExists, UnknownName, UsageError
+from harness.audit import VERIFICATION
+from harness.loadgen import logs
+from harness.record import cannot_write
+from harness.rounds import Round
+from harness.submission.check import check_tree
+from harness.submission.measurements import calibration_description, measurements
+from harness.submission.readme import result_readme, source_readme
+from harness.submission.runs import PackableRun, accept
+from harness.submission.system import describe
+from harness.submission.tree import DIVISIONS, ORIGINALS, Result, Submitter, moved
+from harness.submission.truncate import truncate
+
+_PACKAGES = ("build_engine", "runtime", "harness", "configs", "newsbrief")
+_NOT_SOURCE = ("__pycache__", "*.pyc", "*.safetensors")
+_NETWORK = "network"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackRequest:
+    """What to pack, and as what."""
+
+    runs: Sequence[Path]
+    submitter: str
+    system: Path
+    division: str
+    round: Round
+    output: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A tree that was written, and where the whole accuracy logs are."""
+
+    root: Path
+    originals: Path
+    results: tuple[Result, ...]
+
+
+def pack(request: PackRequest) -> Packed:
+    """Write the tree.
+
+    Raises UsageError for a wrong name, file or run folder, RunExists for an output that is there,
+    ResultProblem with every reason why the runs cannot be packed, OutputError.
+    """
+    _check_request(request)
+    runs = accept(request.runs, request.division, request.round)
+    system = describe(
+        request.system, runs[0].content, request.round, request.submitter, request.division
+    )
+    root = request.output
+    temporary = root.with_name(f".{root.name}-packing")
+    places = [temporary, temporary.with_name(temporary.name + ORIGINALS)]
+    try:
+        for place in places:
+            shutil.rmtree(place, ignore_errors=True)
+        by = Submitter(
+            root=temporary,
+            layout=request.round.layout,
+            division=request.division,
+            name=request.submitter,
+        )
+        results = [_write_result(by, run, system["system_name"], request.round) for run in runs]
+        _write_common(by, runs, system)
+        found = check_tree(temporary, request.round)
+        if found:
+            raise ResultProblem(
+                "Not packed. " + " ".join(f"{f.where}: {f.sentence}" for f in found)
+            )
+        temporary.rename(root)
+        places[1].rename(root.with_name(root.name + ORIGINALS))
+    except OSError as error:
+        raise cannot_write(root, error) from None
+    finally:
+        for place in places:
+            shutil.rmtree(place, ignore_errors=True)
+    here = moved(by, root)
+    placed = (Result(here, r.system, r.benchmark, r.scenario) for r in results)
+    return Packed(root, root.with_name(root.name + ORIGINALS), tuple(placed))
+
+
+def system_id(name: str) -> str:
+    """The folder name of a system."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "_", name).strip("_")
+
+
+def _check_request(request: PackRequest) -> None:
+    if request.division == _NETWORK:
+        raise UsageError("The network division is not supported; use --division closed or open.")
+    if request.division not in DIVISIONS:
+        raise UnknownName("division", request.division, ("closed", "open"))
+    if not request.runs:
+        raise UsageError("No run was given; name one run folder or more.")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", request.submitter):
+        raise UsageError(
+            f"--submitter `{request.submitter}` becomes a folder; use letters, digits, . _ and -."
+        )
+    for place in (request.output, request.output.with_name(request.output.name + ORIGINALS)):
+        if place.exists():
+            raise RunExists(f"{place} exists already; choose another --output, or remove it.")
+    try:
+        request.output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(request.output, error) from None
+
+
+def _write_result(by: Submitter, run: PackableRun, system: str, chosen: Round) -> Result:
+    """One scenario: logs, accuracy, compliance, and what describes them."""
+    result = Result(by, system_id(system), run.benchmark, run.scenario)
+    source = run.record.folder
+    _copy(source / "performance", result.performance, (logs.DETAIL, logs.SUMMARY))
+    _copy(
+        source / "accuracy",
+        result.accuracy,
+        (logs.DETAIL, logs.SUMMARY, logs.ACCURACY, "accuracy.txt"),
+    )
+    log = result.accuracy / logs.ACCURACY
+    originals = by.root.with_name(by.root.name + ORIGINALS)
+    truncate(log, result.accuracy / "accuracy.txt", originals / log.relative_to(by.root))
+    for test in chosen.benchmark(run.official).compliance:
+        if test in run.content.get("audits", {}):
+            folder = result.compliance(test)
+            _copy(source / test, folder, (VERIFICATION,))
+            _copy(source / test / "accuracy", folder / "accuracy", (logs.ACCURACY,))
+    result.measurements.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source / "performance" / "user.conf", result.user_conf)
+    result.readme.write_text(result_readme(run, chosen), encoding="utf-8")
+    _write_json(result.measurements, measurements(run.engine))
+    return result
+
+
+def _write_common(by: Submitter, runs: Sequence[PackableRun], system: dict[str, str]) -> None:
+    """What the results of a submitter share."""
+    by.systems.mkdir(parents=True)
+    _write_json(by.systems / f"{system_id(system['system_name'])}.json", system)
+    by.documentation.mkdir()
+    document = calibration_description(runs[0].engine)
+    (by.documentation / "calibration.md").write_text(document, encoding="utf-8")
+    _write_source(by.source)
+    own = {run.benchmark: run.official for run in runs if run.benchmark != run.official}
+    if own:
+        _write_json(by.model_mapping, own)
+
+
+def _write_source(folder: Path) -> None:
+    """The packages that ran, without weights."""
+    top = Path(build_engine.__file__).parent.parent
+    target = folder / "enginebench"
+    target.mkdir(parents=True)
+    (folder / "README.md").write_text(source_readme(), encoding="utf-8")
+    for package in _PACKAGES:
+        ignored = shutil.ignore_patterns(*_NOT_SOURCE)
+        shutil.copytree(top / package, target / package, ignore=ignored)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        if (top / name).is_file():
+            shutil.copyfile(top / name, target / name)
+
+
+def _copy(source: Path, target: Path, names: Sequence[str]) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        shutil.copyfile(source / name, target / name)
+
+
+def _write_json(path: Path, content: dict[str, str]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

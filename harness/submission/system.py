@@ -1,0 +1,127 @@
+"""The description of the system under test: what the run detected, and what only a person knows.
+
+A `system.yaml` holds what a person fills in (the output of `enginebench doctor --system-json` is
+one, too); it wins over what was detected. A field that nobody filled, and a placeholder that was
+left, are refused by name: the checker takes any text.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from build_engine.errors import ConfigError
+from harness.rounds import Round
+from harness.system import PLACEHOLDER
+
+_PLACEHOLDERS = re.compile(
+    r"fill[ _-]?(me|in)|\bto ?do\b|\btbd\b|\bfixme\b|\bxxx+\b|change ?me|placeholder"
+    r"|^\s*<.*>\s*$|^\?+$",
+    re.IGNORECASE,
+)
+_WHOLE_NUMBERS = ("number_of_nodes", "accelerators_per_node")  # the checker multiplies them
+_SYSTEM_TYPES = ("datacenter", "edge", "datacenter,edge", "edge,datacenter")
+
+_FRAMEWORKS = {
+    "openvino": ("OpenVINO GenAI", "openvino-genai"),
+    "tensorrt-llm": ("TensorRT-LLM", "tensorrt-llm"),
+}
+
+
+def detected(run: Mapping[str, Any]) -> dict[str, str]:
+    """The fields that a run's record gives: it describes the machine that it ran on.
+
+    The framework is the one that executed the engine, whatever else is installed there.
+    """
+    fields: dict[str, str] = {
+        key: value
+        for key, value in run["system"]["fields"].items()
+        if value and not value.startswith(PLACEHOLDER)
+    }
+    backend = run["engine"]["identity"]["backend"]
+    if backend["name"] in _FRAMEWORKS:
+        name, library = _FRAMEWORKS[backend["name"]]
+        fields["framework"] = f"{name} {backend[library]}"
+    return fields
+
+
+def describe(
+    file: Path, run: Mapping[str, Any], chosen: Round, submitter: str, division: str
+) -> dict[str, str]:
+    """The system JSON of a round. Raises ConfigError for anything that is missing or not true."""
+    given = _read(file, chosen)
+    fixed = {"submitter": submitter, "division": division}
+    for key, value in fixed.items():
+        said = given.get(key, value)
+        if not said.startswith(PLACEHOLDER) and said.lower() != value.lower():
+            raise ConfigError(f"{file}: {key} is {given[key]}, the command says {value}.")
+    filled = {key: value for key, value in given.items() if not value.startswith(PLACEHOLDER)}
+    known = detected(run) | {key: value for key, value in filled.items() if value} | fixed
+    _check(file, known, run["system"]["fields"], chosen)
+    return {key: known.get(key, "") for key in [*chosen.system_fields, *known]}
+
+
+def field_problems(fields: Mapping[str, Any], chosen: Round) -> list[str]:
+    """What the fields of a system description lack, one sentence each."""
+    found = [f"field {key} is missing." for key in chosen.system_fields if key not in fields]
+    for key, needed in chosen.system_fields.items():
+        value = str(fields.get(key, "")).strip()
+        if key in fields and needed and (not value or not fields[key]):
+            found.append(f"field {key} is empty.")
+        if _PLACEHOLDERS.search(value):
+            found.append(f"field {key} still holds a placeholder ({value}).")
+    for key in _WHOLE_NUMBERS:
+        if fields.get(key) and not re.fullmatch(r"\d+", str(fields[key])):
+            found.append(f"field {key} must be a whole number, not {fields[key]}.")
+    if fields.get("status") and str(fields["status"]).lower() not in chosen.statuses:
+        found.append(f"field status must be one of {', '.join(chosen.statuses)}.")
+    if fields.get("system_type") and fields["system_type"] not in _SYSTEM_TYPES:
+        found.append(f"field system_type must be one of {'; '.join(_SYSTEM_TYPES[:3])}.")
+    return found
+
+
+def _check(file: Path, known: Mapping[str, str], asked: Mapping[str, str], chosen: Round) -> None:
+    missing = [key for key, needed in chosen.system_fields.items() if needed and not known.get(key)]
+    left = [key for key, value in known.items() if _PLACEHOLDERS.search(value)]
+    todo = [*missing, *(key for key in left if key not in missing)]
+    if todo:
+        wanted = "; ".join(f"{key}{_hint(asked.get(key, ''))}" for key in todo)
+        raise ConfigError(f"{file}: {len(todo)} fields are for you to fill in: {wanted}.")
+    whole = {key: known.get(key, "") for key in [*chosen.system_fields, *known]}
+    found = field_problems(whole, chosen)
+    if found:
+        raise ConfigError(f"{file}: {' '.join(found)}")
+
+
+def _read(file: Path, chosen: Round) -> dict[str, str]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{file} cannot be read ({error.strerror}); begin one with `enginebench doctor "
+            f"--system-json`."
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{file} is not valid YAML ({reason}); mend it.") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{file} must hold `field: value` lines.")
+    for key, value in content.items():
+        if key not in chosen.system_fields and key != "is_network":
+            near = difflib.get_close_matches(str(key), chosen.system_fields, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ConfigError(f"{file}: {key} is no field of a system description{hint}.")
+        if isinstance(value, dict | list):
+            raise ConfigError(f"{file}: {key} must be one value.")
+    return {str(key): str(value).strip() for key, value in content.items() if value is not None}
+
+
+def _hint(placeholder: str) -> str:
+    """What the detection says should stand there."""
+    found = placeholder.startswith(PLACEHOLDER)
+    return f" ({placeholder.removeprefix(PLACEHOLDER)})" if found else ""

@@ -1,0 +1,62 @@
+"""`enginebench audit` and `enginebench submission` as a user calls them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cli.main import run
+from runtime.spec import SimulatedSpec
+from tests.harness.rehearsal import rehearse
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, Any, str]:
+    """Exit code, JSON and text."""
+    code = run([*map(str, arguments), "--json"])
+    captured = capsys.readouterr()
+    return code, json.loads(captured.out), captured.err
+
+
+def test_an_audit_is_shown_rule_by_rule(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finished = rehearse(tmp_path, spec=SimulatedSpec(num_tokens=5))
+    code, document, text = call(capsys, "audit", finished.folder)
+    assert code == 0
+    assert document["test"] == "TEST06"
+    assert document["verdict"]["valid"]
+    assert "ok      EOS check" in text
+    assert "Next: enginebench submission pack" in text
+
+
+def test_a_simulated_run_is_not_packed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finished = rehearse(tmp_path, spec=SimulatedSpec(num_tokens=5))
+    options = ["--submitter", "Org", "--system", "none.yaml", "--division", "open"]
+    output = tmp_path / "tree"
+    code, document, _ = call(capsys, "submission", "pack", finished.folder, *options, "-o", output)
+    assert code == 1
+    assert document["error"].startswith("Not packed. run: it is a simulated run")
+    assert not output.exists()
+
+
+def test_a_folder_that_is_no_submission_is_an_error_of_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, document, _ = call(capsys, "submission", "check", tmp_path)
+    assert code == 2
+    assert "is no submission" in document["error"]
+
+
+def test_findings_are_listed_and_the_official_checker_is_pointed_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "open" / "Org" / "systems").mkdir(parents=True)
+    code, document, text = call(capsys, "submission", "check", tmp_path)
+    assert code == 1
+    assert not document["ok"]
+    assert {
+        "where": "open/Org",
+        "sentence": "the folder src/ is missing; add the code that ran.",
+    } in document["findings"]
+    assert "not run: it is in a checkout of https://github.com/mlcommons/inference" in text

@@ -1,0 +1,152 @@
+"""Runs that may not be packed: each is refused by its reason, and nothing is written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.machine import library_versions
+from tests.harness.submission.finished_runs import as_newsbrief, edit_record, engine_manifest
+from tests.harness.submission.packing import pack_runs, refusal
+
+
+def change(**fields: Any) -> Callable[[Path], None]:
+    return lambda folder: edit_record(folder, **fields)
+
+
+def drop_accuracy(folder: Path) -> None:
+    tests = json.loads((folder / "run.json").read_text())["tests"]
+    edit_record(folder, tests={"performance": tests["performance"]})
+
+
+def invalid(folder: Path) -> None:
+    tests = json.loads((folder / "run.json").read_text())["tests"]
+    sentence = "INVALID because latency limits: measured TTFT 2500.0 ms"
+    tests["performance"]["verdict"] |= {"valid": False, "sentence": sentence}
+    edit_record(folder, tests=tests)
+
+
+def missed_gate(folder: Path) -> None:
+    accuracy = json.loads((folder / "run.json").read_text())["accuracy"]
+    gate = {"passed": False, "sentence": "rouge1 is 37, must be at least 38.391408: missed by 4 %"}
+    edit_record(folder, accuracy=accuracy | {"gates": [gate]})
+
+
+def without_ecc(folder: Path) -> None:
+    content = json.loads((folder / "run.json").read_text())
+    content["engine"]["identity"]["target"]["kind"] = "gpu"
+    problem = "GPU 0 (A30) has ECC off; switch it on"
+    edit_record(
+        folder,
+        engine=content["engine"],
+        system=content["system"] | {"closed_problems": [problem]},
+    )
+
+
+def failed_audit(folder: Path) -> None:
+    verdict = {"valid": False, "sentence": "INVALID because EOS check: measured 3 of 100"}
+    edit_record(folder, audits={"TEST06": {"status": "complete", "verdict": verdict}})
+
+
+def edited_log(folder: Path) -> None:
+    rewrite(folder / "performance" / "mlperf_log_summary.txt", "21.90", "99.90")
+
+
+def edited_figure(folder: Path) -> None:
+    rewrite(folder / "run.json", '"tokens_per_s": 28', '"tokens_per_s": 98')
+
+
+def edited_scores(folder: Path) -> None:
+    rewrite(folder / "accuracy" / "accuracy.txt", "38.7792", "39.7792")
+
+
+def foreign_log(folder: Path) -> None:
+    (folder / "other").mkdir()
+    (folder / "other" / "mlperf_log_detail.txt").write_text("from elsewhere")
+
+
+def missing_log(folder: Path) -> None:
+    (folder / "accuracy" / "mlperf_log_summary.txt").unlink()
+
+
+def rewrite(path: Path, old: str, new: str) -> None:
+    """Replace a file (never write into it: it is shared with the sound runs)."""
+    text = path.read_text()
+    assert old in text
+    path.unlink()
+    path.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (change(marks=["simulated"]), "server: it is a simulated run, never a result"),
+        (change(engine=None), "server: it is a simulated run, never a result"),
+        (change(marks=["short"]), "server: it is a short run; run it without --count"),
+        (
+            change(status="interrupted", cause="stopped by the user"),
+            "server: the run is interrupted (stopped by the user); run it again to its end.",
+        ),
+        (change(status="failed", cause="it died"), "server: the run is failed (it died)"),
+        (drop_accuracy, "server: it has no complete accuracy test; run it with --mode both."),
+        (invalid, "server: its performance test is INVALID because latency limits: measured"),
+        (missed_gate, "server: rouge1 is 37, must be at least 38.391408: missed by 4 %; use a"),
+        (change(accuracy=None), "server: its accuracy was not compared with the reference"),
+        (change(audits={}), "server: TEST06 is missing; run `enginebench audit` on it."),
+        (failed_audit, "server: TEST06 did not pass: INVALID because EOS check"),
+        (edited_log, "server: performance/mlperf_log_summary.txt was edited: its digest is not"),
+        (edited_figure, "server: performance: tokens_per_s is 98"),
+        (edited_scores, "server: accuracy/accuracy.txt does not have the scores of run.json"),
+        (foreign_log, "server: other/mlperf_log_detail.txt is not of the run; remove it."),
+        (missing_log, "server: accuracy/mlperf_log_summary.txt is missing; restore it"),
+        (change(versions={"mlcommons-loadgen": "6.0.5"}), "server: it was run with LoadGen 6.0.5"),
+        (
+            change(versions=library_versions() | {"enginebench": "0.0.9"}),
+            "server: it was run by enginebench 0.0.9, and this is",
+        ),
+        (change(executor={"prefix_caching": True}), "server: prefix caching was on"),
+        (without_ecc, "server: GPU 0 (A30) has ECC off; switch it on; then run again."),
+        (as_newsbrief, "server: workload newsbrief is no MLPerf benchmark; use --division open."),
+        (
+            change(engine=engine_manifest("int4_wo")),
+            "server is of another engine than offline (recipe.name int8_wo and int4_wo)",
+        ),
+        (
+            change(machine={"cpu": "Other CPU", "num_cpus": 64, "memory_gib": 251.6}),
+            "server ran on another machine (cpu Other CPU, not Example CPU 9000)",
+        ),
+        (change(num_samples=77, benchmark=None), "its 77 samples are not those of any benchmark"),
+    ],
+)
+def test_a_run_that_may_not_be_packed_is_refused_by_reason(
+    runs: dict[str, Path], tmp_path: Path, spoil: Callable[[Path], None], reason: str
+) -> None:
+    spoil(runs["Server"])
+    assert reason in refusal(tmp_path, runs["Offline"], runs["Server"])
+
+
+def test_a_scenario_is_packed_once(runs: dict[str, Path], tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(runs["Offline"], again)
+    found = refusal(tmp_path, runs["Offline"], again, runs["Server"])
+    assert "offline and again are both Offline; give one of them." in found
+
+
+def test_every_reason_is_given_at_once(runs: dict[str, Path], tmp_path: Path) -> None:
+    edit_record(runs["Offline"], marks=["short"], audits={})
+    missed_gate(runs["Server"])
+    found = refusal(tmp_path, runs["Offline"], runs["Server"])
+    for reason in ("offline: it is a short run", "offline: TEST06 is missing", "server: rouge1"):
+        assert reason in found
+
+
+def test_a_closed_result_needs_its_scenarios(runs: dict[str, Path], tmp_path: Path) -> None:
+    found = refusal(tmp_path, runs["Offline"])
+    assert "A closed result of llama3.1-8b needs Server or Interactive too; run it." in found
+    assert "needs Offline too" in refusal(tmp_path, runs["Server"], runs["Interactive"])
+    pack_runs(tmp_path, runs["Offline"], division="open")

@@ -1,0 +1,83 @@
+"""A system description from what a run detected and what a person filled in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from build_engine.errors import ConfigError
+from harness.rounds import load_round
+from harness.submission.system import describe, detected, field_problems
+from harness.system import detect_system
+from tests.harness.submission.finished_runs import engine_manifest
+
+V61 = load_round("v6.1")
+FILLED = {
+    "status": "available",
+    "system_name": "A server",
+    "system_type": "datacenter",
+    "host_processor_model_name": "A CPU",
+    "host_processors_per_node": "1",
+    "host_processor_core_count": "8",
+    "host_memory_capacity": "64 GB",
+    "host_memory_configuration": "2x 32GB DDR5-4800",
+    "host_storage_capacity": "1 TB",
+    "host_storage_type": "NVMe SSD",
+    "host_networking": "N/A",
+    "host_networking_topology": "N/A",
+    "host_network_card_count": "N/A",
+    "accelerators_per_node": "0",
+    "accelerator_model_name": "N/A",
+    "accelerator_memory_capacity": "N/A",
+    "accelerator_host_interconnect": "N/A",
+    "accelerator_memory_configuration": "N/A",
+    "accelerator_interconnect": "N/A",
+    "cooling": "passive",
+}
+
+
+def this_machine() -> dict[str, Any]:
+    """As run.json describes the machine that the test runs on."""
+    fields = detect_system().fields
+    return {"engine": engine_manifest(), "system": {"fields": fields, "closed_problems": []}}
+
+
+def test_what_doctor_prints_is_accepted_once_it_is_filled_in(tmp_path: Path) -> None:
+    file = tmp_path / "system.json"
+    run = this_machine()
+    file.write_text(json.dumps(run["system"]["fields"]))
+    with pytest.raises(ConfigError, match=r"cooling \(air, liquid or passive\)"):
+        describe(file, run, V61, "ExampleOrg", "open")
+    file.write_text(json.dumps(run["system"]["fields"] | FILLED))
+    fields = describe(file, run, V61, "ExampleOrg", "open")
+    assert field_problems(fields, V61) == []
+    assert set(fields) >= set(V61.system_fields)
+    assert (fields["submitter"], fields["division"]) == ("ExampleOrg", "open")
+
+
+def test_a_person_wins_over_the_detection_and_the_engine_names_the_framework() -> None:
+    run = this_machine()
+    assert detected(run)["framework"] == "OpenVINO GenAI 2026.4.1.0"
+    assert "FILL IN" not in str(detected(run))
+
+
+@pytest.mark.parametrize(
+    "text", ["TODO", "tbd", "<your cooling>", "FILL IN: air", "xxx", "???", "change me", "Fill-me"]
+)
+def test_a_placeholder_is_recognised(text: str) -> None:
+    problems = field_problems(dict.fromkeys(V61.system_fields, "1") | {"cooling": text}, V61)
+    assert f"field cooling still holds a placeholder ({text})." in problems
+
+
+@pytest.mark.parametrize("text", ["Autodoor cooling", "Fillmore", "N/A", "air; todos los santos"])
+def test_ordinary_text_is_no_placeholder(text: str) -> None:
+    problems = field_problems(dict.fromkeys(V61.system_fields, "1") | {"cooling": text}, V61)
+    assert not [problem for problem in problems if "cooling" in problem]
+
+
+def test_a_missing_file_says_how_to_begin_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="begin one with `enginebench doctor --system-json`"):
+        describe(tmp_path / "none.yaml", this_machine(), V61, "ExampleOrg", "open")

@@ -1,0 +1,123 @@
+"""The whole way to a submission on the CPU engine, as a user goes it: `make rehearsal`.
+
+Offline (at least 600 s) and Server of newsbrief, accuracy, TEST06, an open submission, our check
+and the official one. It takes an hour or more on two cores; `--quick` walks the same way in
+minutes, under a workload and a round of its own, which only our check can know.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import configs
+
+_FILLED = {
+    "status": "available",
+    "system_name": "Rehearsal",
+    "system_type": "datacenter",
+    "division": "open",
+    "submitter": "Rehearsal",
+}
+_QUICK_SAMPLES = 700  # of a Server test, so that LoadGen can tell a p99
+_QUICK_S = 5.0
+
+
+def main() -> int:
+    """Every step; the exit code of the first that fails."""
+    options = _options()
+    options.output.mkdir(parents=True, exist_ok=True)
+    rules = _quick_rules(options.output) if options.quick else []
+    workload = ["--workload", str(options.output / "quick.yaml")] if options.quick else []
+    started_s = time.monotonic()
+    runs = []
+    for scenario in ("Offline", "Server"):
+        run = options.output / scenario.lower()
+        runs.append(str(run))
+        model = ["--model", "newsbrief", "--recipe", options.recipe, "--dataset", "newsbrief"]
+        steps = [["run", *model, *workload, "--scenario", scenario, "--output", str(run), *rules]]
+        steps.append(["audit", str(run), *rules])
+        for step in steps:
+            _say(f"{time.monotonic() - started_s:6.0f} s  {' '.join(step)}")
+            code = _enginebench(*step)
+            if code:
+                return code
+    system = options.output / "system.json"
+    system.write_text(json.dumps(_describe_system(), indent=2), encoding="utf-8")
+    tree = options.output / "tree"
+    who = ["--submitter", "Rehearsal", "--system", str(system), "--division", "open"]
+    code = _enginebench("submission", "pack", *runs, *who, "--output", str(tree), *rules)
+    if code:
+        return code
+    checker = [] if options.quick else ["--checker", str(options.checker)]
+    code = _enginebench("submission", "check", str(tree), *checker, *rules)
+    _say(f"{time.monotonic() - started_s:6.0f} s  {'passed' if code == 0 else 'failed'}: {tree}")
+    return code
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checker", type=Path, help="a checkout of mlcommons/inference")
+    parser.add_argument("--output", type=Path, default=Path("results/rehearsal"))
+    parser.add_argument("--recipe", default="int8_wo")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    if not options.quick and options.checker is None:
+        parser.error("--checker PATH is needed: a checkout of mlcommons/inference")
+    return options
+
+
+def _enginebench(*arguments: str) -> int:
+    """One command, in a process of its own as a user's is."""
+    code = "import sys; from harness.cli.main import main; sys.exit(main())"
+    return subprocess.run([sys.executable, "-c", code, *arguments], check=False).returncode
+
+
+def _describe_system() -> dict[str, str]:
+    """What doctor detects, with something in place of what a person would fill in."""
+    code = "import sys; from harness.cli.main import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "doctor", "--system-json"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    fields: dict[str, str] = json.loads(done.stdout)
+    unknown = {key: "unknown to a rehearsal" for key, v in fields.items() if v.startswith("FILL")}
+    return fields | unknown | _FILLED
+
+
+def _quick_rules(folder: Path) -> list[str]:
+    """A workload and a round of few samples and seconds; options that choose the round."""
+    top = Path(configs.__file__).parent
+    workload = _read(top / "workloads" / "newsbrief.yaml")
+    workload |= {
+        "name": "quick",
+        "num_samples": _QUICK_SAMPLES,
+        "performance_sample_count": _QUICK_SAMPLES,
+        "min_duration_s": _QUICK_S,
+    }
+    workload["scenarios"]["Server"]["min_query_count"] = _QUICK_SAMPLES
+    (folder / "quick.yaml").write_text(yaml.safe_dump(workload), encoding="utf-8")
+    rules = _read(top / "rounds" / "v6.1.yaml")
+    rules |= {"name": "quick", "min_duration_s": _QUICK_S}
+    rules["benchmarks"]["llama3.1-8b"]["num_samples"] = _QUICK_SAMPLES
+    path = folder / "quick-round.yaml"
+    path.write_text(yaml.safe_dump(rules), encoding="utf-8")
+    return ["--round", str(path)]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"rehearsal {text}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
