@@ -20,7 +20,18 @@ from harness.progress import LineProgress
 from tests.harness.cli.line import Line
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ["build", "dataset", "demo", "doctor", "engines", "recipes", "run", "targets"]
+COMMANDS = [
+    "audit",
+    "build",
+    "dataset",
+    "demo",
+    "doctor",
+    "engines",
+    "recipes",
+    "run",
+    "submission",
+    "targets",
+]
 
 
 def test_the_overview_lists_every_command(line: Line) -> None:
@@ -100,7 +111,7 @@ def test_recipes_of_a_target(line: Line) -> None:
 
 
 def test_doctor_finds_a_good_machine(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "version_of", lambda name: "1.2.3")
+    monkeypatch.setattr(checks, "version_of", lambda name: "6.0.17")
     said = line("doctor", "--json")
     assert said.code == 0
     assert said.document["ok"] is True
@@ -109,7 +120,7 @@ def test_doctor_finds_a_good_machine(line: Line, monkeypatch: pytest.MonkeyPatch
 
 
 def test_doctor_finds_a_problem(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "version_of", lambda name: None if name == "nncf" else "1.2.3")
+    monkeypatch.setattr(checks, "version_of", lambda name: None if name == "nncf" else "6.0.17")
     said = line("doctor", "--json")
     assert said.code == 3
     assert said.document["ok"] is False

@@ -11,6 +11,7 @@ from harness.cli.main import make_app
 _CALIBRATION = ["--calibration"]
 _SIZES = ["--max-batch-size", "--max-input-len"]
 FROZEN = {
+    "audit": ["--json", "--round", "--run"],
     "build": [*_CALIBRATION, "--json", *_SIZES, "--model", "--recipe", "--set", "--target"],
     "dataset": [
         *_CALIBRATION,
@@ -22,7 +23,7 @@ FROZEN = {
         "--workload",
     ],
     "demo": ["--fresh", "--json", "--output"],
-    "doctor": ["--json", "--system-json"],
+    "doctor": ["--json", "--round", "--system-json"],
     "engines list": ["--json"],
     "engines remove": ["--engine", "--json"],
     "engines show": ["--engine", "--json"],
@@ -41,10 +42,22 @@ FROZEN = {
         "--output",
         "--qps",
         "--recipe",
+        "--round",
         "--scenario",
         "--set",
         "--target",
         "--workload",
+    ],
+    "submission check": ["--checker", "--json", "--round", "--submitter", "--tree"],
+    "submission pack": [
+        "--division",
+        "--json",
+        "--output",
+        "--round",
+        "--runs",
+        "--submitter",
+        "--system",
+        "-o",
     ],
     "targets": ["--json"],
 }
