@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ceiling, dataset, efficiency, peers, startup
+from benchmarks.noise import StolenTime
 from benchmarks.result import Result
 from build_engine.errors import EXIT_INTERRUPTED, EXIT_OK, EnginebenchError, UnknownName
 from harness.cli.output import Output
@@ -92,11 +93,13 @@ def main(arguments: list[str] | None = None) -> int:
             if name not in BENCHMARKS:
                 raise UnknownName("benchmark", name, BENCHMARKS)
         for name in options.names or BENCHMARKS:
-            before = os.getloadavg()[0]
+            conditions = {"load_average_before": os.getloadavg()[0]}
+            stolen = StolenTime()
             result = BENCHMARKS[name](options, progress)
             progress.close()
-            document["benchmarks"][name] = {"load_average_before": before, **result.to_json()}
-            _show(output, result, before)
+            conditions["stolen_share"] = stolen.share()
+            document["benchmarks"][name] = {**conditions, **result.to_json()}
+            _show(output, result, conditions)
             _write(options.output, document)
     except EnginebenchError as error:
         progress.close()
@@ -135,8 +138,11 @@ def _machine_line(machine: dict[str, Any]) -> str:
     )
 
 
-def _show(output: Output, result: Result, load_average: float) -> None:
-    output.say(f"\n{result.title} (load average before: {load_average:.1f})")
+def _show(output: Output, result: Result, conditions: dict[str, float]) -> None:
+    output.say(
+        f"\n{result.title} (load average before: {conditions['load_average_before']:.1f}; CPU time "
+        f"stolen by the host: {100 * conditions['stolen_share']:.1f} %)"
+    )
     if result.figures:
         rows = [item.row() for item in result.figures]
         output.table(("", "median", "spread +-", "goal"), rows)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.noise import StolenTime
+from benchmarks.null_system import null_test
 from benchmarks.result import Figure, Result
 from build_engine.errors import RunFailed
 from harness.loadgen import logs
@@ -43,9 +45,10 @@ class Load:
 
 
 def measure(load: Load, repeats: int, progress: Progress) -> Result:
-    """`repeats` tests of each scenario."""
+    """`repeats` tests of each scenario, each Server test beside one of LoadGen alone."""
     offline: list[float] = []
     server: list[dict[str, float]] = []
+    alone: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         dataset = folder / "dataset"
@@ -55,8 +58,13 @@ def measure(load: Load, repeats: int, progress: Progress) -> Result:
             progress.phase(f"ceiling: test {number + 1} of {repeats} of each scenario")
             test = _run(dataset, _plan("Offline", load), folder / f"offline-{number}")
             offline.append(float(test["result_samples_per_second"]))
-            test = _run(dataset, _plan("Server", load), folder / f"server-{number}")
-            server.append(_server_figures(test))
+            plan = _plan("Server", load)
+            stolen = StolenTime()
+            test = _run(dataset, plan, folder / f"server-{number}")
+            server.append(_server_figures(test) | {"stolen_share": stolen.share()})
+            stolen = StolenTime()
+            test = null_test(plan, folder / f"alone-{number}", _ANSWER_TOKENS)
+            alone.append(_server_figures(test) | {"stolen_share": stolen.share()})
     return Result(
         title="Harness ceiling (an engine that answers at once)",
         figures=(
@@ -64,25 +72,41 @@ def measure(load: Load, repeats: int, progress: Progress) -> Result:
             Figure(
                 f"Server asked for {load.server_qps:,.0f}",
                 "queries/s",
-                tuple(item["qps"] for item in server),
+                _column(server, "qps"),
                 at_least=_KEPT_UP * load.server_qps,
             ),
-            *(
-                Figure(
-                    f"Server, added {kind} p{percentile}",
-                    "ms",
-                    tuple(item[f"{kind}_p{percentile}"] for item in server),
-                    at_most=P99_GOAL_MS if percentile == "99" else None,
-                )
-                for kind in ("TTFT", "latency")
-                for percentile in ("50", "99", "99.9")
-            ),
+            *_latencies("Server, added", server, P99_GOAL_MS),
+            *_latencies("LoadGen alone,", alone, None),
         ),
         notes=(
             f"{load.offline_samples:,} Offline samples; Server for {load.server_s:.0f} s; "
             f"{_ANSWER_TOKENS} ids an answer; token latencies on; figures from LoadGen's log",
+            "LoadGen alone: its callback answers at once, without harness or second thread: what "
+            "this machine gives at best",
+            "CPU time that the host took away during each Server test: "
+            + ", ".join(f"{100 * share:.1f} %" for share in _column(server, "stolen_share")),
         ),
+        details={"server": server, "loadgen_alone": alone},
     )
+
+
+def _latencies(
+    title: str, tests: list[dict[str, float]], p99_goal_ms: float | None
+) -> tuple[Figure, ...]:
+    return tuple(
+        Figure(
+            f"{title} {kind} p{percentile}",
+            "ms",
+            _column(tests, f"{kind}_p{percentile}"),
+            at_most=p99_goal_ms if percentile == "99" else None,
+        )
+        for kind in ("TTFT", "latency")
+        for percentile in ("50", "99", "99.9")
+    )
+
+
+def _column(tests: list[dict[str, float]], key: str) -> tuple[float, ...]:
+    return tuple(test[key] for test in tests)
 
 
 def _save_dataset(folder: Path) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.drive import Drive, drive
 from benchmarks.engines import cpu_engine
-from benchmarks.loadgen_order import loadgen_order
+from benchmarks.null_system import loadgen_order
 from benchmarks.result import Figure, Result, ratios
 from build_engine.digest import cache_root
 from build_engine.errors import RunFailed

@@ -24,7 +24,9 @@ def total_rates(rounds: Rounds, name: str, concurrency: int) -> list[float]:
     return [(item.prompt_tokens + sum(map(len, item.answers))) / item.duration_s for item in found]
 
 
-def rate_tables(rounds: Rounds, precisions: dict[str, str], reference: str) -> tuple[Table, ...]:
+def rate_tables(
+    rounds: Rounds, precisions: dict[str, str], reference: str, stop_ids: Sequence[int]
+) -> tuple[Table, ...]:
     """Output tokens a second and agreement with `reference`; total tokens a second; each system's
     precision. Rates are medians of the rounds.
     """
@@ -34,7 +36,7 @@ def rate_tables(rounds: Rounds, precisions: dict[str, str], reference: str) -> t
     totals = []
     for name in rounds:
         rates = [statistics.median(output_rates(rounds, name, c)) for c in concurrencies]
-        same = _agreement(rounds, name, reference)
+        same = _agreement(rounds, name, reference, stop_ids)
         rows.append((name, *map(figure, rates), same))
         all_rates = [statistics.median(total_rates(rounds, name, c)) for c in concurrencies]
         totals.append((name, *map(figure, all_rates)))
@@ -78,13 +80,17 @@ def _concurrencies(rounds: Rounds) -> list[int]:
     return list(next(iter(rounds.values()))[0])
 
 
-def _agreement(rounds: Rounds, name: str, reference: str) -> str:
-    """Share of the answers of the first round that equal the reference's token for token."""
+def _agreement(rounds: Rounds, name: str, reference: str, stop_ids: Sequence[int]) -> str:
+    """Share of the answers of the first round that equal the reference's token for token, up to
+    where the reference would have ended: beyond that some systems hold the end back.
+    """
     if reference not in rounds:
         return "-"
     same = total = 0
     for concurrency, measured in rounds[name][0].items():
         theirs = rounds[reference][0][concurrency].answers
-        same += sum(a == b for a, b in zip(measured.answers, theirs, strict=True))
+        for ids, their_ids in zip(measured.answers, theirs, strict=True):
+            end = next((i for i, n in enumerate(their_ids) if n in stop_ids), len(their_ids))
+            same += ids[:end] == their_ids[:end]
         total += len(theirs)
     return f"{100 * same / total:.0f} %"

@@ -21,6 +21,7 @@ from benchmarks.peer_programs.job import Measured, PeerJob
 from benchmarks.peer_tables import Rounds, best_figures, rate_tables, ratio_table
 from benchmarks.peer_venv import peer_python
 from benchmarks.result import Result
+from build_engine.checkpoint import resolve_checkpoint
 from build_engine.errors import RunFailed
 from runtime.executor import Request
 from runtime.load import load
@@ -190,8 +191,9 @@ def _result(choice: Choice, job: PeerJob, rounds: Rounds, precisions: dict[str, 
     pairs = [(_ours(r), COUNTERPARTS[r]) for r in choice.recipes if COUNTERPARTS[r] in theirs]
     pairs += [(name, HF.name) for name in ours if HF.name in theirs]
     lengths = sorted(map(len, job.prompts))
+    stop_ids = resolve_checkpoint(choice.model).config.eos_token_ids
     counts = ", ".join(f"{job.requests(c)} at {c}" for c in choice.concurrencies)
-    tables = rate_tables(rounds, precisions, reference=HF.name)
+    tables = rate_tables(rounds, precisions, HF.name, stop_ids)
     if pairs:
         tables = (*tables, ratio_table(rounds, pairs))
     return Result(
@@ -202,7 +204,7 @@ def _result(choice: Choice, job: PeerJob, rounds: Rounds, precisions: dict[str, 
             f"prompts of {lengths[0]} to {lengths[-1]} tokens, {choice.new_tokens} new tokens, "
             f"{job.threads} threads, {choice.rounds} rounds",
             f"requests: {counts}; ours and llama.cpp batch continuously, Hugging Face in waves",
-            "same tokens: answers identical to those of Hugging Face f32, over all concurrencies",
+            "same tokens: answers identical to Hugging Face f32 up to their end-of-text token",
         ),
         details={
             "precision": precisions,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import queue
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from runtime.spec import SimulatedSpec
 
 if TYPE_CHECKING:
     from runtime.executor import TokenIds
+
+_MAX_CHUNKS = 512  # in one poll: an engine answers batch by batch too
 
 
 class SimulatedExecutor:
@@ -37,7 +40,7 @@ class SimulatedExecutor:
         self._instant = spec.samples_per_s is None and not spec.ttft_s and not spec.tpot_s
         # None wakes a poll that is to see that the engine is closed.
         self._inbox: queue.SimpleQueue[tuple[float, Sequence[Request]] | None] = queue.SimpleQueue()
-        self._ready: list[Chunk] = []
+        self._ready: deque[Chunk] = deque()
         self._due: list[tuple[float, int, Chunk]] = []  # (time, tie-break, chunk): a heap
         self._next_start_s = 0.0
         self._num_received = 0
@@ -61,7 +64,7 @@ class SimulatedExecutor:
             while self._due and self._due[0][0] <= now_s:
                 self._ready.append(heapq.heappop(self._due)[2])
             if self._ready:
-                chunks, self._ready = self._ready, []
+                chunks = [self._ready.popleft() for _ in range(min(len(self._ready), _MAX_CHUNKS))]
                 self._num_finished += sum(chunk.finished for chunk in chunks)
                 return chunks
             if now_s >= deadline_s:

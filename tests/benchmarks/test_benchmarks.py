@@ -13,7 +13,7 @@ import newsbrief
 from benchmarks import ceiling, dataset
 from benchmarks.__main__ import main
 from benchmarks.drive import drive
-from benchmarks.loadgen_order import loadgen_order
+from benchmarks.null_system import loadgen_order
 from benchmarks.peer_programs.gguf_file import _interleave, _rope_factors
 from benchmarks.peer_programs.job import Measured, PeerJob
 from benchmarks.peer_tables import best_figures, rate_tables, ratio_table
@@ -111,10 +111,12 @@ def test_peers_are_compared_round_by_round() -> None:
     (best,) = best_figures(rounds, ["ours"], ["slow", "fast"])
     assert best.samples == (2.0, 0.5)
     assert "ours / best peer (fast)" in best.name
-    output, total, _ = rate_tables(rounds, {}, reference="slow")
+    output, total, _ = rate_tables(rounds, {}, "slow", stop_ids=[])
     assert output.rows[0] == ("ours", "1.5", "0 %")
     assert output.rows[2] == ("slow", "0.5", "100 %")
     assert total.rows[2] == ("slow", "3")
+    ended, *_ = rate_tables(rounds, {}, "slow", stop_ids=[3])  # the others go on where "slow" ends
+    assert ended.rows[0] == ("ours", "1.5", "100 %")
     assert ratio_table(rounds, [("ours", "slow")]).rows == (("ours / slow", "3.00"),)
 
 
