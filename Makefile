@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test bench clean
+.PHONY: demo test bench rehearsal clean
 
 demo: $(VENV)/.cpu
 	$(BIN)/enginebench demo
@@ -18,6 +18,10 @@ test: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+# An hour or more: whole runs of the bundled model, up to a tree for the official checker.
+rehearsal: $(VENV)/.dev
+	$(BIN)/python -m tests.rehearsal.full $(if $(CHECKER),--checker $(CHECKER))
 
 clean:
 	rm -rf $(VENV) results
