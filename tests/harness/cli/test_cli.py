@@ -58,7 +58,7 @@ def test_the_version(line: Line) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["rnu"], "Unknown command `rnu`. Did you mean `run`? Valid: audit, build, dataset, demo, "),
+        (["rnu"], "Unknown command `rnu`. Did you mean `run`? Valid: audit, build, dataset, "),
         (["engines", "lst"], "Unknown engines command `lst`. Did you mean `list`? Valid: list, "),
         (["--verbose"], "Unknown command `--verbose`."),
         (["targets", "a30"], "Nothing takes `a30`. `enginebench targets --help` shows"),
