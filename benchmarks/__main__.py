@@ -27,7 +27,7 @@ Benchmark = Callable[[Options, Progress], Result]
 
 def _efficiency(options: Options, progress: Progress) -> Result:
     return efficiency.measure(
-        options.recipe, options.samples or 400, options.repeats or 5, progress
+        options.recipe, options.samples or 300, options.repeats or 10, progress
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import newsbrief
-from benchmarks import ceiling, dataset
+from benchmarks import ceiling, dataset, efficiency
 from benchmarks.__main__ import main
 from benchmarks.drive import drive
 from benchmarks.null_system import loadgen_order
@@ -69,6 +69,19 @@ def test_the_ceiling_is_read_from_loadgens_log() -> None:
     latency = [found[f"Server, added latency p{p}"] for p in ("50", "99", "99.9")]
     assert latency == sorted(latency)
     assert latency[0] > 0
+
+
+def test_efficiency_has_its_rates_and_the_cpu_time_of_both_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path))
+    result = efficiency.measure("bf16", 40, 1, NullProgress())
+    found = {item.name: item.value for item in result.figures}
+    rates = found["under LoadGen"], found["bare executor"]
+    assert found["LoadGen / bare"] == pytest.approx(rates[0] / rates[1])
+    cpu = found["CPU of the LoadGen process"], found["CPU of the bare process"]
+    assert all(0 < percent < 100 for percent in cpu)
+    assert found["harness cost by CPU time"] == pytest.approx(cpu[0] - cpu[1])
 
 
 def test_the_dataset_benchmark_prepares_and_scores_both_kinds() -> None:
