@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import newsbrief
 from build_engine.errors import ConfigError, DatasetError, RunFailed
 from harness.accuracy import Accuracy, Gate, check_gates, read_accuracy_log, score, score_log
 from harness.tokenizer import Tokenizer
 
 FIXTURES = Path(__file__).parent / "fixtures"
+REFERENCE = Path(__file__).parents[1] / "reference" / "evaluation"
 LLAMA_8B = {
     "rouge1": 38.7792,
     "rouge2": 15.9075,
@@ -33,22 +36,16 @@ CHECKER_PATTERNS = {
 }
 
 
-def test_score_is_what_the_reference_pipeline_printed() -> None:
-    """Recorded with NLTK 3.8.1, rouge-score 0.1.2 and NumPy 2.4: nothing of ours took part.
-
-    Each text is scored against its words in sorted order and the next text, so that the four
-    metrics differ.
+@pytest.mark.parametrize("case", ["newsbrief", "varied"])
+def test_a_log_scores_as_with_the_references_own_script(tmp_path: Path, case: str) -> None:
+    """Recorded by tests/reference/record_evaluation.py, which runs the reference's evaluation.py:
+    a LoadGen log of 100 newsbrief answers, and one of texts whose sentences are hard to split.
     """
-    cases = json.loads((FIXTURES / "sentences.json").read_text("utf-8"))
-    texts = [case["text"] for case in cases]
-    references = [
-        f"{' '.join(sorted(text.split()))} {following}"
-        for text, following in zip(texts, texts[1:] + texts[:1], strict=True)
-    ]
-    assert score(texts, references).to_accuracy_txt() == (
-        "{'rouge1': '60.6463', 'rouge2': '8.8697', 'rougeL': '29.4088', 'rougeLsum': '55.9049', "
-        "'gen_len': 4052, 'gen_num': 72}\n"
-    )
+    recorded = json.loads((REFERENCE / f"{case}.json").read_text("utf-8"))
+    log = tmp_path / "mlperf_log_accuracy.json"
+    log.write_text(json.dumps(recorded["log"]))
+    scored = score_log(log, recorded["references"], Tokenizer.load(newsbrief.CHECKPOINT))
+    assert asdict(scored) == recorded["scores"]
 
 
 def test_gen_len_counts_characters_of_stripped_answers_with_one_newline_between_sentences() -> None:
