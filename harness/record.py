@@ -46,7 +46,8 @@ class RunRecord:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
                 raise RunExists(
-                    f"{folder} is not empty; choose another --output, or move it out of the way."
+                    f"{folder} {_contents(folder)}; choose another --output, or move it out of the "
+                    f"way."
                 )
         except FileExistsError:
             raise RunExists(f"{folder} is a file; choose another --output.") from None
@@ -138,6 +139,16 @@ def cannot_write(folder: Path, error: OSError) -> OutputError:
     return OutputError(
         f"Cannot write to {folder} ({reason}); free space, or choose another --output."
     )
+
+
+def _contents(folder: Path) -> str:
+    """What a folder with something in it holds, in words."""
+    try:
+        earlier = RunRecord.read(folder).content
+    except UsageError:
+        return "is not empty"
+    cause = f" ({earlier['cause']})" if earlier["cause"] else ""
+    return f"holds a run that is {earlier['status']}{cause}"
 
 
 def _is_alive(process: dict[str, Any]) -> bool:

@@ -179,7 +179,8 @@ def _ignore(_indices: Sequence[int]) -> None:
 
 def _save_partial(sut: SystemUnderTest, folder: Path) -> None:
     """What an unfinished test measured, one JSON line a completed sample."""
-    with (folder / "partial.jsonl").open("w", encoding="utf-8") as file:
+    temporary = folder / ".partial.jsonl"
+    with temporary.open("w", encoding="utf-8") as file:
         for index, ttft_s, latency_s, num_tokens in list(sut.records):
             row = {
                 "sample": index,
@@ -190,6 +191,7 @@ def _save_partial(sut: SystemUnderTest, folder: Path) -> None:
             if index in sut.answers:
                 row["token_ids"] = sut.answers[index].tolist()
             file.write(json.dumps(row) + "\n")
+    temporary.rename(folder / "partial.jsonl")
 
 
 def _serve(job: Job, messages: Messages, orders: Orders) -> int:

@@ -62,7 +62,7 @@ def test_a_new_run_says_what_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch
 def test_an_empty_folder_can_be_claimed_once(folder: Path) -> None:
     folder.mkdir(parents=True)
     RunRecord.create(folder, {"number": 1})
-    with pytest.raises(RunExists, match=r"is not empty; choose another --output"):
+    with pytest.raises(RunExists, match=r"holds a run that is running; choose another --output"):
         RunRecord.create(folder, {"number": 2})
     assert _on_disk(folder)["number"] == 1
 

@@ -74,11 +74,14 @@ def test_a_folder_with_anything_in_it_is_refused_and_left_alone(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("number", "status", "code"),
-    [(signal.SIGINT, "interrupted", 130), (signal.SIGKILL, "interrupted", -9)],
+    ("number", "code", "cause"),
+    [
+        (signal.SIGINT, 130, "stopped by the user"),
+        (signal.SIGKILL, -9, "its process was killed"),
+    ],
 )
 def test_an_interrupted_run_keeps_what_was_measured(
-    tmp_path: Path, number: signal.Signals, status: str, code: int
+    tmp_path: Path, number: signal.Signals, code: int, cause: str
 ) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.harness.rehearsal", str(tmp_path), "4000"],
@@ -92,9 +95,16 @@ def test_an_interrupted_run_keeps_what_was_measured(
     os.kill(process.pid, number)
     assert process.wait(30.0) == code
     record = RunRecord.read(tmp_path / "run")
-    assert record.content["status"] == status
+    assert (record.content["status"], record.content["cause"]) == ("interrupted", cause)
     assert json.loads(progress.read_text().splitlines()[-1])["done"] > 0
     if number == signal.SIGINT:
-        partial = tmp_path / "run" / "performance" / "partial.jsonl"
-        assert len(partial.read_text().splitlines()) > 0
         assert record.content["tests"]["performance"]["last_figures"]["done"] > 0
+    partial = tmp_path / "run" / "performance" / "partial.jsonl"
+    while not partial.exists():  # after SIGKILL the test's process notices by itself
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    kept = partial.read_text()
+    assert len(kept.splitlines()) > 0
+    with pytest.raises(RunExists, match=rf"holds a run that is interrupted \({cause}\); choose"):
+        rehearse(tmp_path)
+    assert partial.read_text() == kept
