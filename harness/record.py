@@ -43,14 +43,8 @@ class RunRecord:
         be written.
         """
         try:
+            require_free(folder)
             folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise RunExists(
-                    f"{folder} {_contents(folder)}; choose another --output, or move it out of the "
-                    f"way."
-                )
-        except FileExistsError:
-            raise RunExists(f"{folder} is a file; choose another --output.") from None
         except OSError as error:
             raise cannot_write(folder, error) from None
         record = cls(
@@ -133,22 +127,24 @@ class ProgressLog:
             file.write(json.dumps({"test": self._test, **figures}) + "\n")
 
 
+def require_free(folder: Path) -> None:
+    """Raise RunExists, with what is there, unless the folder is missing or empty."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    found = "is not empty" if folder.is_dir() else "is a file"
+    with contextlib.suppress(UsageError):
+        earlier = RunRecord.read(folder).content
+        cause = f" ({earlier['cause']})" if earlier["cause"] else ""
+        found = f"holds a run that is {earlier['status']}{cause}"
+    raise RunExists(f"{folder} {found}; choose another --output, or move it out of the way.")
+
+
 def cannot_write(folder: Path, error: OSError) -> OutputError:
     """The error for a folder that does not take our files."""
     reason = error.strerror or str(error)
     return OutputError(
         f"Cannot write to {folder} ({reason}); free space, or choose another --output."
     )
-
-
-def _contents(folder: Path) -> str:
-    """What a folder with something in it holds, in words."""
-    try:
-        earlier = RunRecord.read(folder).content
-    except UsageError:
-        return "is not empty"
-    cause = f" ({earlier['cause']})" if earlier["cause"] else ""
-    return f"holds a run that is {earlier['status']}{cause}"
 
 
 def _is_alive(process: dict[str, Any]) -> bool:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, TypeVar, get_args
 
 from build_engine.config import apply_overrides
 from build_engine.digest import cache_root
-from build_engine.errors import RunExists, UnknownName, UsageError
+from build_engine.errors import UnknownName, UsageError
 from harness.assemble import EngineChoice, build_spec, require_backend
 from harness.dataset import BUNDLED, Source, check_count, prepare
 from harness.loadgen.settings import Mode, Scenario
 from harness.planning import RunScope
-from harness.record import cannot_write
+from harness.record import cannot_write, require_free
 from harness.rounds import DEFAULT, load_round, require_loadgen
 from harness.run import RunRequest
 from harness.workload import load_workload
@@ -116,10 +116,7 @@ def split_settings(assignments: Sequence[str]) -> tuple[tuple[str, ...], tuple[s
 
 def check_output(folder: Path) -> None:
     """Raise RunExists or OutputError now rather than after a build."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunExists(
-            f"{folder} exists already; choose another --output, or move it out of the way."
-        )
+    require_free(folder)
     parent = next(path for path in [folder, *folder.absolute().parents] if path.exists())
     if not os.access(parent, os.W_OK | os.X_OK) or not parent.is_dir():
         problem = "is not writable" if parent.is_dir() else "is a file"

@@ -8,6 +8,7 @@ or `stopped`) and a hard exit, because LoadGen's destructors abort after an unfi
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -40,9 +41,12 @@ class Messages:
         self._file = os.fdopen(fd, "w", encoding="utf-8")
 
     def send(self, kind: str, **body: Any) -> None:
-        """One message; flushed, because the process may end any time."""
-        self._file.write(json.dumps({"kind": kind, **body}) + "\n")
-        self._file.flush()
+        """One message; flushed, because the process may end any time. It is lost when the
+        supervisor was killed.
+        """
+        with contextlib.suppress(BrokenPipeError):
+            self._file.write(json.dumps({"kind": kind, **body}) + "\n")
+            self._file.flush()
 
 
 class Orders:

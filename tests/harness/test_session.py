@@ -256,7 +256,7 @@ def test_prompts_longer_than_the_workload_or_the_engine(
 def test_an_output_that_is_taken(choice: RunChoice, built: list[EngineSpec]) -> None:
     choice.output.mkdir(parents=True)
     (choice.output / "run.json").write_text("{}")
-    with pytest.raises(RunExists, match=r"exists already; choose another --output"):
+    with pytest.raises(RunExists, match=r"is not empty; choose another --output"):
         choice.request(NullProgress())
     assert built == []
     assert (choice.output / "run.json").read_text() == "{}"
@@ -266,7 +266,7 @@ def test_an_output_that_is_a_file(
     choice: RunChoice, built: list[EngineSpec], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    _refused(replace(choice, output=tmp_path / "file"), built, RunExists, r"file exists already")
+    _refused(replace(choice, output=tmp_path / "file"), built, RunExists, r"file is a file; choose")
     below = replace(choice, output=tmp_path / "file" / "below" / "that")
     _refused(below, built, OutputError, r"Cannot write to .*that \(.*file is a file\)")
 
