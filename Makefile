@@ -19,9 +19,10 @@ test: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
-# An hour or more: whole runs of the bundled model, up to a tree for the official checker.
+# An hour or more: whole runs of the bundled model, up to a tree for the official checker. It goes on
+# where it was stopped; QPS is the Server rate, for a machine that has other things to do.
 rehearsal: $(VENV)/.dev
-	$(BIN)/python -m tests.rehearsal.full $(if $(CHECKER),--checker $(CHECKER))
+	$(BIN)/python -m tests.rehearsal.full $(if $(CHECKER),--checker $(CHECKER)) $(if $(QPS),--qps $(QPS))
 
 clean:
 	rm -rf $(VENV) results

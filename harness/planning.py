@@ -10,16 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.loadgen.job import Probe
-from harness.loadgen.settings import LoadgenPlan, Mode, Scenario
+from harness.loadgen.settings import DIGITS, OFFLINE_SLACK, LoadgenPlan, Mode, Scenario
 from harness.progress import duration
 from harness.workload import Workload, is_shipped, scenario
 
 # a Server rate that an engine holds without queueing, as a share of its batch rate
 _SHARE_OF_RATE = 0.5
-# the warm-up's rate is lower than the steady one, and too few samples end too early
+# the warm-up's rate may be lower than the steady one, and too few samples end too early
+_ONE_PASS_MARGIN = 1.1
 _OFFLINE_MARGIN = 1.25
+# the share of its latency in the warm-up in which an engine might answer; LoadGen has a limit on
+# the queries that it generates, and ends by the clock
+_SHARE_OF_LATENCY = 0.5
 _TRIAL_WARMUP = 8
-_WHOLE_WARMUP = 64
+_WHOLE_WARMUP = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,21 +87,25 @@ class RunScope:
             num_samples=self.num_samples,
             min_duration_s=self.min_duration_s,
             min_query_count=min_queries,
-            target_qps=self._target_qps(probe),
-            expected_latency_s=probe.latency_s if self.scenario == "SingleStream" else None,
+            target_qps=self._target_qps(mode, probe),
+            expected_latency_s=self._expected_latency_s(probe),
             ttft_ms=rules.ttft_ms,
             tpot_ms=rules.tpot_ms,
             builtin_limits=self.official,
-            equal_issue=True if self.trial else workload.equal_issue,
+            equal_issue=self._equal_issue,
             trial=self.trial,
         )
 
     def announcement(self, plan: LoadgenPlan, probe: Probe) -> str:
         """What will run and for how long, said before it starts."""
         expected_s = plan.expected_duration_s(probe.samples_per_s, probe.latency_s)
-        parts = [f"{plan.num_queries:,} queries, about {duration(expected_s)}"]
+        random = plan.loadgen_scenario == "Server" and plan.mode == "performance"
+        about = "about " if random and not self.trial else ""
+        parts = [f"{about}{plan.num_queries:,} queries, about {duration(expected_s)}"]
         if self.scenario in ("Server", "Interactive"):
             chosen = "as asked" if self.qps else "half of the warm-up's rate; --qps sets it"
+            if plan.mode == "accuracy":
+                chosen = "the warm-up's rate: latencies do not count here"
             parts.append(f"{plan.target_qps:.3g} queries/s ({chosen})")
         parts.append(
             f"warm-up: {probe.samples_per_s:.3g} samples/s in a batch, "
@@ -105,9 +113,30 @@ class RunScope:
         )
         return "; ".join(parts)
 
-    def _target_qps(self, probe: Probe) -> float | None:
+    def _target_qps(self, mode: Mode, probe: Probe) -> float | None:
+        """To as many digits as user.conf has, so that LoadGen and the plan count alike."""
+        rate = probe.samples_per_s
         if self.scenario == "SingleStream":
             return None
         if self.scenario == "Offline":
-            return self.qps or probe.samples_per_s * _OFFLINE_MARGIN
-        return self.qps or probe.samples_per_s * _SHARE_OF_RATE
+            target = self.qps or self._offline_qps(rate)
+        elif mode == "accuracy":
+            target = rate
+        else:
+            target = self.qps or rate * _SHARE_OF_RATE
+        return float(f"{target:.{DIGITS}g}")
+
+    def _offline_qps(self, rate: float) -> float:
+        """What makes LoadGen ask for one pass, if that lasts long enough, or else for enough."""
+        if self.num_samples >= rate * _ONE_PASS_MARGIN * self.min_duration_s > 0:
+            return (self.num_samples - 1) / (OFFLINE_SLACK * self.min_duration_s)
+        return rate * _OFFLINE_MARGIN
+
+    def _expected_latency_s(self, probe: Probe) -> float | None:
+        if self.scenario != "SingleStream":
+            return None
+        return probe.latency_s * (1.0 if self._equal_issue else _SHARE_OF_LATENCY)
+
+    @property
+    def _equal_issue(self) -> bool:
+        return True if self.trial else self.workload.equal_issue

@@ -44,17 +44,21 @@ def run(
     workload
         newsbrief, llama3.1-8b, llama3.1-8b-edge, or a .yaml file.
     dataset
-        A .jsonl of article/highlights, the official cnn_eval.json, or `newsbrief`.
+        The official cnn_eval.json, a .jsonl of article/highlights, a folder with a copy of the
+        hub's dataset, `cnn_dailymail` to fetch it (the default of an MLPerf workload; needs
+        enginebench[hub]), or `newsbrief`.
     mode
         performance, accuracy, or both.
     count
         A short trial over the first COUNT samples, without a minimum duration.
     qps
-        Queries a second for Server and Interactive; half of the warm-up's rate when left out.
+        Queries a second for Server and Interactive (half of the warm-up's rate when left out); in
+        Offline the samples a second that LoadGen shall expect.
     duration
         Minimum seconds of a performance test, instead of the workload's.
     calibration
-        Articles for recipes that are calibrated.
+        Articles for recipes that are calibrated: a .jsonl or the official calibration file;
+        invented news when left out.
     max_batch_size
         Requests in flight at once.
     max_input_len

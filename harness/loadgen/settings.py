@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 Scenario = Literal["Offline", "Server", "Interactive", "SingleStream"]
 Mode = Literal["performance", "accuracy"]
 
-_OFFLINE_SLACK = (
-    1.1  # LoadGen asks for 10 % more samples than the expected rate fills the duration with
-)
+DIGITS = 6  # of a number in user.conf
+# LoadGen asks for 10 % more samples than the expected rate fills the duration with
+OFFLINE_SLACK = 1.1
 _SINGLE_STREAM_SLACK = 2.0  # and for twice the queries that the expected latency does
 
 
@@ -41,7 +41,7 @@ class LoadgenPlan:
     min_query_count: int | None = None
     target_qps: float | None = None
     """Server: the arrival rate. Offline: the expected samples a second, from which LoadGen sizes
-    its one query.
+    its one query. At most `DIGITS` digits: user.conf has no more.
     """
     expected_latency_s: float | None = None
     """SingleStream: the expected latency, from which LoadGen sizes the number of queries."""
@@ -51,8 +51,6 @@ class LoadgenPlan:
     """Whether LoadGen's mlperf.conf knows `model`."""
     equal_issue: bool = False
     """Whether queries come in whole passes over the dataset (`sample_concatenate_permutation`)."""
-    builtin_min_samples: int = 0
-    """Offline: the minimum that mlperf.conf sets for `model`."""
     trial: bool = False
     """A short run over part of the dataset: built-in counts are overridden, so it is not a result
     of the benchmark.
@@ -71,9 +69,11 @@ class LoadgenPlan:
         if self.min_query_count is not None:
             lines.append(f"{name}.{scenario}.min_query_count = {self.min_query_count}")
         if self.target_qps is not None and scenario in ("Offline", "Server"):
-            lines.append(f"{name}.{scenario}.target_qps = {self.target_qps:.6g}")
+            lines.append(f"{name}.{scenario}.target_qps = {self.target_qps:.{DIGITS}g}")
         if self.expected_latency_s is not None and scenario == "SingleStream":
-            lines.append(f"{name}.{scenario}.target_latency = {self.expected_latency_s * 1e3:.6g}")
+            lines.append(
+                f"{name}.{scenario}.target_latency = {self.expected_latency_s * 1e3:.{DIGITS}g}"
+            )
         if self.trial:
             lines.append(
                 f"{name}.{scenario}.performance_sample_count_override = {self.num_samples}"
@@ -92,13 +92,18 @@ class LoadgenPlan:
 
     @property
     def num_queries(self) -> int:
-        """Samples that LoadGen will issue (in SingleStream without equal issue: at least)."""
+        """Samples that LoadGen will issue.
+
+        An estimate in Server, where arrivals are random and so is their number in a duration (by
+        whole passes with equal issue), and in SingleStream without equal issue, which ends with
+        the duration.
+        """
         if self.mode == "accuracy":
             return self.num_samples
         wanted = self.min_query_count if self.min_query_count is not None else 100
         if self.scenario == "Offline":
-            least = self.min_query_count or self.builtin_min_samples or 1
-            wanted = max(least, int(_OFFLINE_SLACK * self.min_duration_s * (self.target_qps or 1)))
+            least = self.min_query_count or 1
+            wanted = max(least, int(OFFLINE_SLACK * self.min_duration_s * (self.target_qps or 1)))
         elif self.scenario == "SingleStream" and self.equal_issue:
             rate = 1 / (self.expected_latency_s or 0.01)
             wanted = max(wanted, int(_SINGLE_STREAM_SLACK * self.min_duration_s * rate))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from build_engine.config import apply_overrides
 from harness.loadgen.job import Probe
 from harness.planning import RunScope
-from harness.workload import load_workload
+from harness.workload import Workload, load_workload
 
 PROBE = Probe(load_s=1.0, latency_s=0.25, samples_per_s=10.0)
 OFFICIAL = load_workload("llama3.1-8b")
@@ -22,6 +24,47 @@ def test_a_whole_official_run_keeps_loadgens_counts_and_the_minimum_duration() -
     assert plan.num_queries == 13368  # one pass, because the warm-up's rate is low
     assert plan.builtin_limits
     assert "sample_concatenate_permutation" not in plan.user_conf
+
+
+@pytest.mark.parametrize("workload", [OFFICIAL, BUNDLED], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    ("rate", "passes"),
+    # 13,368 samples last 600 s and more at up to 20.25/s, by a tenth more than the warm-up says
+    [(5.0, 1.0), (16.0, 1.0), (20.2, 1.0), (20.3, 1.25), (100.0, 6.2)],
+)
+def test_offline_is_one_pass_if_that_lasts_long_enough(
+    workload: Workload, rate: float, passes: float
+) -> None:
+    scope = RunScope(workload=workload, scenario="Offline", num_samples=13368)
+    plan = scope.plan("performance", Probe(1.0, 0.25, rate))
+    least = math.ceil(passes) if workload.equal_issue else passes
+    assert plan.num_queries / 13368 == pytest.approx(least, abs=0.05)
+
+
+def test_rates_have_no_more_digits_than_user_conf() -> None:
+    scope = RunScope(workload=BUNDLED, scenario="Offline", num_samples=13368, qps=813.6364888)
+    plan = scope.plan("performance", PROBE)
+    assert plan.target_qps == 813.636
+    assert "target_qps = 813.636\n" in plan.user_conf
+    assert plan.num_queries == int(1.1 * 600 * 813.636)
+
+
+def test_single_stream_by_the_clock_leaves_room_for_a_faster_engine() -> None:
+    whole = RunScope(workload=BUNDLED, scenario="SingleStream", num_samples=13368)
+    assert whole.plan("performance", PROBE).expected_latency_s == PROBE.latency_s / 2
+    edge = RunScope(
+        workload=load_workload("llama3.1-8b-edge"), scenario="SingleStream", num_samples=5000
+    )
+    assert edge.plan("performance", PROBE).expected_latency_s == PROBE.latency_s
+
+
+def test_an_accuracy_test_does_not_wait_for_arrivals() -> None:
+    scope = RunScope(workload=BUNDLED, scenario="Server", num_samples=13368, qps=2.0)
+    plan = scope.plan("accuracy", PROBE)
+    assert plan.target_qps == PROBE.samples_per_s
+    assert "10 queries/s (the warm-up's rate: latencies do not count here)" in (
+        scope.announcement(plan, PROBE)
+    )
 
 
 def test_interactive_runs_under_the_interactive_models_name() -> None:

@@ -56,12 +56,12 @@ def test_answers_of_one_token_are_invalid_though_loadgen_may_not_mind(tmp_path: 
 
 
 def test_a_failed_test_ends_the_run_with_its_cause(tmp_path: Path) -> None:
-    spec = SimulatedSpec(num_tokens=5, fault="die", fault_after=9)
+    spec = SimulatedSpec(num_tokens=5, fault="die", fault_after=20)
     run = rehearse(tmp_path, "SingleStream", ("performance", "accuracy"), spec)
     assert run.exit_code == 4
     content = RunRecord.read(run.folder).content
     assert content["status"] == "failed"
-    assert content["cause"] == "the simulated engine died at answer 9, as told"
+    assert content["cause"] == "the simulated engine died at answer 20, as told"
     assert list(content["tests"]) == ["performance"]
 
 

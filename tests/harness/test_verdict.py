@@ -57,6 +57,18 @@ def test_a_test_in_which_nothing_is_wrong_is_valid(tmp_path: Path, name: Scenari
     assert judge(evidence(misbehave(tmp_path / "test", planned), planned)).sentence == "VALID"
 
 
+def test_a_server_test_has_as_many_queries_as_loadgen_drew(tmp_path: Path) -> None:
+    """Arrivals are random, so the plan's number is one that LoadGen comes near."""
+    planned = dataclasses.replace(
+        plan("Server"), min_query_count=500, min_duration_s=1.5, target_qps=613.0, equal_issue=False
+    )
+    found = evidence(misbehave(tmp_path / "test", planned), planned)
+    assert found.log.num_answers != planned.num_queries
+    assert judge(found).sentence == "VALID"
+    lost = dataclasses.replace(found, token_counts=found.token_counts[1:])
+    assert list(failed(judge(lost))) == ["every sample answered", "tokens reported"]
+
+
 def test_an_accuracy_test_in_which_nothing_is_wrong_is_valid(tmp_path: Path) -> None:
     planned = plan("Server", "accuracy")
     assert judge(evidence(misbehave(tmp_path / "test", planned), planned)).sentence == "VALID"

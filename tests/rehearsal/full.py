@@ -1,14 +1,16 @@
 """The whole way to a submission on the CPU engine, as a user goes it: `make rehearsal`.
 
 Offline (at least 600 s) and Server of newsbrief, accuracy, TEST06, an open submission, our check
-and the official one. It takes an hour or more on two cores; `--quick` walks the same way in
-minutes, under a workload and a round of its own, which only our check can know.
+and the official one. It takes an hour or more on two cores, and goes on from the last step that
+passed when it is started again; `--quick` walks the same way in minutes, under a workload and a
+round of its own, which only our check can know.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +20,11 @@ from typing import Any
 import yaml
 
 import configs
+from build_engine.errors import EXIT_OK, UsageError
+from harness.audit import TEST
+from harness.record import RunRecord
+from harness.run import Run
+from harness.submission.tree import ORIGINALS
 
 _FILLED = {
     "status": "available",
@@ -42,16 +49,28 @@ def main() -> int:
         run = options.output / scenario.lower()
         runs.append(str(run))
         model = ["--model", "newsbrief", "--recipe", options.recipe, "--dataset", "newsbrief"]
-        steps = [["run", *model, *workload, "--scenario", scenario, "--output", str(run), *rules]]
-        steps.append(["audit", str(run), *rules])
-        for step in steps:
-            _say(f"{time.monotonic() - started_s:6.0f} s  {' '.join(step)}")
-            code = _enginebench(*step)
-            if code:
-                return code
+        if scenario == "Server" and options.qps is not None:
+            model += ["--qps", str(options.qps)]
+        steps = {
+            run: ["run", *model, *workload, "--scenario", scenario, "--output", str(run), *rules],
+            run / TEST: ["audit", str(run), *rules],
+        }
+        for folder, step in steps.items():
+            passed = _passed(run, folder)
+            _say(
+                f"{time.monotonic() - started_s:6.0f} s  {' '.join(step)}"
+                f"{': passed before' if passed else ''}"
+            )
+            if not passed:
+                shutil.rmtree(folder, ignore_errors=True)
+                code = _enginebench(*step)
+                if code:
+                    return code
     system = options.output / "system.json"
     system.write_text(json.dumps(_describe_system(), indent=2), encoding="utf-8")
     tree = options.output / "tree"
+    for place in (tree, tree.with_name(tree.name + ORIGINALS)):
+        shutil.rmtree(place, ignore_errors=True)
     who = ["--submitter", "Rehearsal", "--system", str(system), "--division", "open"]
     code = _enginebench("submission", "pack", *runs, *who, "--output", str(tree), *rules)
     if code:
@@ -67,11 +86,24 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--checker", type=Path, help="a checkout of mlcommons/inference")
     parser.add_argument("--output", type=Path, default=Path("results/rehearsal"))
     parser.add_argument("--recipe", default="int8_wo")
+    parser.add_argument("--qps", type=float, help="of the Server run; half of the warm-up's rate")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if not options.quick and options.checker is None:
         parser.error("--checker PATH is needed: a checkout of mlcommons/inference")
     return options
+
+
+def _passed(run: Path, folder: Path) -> bool:
+    """Whether an earlier rehearsal has the run, or the audit whose folder this is."""
+    try:
+        content = RunRecord.read(run).content
+    except UsageError:
+        return False
+    if folder == run:
+        return content["status"] == "complete" and Run(run, content).exit_code == EXIT_OK
+    audit = content.get("audits", {}).get(folder.name)
+    return audit is not None and bool(audit["verdict"]["valid"])
 
 
 def _enginebench(*arguments: str) -> int:

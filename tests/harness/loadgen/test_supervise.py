@@ -100,17 +100,17 @@ def test_the_first_token_comes_first_even_when_it_is_also_the_last(tmp_path: Pat
 @pytest.mark.parametrize("mode", ["performance", "accuracy"])
 def test_a_dead_engine_ends_the_test_with_its_cause(tmp_path: Path, mode: Mode) -> None:
     dataset = make_dataset(tmp_path / "dataset")
-    spec = SimulatedSpec(num_tokens=5, fault="die", fault_after=8)  # after the warm-up's three
+    spec = SimulatedSpec(num_tokens=5, fault="die", fault_after=11)  # after the warm-up's six
     outcome, _ = start(tmp_path, make_job(dataset, spec), make_plan("SingleStream", mode))
     assert outcome.status == "failed"
-    assert outcome.cause == "the simulated engine died at answer 8, as told"
+    assert outcome.cause == "the simulated engine died at answer 11, as told"
     assert outcome.figures["done"] == 5
     assert processes_in(tmp_path) == []
 
 
 def test_a_failed_request_ends_the_test_and_names_the_sample(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "dataset")
-    spec = SimulatedSpec(num_tokens=5, fault="error", fault_after=6)
+    spec = SimulatedSpec(num_tokens=5, fault="error", fault_after=9)
     outcome, _ = start(tmp_path, make_job(dataset, spec), make_plan("Offline"))
     assert outcome.status == "failed"
     assert outcome.cause is not None
@@ -129,7 +129,7 @@ def test_an_engine_that_does_not_start_is_a_failed_test(tmp_path: Path) -> None:
 
 def test_a_lost_sample_does_not_hang_the_test(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "dataset")
-    spec = SimulatedSpec(num_tokens=5, fault="drop", fault_after=10)
+    spec = SimulatedSpec(num_tokens=5, fault="drop", fault_after=13)
     outcome, folder = start(tmp_path, make_job(dataset, spec, stall_s=1.0), make_plan("Offline"))
     assert outcome.status == "failed"
     assert outcome.cause is not None
