@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import newsbrief
 from harness.assemble import EngineChoice
+from harness.workload import load_workload
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 def cpu_engine(model: str, recipe: str, progress: Progress) -> Engine:
     """The engine of a checkpoint for this CPU, from the store or built now."""
-    return EngineChoice(model=model, target="cpu", recipe=recipe).build(progress)
+    choice = EngineChoice(model=model, target="cpu", recipe=recipe)
+    return choice.build(load_workload("newsbrief"), progress)
 
 
 def prompts(folder: Path, count: int, min_tokens: int) -> list[TokenIds]:

@@ -14,6 +14,8 @@ from benchmarks.engines import cpu_engine
 from benchmarks.result import Figure, Result, ratios
 from build_engine.errors import EnvironmentFault, RunFailed
 from harness.assemble import EngineChoice
+from harness.progress import NullProgress
+from harness.workload import load_workload
 
 if TYPE_CHECKING:
     from harness.progress import Progress
@@ -61,10 +63,12 @@ def measure(repeats: int, progress: Progress) -> Result:
 def _find_ms(repeats: int) -> tuple[float, ...]:
     from build_engine.store import EngineStore, default_root
 
+    workload = load_workload("newsbrief")
     found_ms = []
     for _ in range(repeats + 1):
         started_s = time.perf_counter()
-        spec = EngineChoice(model=_MODEL, target="cpu", recipe=_RECIPE).spec()
+        choice = EngineChoice(model=_MODEL, target="cpu", recipe=_RECIPE)
+        spec = choice.spec(workload, NullProgress())
         engine = EngineStore(default_root()).find(spec)
         found_ms.append((time.perf_counter() - started_s) * 1e3)
         if engine is None:

@@ -21,12 +21,13 @@ class CalibrationSet:
     """Prompts as token ids, each int32 of shape [prompt length], and SHA-256 in hex over them.
 
     Make one with `calibration_set`; two sets are the same set when their digests are
-    equal.
+    equal. `official` is whether they are of a benchmark's own calibration set.
     """
 
     name: str
     prompts: tuple[TokenIds, ...]
     digest: str
+    official: bool = False
 
     def first(self, count: int) -> CalibrationSet:
         """The set of the first `count` prompts; raises DatasetError when there are fewer."""
@@ -35,10 +36,12 @@ class CalibrationSet:
                 f"Calibration set {self.name} has {len(self.prompts)} prompts and the recipe "
                 f"needs {count}; give a larger set or lower calibration_samples."
             )
-        return calibration_set(self.name, self.prompts[:count])
+        return calibration_set(self.name, self.prompts[:count], official=self.official)
 
 
-def calibration_set(name: str, prompts: Iterable[Sequence[int] | TokenIds]) -> CalibrationSet:
+def calibration_set(
+    name: str, prompts: Iterable[Sequence[int] | TokenIds], *, official: bool = False
+) -> CalibrationSet:
     """A calibration set from token ids; raises DatasetError for no prompt or an empty one."""
     import numpy as np
 
@@ -55,4 +58,4 @@ def calibration_set(name: str, prompts: Iterable[Sequence[int] | TokenIds]) -> C
         digest.update(len(array).to_bytes(8, "little"))
         digest.update(array.astype("<i4").tobytes())
         array.setflags(write=False)
-    return CalibrationSet(name, arrays, digest.hexdigest())
+    return CalibrationSet(name, arrays, digest.hexdigest(), official)

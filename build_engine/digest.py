@@ -35,12 +35,13 @@ def file_sha256(path: Path) -> str:
     remembered = _read_entry(entry)
     if {key: remembered.get(key) for key in identity} == identity:
         return str(remembered["sha256"])
-    digest = _hash(path)
+    digest = hash_file(path)
     _write_entry(entry, {**identity, "sha256": digest})
     return digest
 
 
-def _hash(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's content in hex, read now."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK_BYTES):

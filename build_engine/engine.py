@@ -170,11 +170,13 @@ class EngineSpec:
         """The content of `engine.json` for this spec, once built: plain JSON values."""
         identity = self.identity
         names = {"name": self.checkpoint.name, "source": self.model_source}
+        looked_at = self.calibration
         return {
             "schema_version": SCHEMA_VERSION,
             "key": content_key(identity),
             "identity": identity,
             "model": names | asdict(self.checkpoint.config),
+            "calibration": looked_at and {"name": looked_at.name, "official": looked_at.official},
             "runtime": dict(facts.runtime),
             "precision": dict(facts.precision),
             "files": dict(files),

@@ -19,7 +19,7 @@ from typing import Any
 
 from build_engine.errors import EngineError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST_NAME = "engine.json"
 _HASH_CHUNK_BYTES = 1 << 20
 

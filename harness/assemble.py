@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from build_engine.calibration import CalibrationSet
     from build_engine.checkpoint import Checkpoint
     from build_engine.engine import Engine, EngineLimits, EngineSpec
-    from build_engine.recipe import Recipe
     from harness.progress import Progress
+    from harness.workload import Workload
 
-# of a prompt that calibration looks at: TensorRT-LLM's and ModelOpt's default
-_CALIBRATION_TOKENS = 512
 _ANSWER_TOKENS = 128
 
 
@@ -32,8 +29,10 @@ class EngineChoice:
     overrides: tuple[str, ...] = ()
     """`a.b=c` settings of the recipe."""
 
-    def spec(self) -> EngineSpec:
-        """What would be built. Raises UsageErrors that say what is wrong with the choice."""
+    def spec(self, workload: Workload, progress: Progress) -> EngineSpec:
+        """What would be built, calibrated (if at all) on prompts of the workload. Raises
+        UsageErrors that say what is wrong with the choice.
+        """
         from build_engine.build import make_spec
         from build_engine.checkpoint import resolve_checkpoint
         from build_engine.config import apply_overrides
@@ -44,12 +43,19 @@ class EngineChoice:
         recipe = apply_overrides(load_recipe(self.recipe), self.overrides)
         require(recipe, target)  # before the checkpoint is read, which may take minutes
         checkpoint = resolve_checkpoint(self.model)
-        calibration = self._calibration(checkpoint, recipe)
+        calibration = None
+        if recipe.is_calibrated:
+            from harness.calibration import calibration_prompts
+
+            count = recipe.calibration_samples
+            calibration = calibration_prompts(
+                self.calibration, workload, checkpoint, count, progress
+            )
         return make_spec(checkpoint, target, recipe, self._limits(checkpoint), calibration)
 
-    def build(self, progress: Progress) -> Engine:
+    def build(self, workload: Workload, progress: Progress) -> Engine:
         """The engine, from the store or built now."""
-        return build_spec(self.spec(), progress)
+        return build_spec(self.spec(workload, progress), progress)
 
     def _limits(self, checkpoint: Checkpoint) -> EngineLimits:
         from dataclasses import replace
@@ -63,27 +69,6 @@ class EngineChoice:
         if self.max_batch_size is not None:
             limits = replace(limits, max_batch_size=self.max_batch_size)
         return limits
-
-    def _calibration(self, checkpoint: Checkpoint, recipe: Recipe) -> CalibrationSet | None:
-        """The recipe's calibration prompts: from the file that was named, else invented news."""
-        if not recipe.is_calibrated:
-            return None
-        import newsbrief
-        from build_engine.calibration import calibration_set
-        from harness.dataset import Source
-        from harness.tokenizer import Tokenizer
-
-        count = recipe.calibration_samples
-        if self.calibration is None:
-            name = "newsbrief"
-            articles = [a.article for a in newsbrief.articles("calibration", count)]
-        else:
-            source = Source.find(self.calibration)
-            name = source.name
-            articles = [sample.article for sample in source.samples(count)]
-        texts = [newsbrief.PROMPT_TEMPLATE.replace("{article}", article) for article in articles]
-        prompts = Tokenizer.load(checkpoint.folder).encode_batch(texts)
-        return calibration_set(name, [ids[:_CALIBRATION_TOKENS] for ids in prompts])
 
 
 def require_backend(spec: EngineSpec) -> None:

@@ -16,22 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from build_engine.digest import file_sha256
+from build_engine.digest import file_sha256, hash_file
 from build_engine.errors import CheckpointError, DatasetError, OutputError, UsageError
 from harness.prompts import FILES as PROMPT_FILES
 from harness.prompts import load_prompts, prompt_lengths, save_prompts
 from harness.sources import bundled, rebuilt
-from harness.sources.sample import Sample
+from harness.sources.sample import Purpose, Sample
 from harness.sources.source import Source
 from harness.sources.standing import (
-    Purpose,
     SetFacts,
     check_whole,
     expected_samples,
     notes,
     shortfalls,
 )
-from harness.tokenizer import Tokenizer
+from harness.tokenizer import Tokenizer, special_ids
 
 if TYPE_CHECKING:
     from build_engine.engine import EngineLimits
@@ -43,9 +42,10 @@ __all__ = ["BUNDLED", "FETCHED", "Dataset", "Purpose", "Sample", "Source", "prep
 
 BUNDLED = bundled.NAME
 FETCHED = rebuilt.NAME
-_VERSION = 2  # of the prepared folder's layout
+_VERSION = 3  # of the prepared folder's layout
 _REFERENCES = "references.json"
 _META = "dataset.json"
+_CONTENT = (_REFERENCES, *PROMPT_FILES)
 _SHOWN_DIFFERENCES = 5
 
 
@@ -73,13 +73,13 @@ class Dataset:
 
     @property
     def benchmark(self) -> str | None:
-        """The MLPerf benchmark whose whole set this is, else None."""
+        """The MLPerf benchmark whose whole evaluation set this is, else None."""
         name: str | None = self.meta.get("benchmark")
         return name
 
     @property
     def shortfalls(self) -> list[str]:
-        """Why it is not the benchmark's set; none when it is."""
+        """Why it is not the benchmark's set for its purpose; none when it is."""
         return list(self.meta.get("shortfalls", []))
 
     def prompts(self) -> list[TokenIds]:
@@ -149,17 +149,16 @@ def prepare(
     samples = _read(workload, source, count, purpose, progress)
     tokenizer = Tokenizer.load(model_folder)
     prompts = _tokenise(workload, samples, tokenizer, progress)
-    if workload.benchmark is not None:
+    if workload.benchmark is not None and purpose == "evaluation":
         _check_lengths(workload, source, prompts)
-    meta = _describe(workload, source, samples, prompts, purpose, tokenizer.bos_id)
+    meta = _describe(workload, source, samples, prompts, purpose, tokenizer, count is not None)
     try:
-        _publish(folder, prompts, [sample.reference for sample in samples], meta)
+        return _publish(folder, prompts, [sample.reference for sample in samples], meta)
     except OSError as error:
         raise OutputError(
             f"The cache {root} takes no prepared dataset ({error.strerror or error}); free space, "
             f"or point ENGINEBENCH_HOME at another folder."
         ) from None
-    return Dataset(folder, meta)
 
 
 def check_count(count: int | None) -> None:
@@ -169,13 +168,13 @@ def check_count(count: int | None) -> None:
 
 
 def _find(folder: Path) -> Dataset | None:
-    """What was prepared earlier; None when there is nothing, or nothing whole."""
+    """What was prepared earlier; None when there is nothing, or it is not as it was written."""
     try:
         meta = json.loads((folder / _META).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        whole = all(file_sha256(folder / name) == meta["files"][name] for name in _CONTENT)
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    whole = all((folder / name).is_file() for name in (_REFERENCES, *PROMPT_FILES))
-    return Dataset(folder, meta) if whole else None
+    return Dataset(folder, meta) if whole and meta.get("version") == _VERSION else None
 
 
 def _read(
@@ -183,7 +182,7 @@ def _read(
 ) -> list[Sample]:
     expected = count or expected_samples(workload, purpose)
     samples: list[Sample] = []
-    for sample in source.samples(count):
+    for sample in source.samples(count, purpose):
         samples.append(sample)
         if len(samples) % 512 == 0:
             progress.update(len(samples), expected, {})
@@ -196,18 +195,21 @@ def _read(
     if count is None:
         check_whole(workload, source, len(samples), purpose)
     if workload.benchmark is not None and source.kind == "official":
-        _check_official(workload, source, samples)
+        _check_official(workload, source, samples, purpose)
     return samples
 
 
-def _check_official(workload: Workload, source: Source, samples: Sequence[Sample]) -> None:
+def _check_official(
+    workload: Workload, source: Source, samples: Sequence[Sample], purpose: Purpose
+) -> None:
     for number, sample in enumerate(samples):
         if sample.official_ids is None:
             raise DatasetError(
                 f"{source.name} record {number} has no `tok_input`; get the official file again, "
                 "or give articles of your own as a .jsonl of article/highlights."
             )
-    _check_lengths(workload, source, [sample.official_ids or () for sample in samples])
+    if purpose == "evaluation":
+        _check_lengths(workload, source, [sample.official_ids or () for sample in samples])
 
 
 def _check_lengths(workload: Workload, source: Source, prompts: Sequence[Sized]) -> None:
@@ -218,8 +220,8 @@ def _check_lengths(workload: Workload, source: Source, prompts: Sequence[Sized])
         raise DatasetError(
             f"{source.name} record {lengths.index(longest)}: the prompt has {longest:,} tokens, "
             f"and the longest of {workload.name} has {workload.max_input_tokens:,}; take the "
-            "official data and the tokenizer of Llama-3.1-8B-Instruct, because MLPerf truncates "
-            "no prompt."
+            "official data, and the tokenizer of Llama-3.1-8B-Instruct by --model, because MLPerf "
+            "truncates no prompt."
         )
 
 
@@ -236,25 +238,28 @@ def _describe(
     samples: Sequence[Sample],
     prompts: Sequence[TokenIds],
     purpose: Purpose,
-    bos_id: int | None,
+    tokenizer: Tokenizer,
+    trial: bool,
 ) -> dict[str, Any]:
     lengths = sorted(len(ids) for ids in prompts)
     differences, compared = _differences(samples, prompts)
     facts = SetFacts(
         num_samples=len(samples),
+        trial=trial,
         num_distinct=len({sample.article for sample in samples}),
         longest=lengths[-1],
         different_ids=len(differences),
-        wrong_bos=sum(_num_bos(ids, bos_id) != 1 for ids in prompts),
+        wrong_bos=sum(_num_bos(ids, tokenizer.bos_id) != 1 for ids in prompts),
+        vocab_size=tokenizer.vocab_size,
     )
     lacking = shortfalls(workload, source, facts, purpose)
     return {
         "version": _VERSION,
         "workload": workload.name,
         "purpose": purpose,
-        "benchmark": None if lacking else workload.benchmark,
+        "benchmark": None if lacking or purpose == "calibration" else workload.benchmark,
         "shortfalls": lacking,
-        "notes": [] if lacking else notes(workload, facts),
+        "notes": [] if lacking else notes(workload, source, facts, purpose),
         "source": source.name,
         "source_kind": source.kind,
         "source_digest": source.digest,
@@ -310,13 +315,15 @@ def _num_bos(ids: TokenIds, bos_id: int | None) -> int:
 
 def _publish(
     folder: Path, prompts: Sequence[TokenIds], references: Sequence[str], meta: dict[str, Any]
-) -> None:
+) -> Dataset:
     """Write beside, then rename: a prepared folder is there whole or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".preparing-", dir=folder.parent))
     try:
         save_prompts(temporary, prompts)
         (temporary / _REFERENCES).write_text(json.dumps(references), encoding="utf-8")
+        files = {name: hash_file(temporary / name) for name in _CONTENT}
+        meta = {**meta, "files": files}
         (temporary / _META).write_text(json.dumps(meta, indent=2), encoding="utf-8")
         if _find(folder) is None and folder.exists():
             shutil.rmtree(folder)  # a damaged one
@@ -326,17 +333,19 @@ def _publish(
             raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    return Dataset(folder, meta)
 
 
 def _key(
     workload: Workload, source: Source, model_folder: Path, count: int | None, purpose: Purpose
 ) -> str:
-    tokenizer = model_folder / "tokenizer.json"
-    if not tokenizer.is_file():
+    path = model_folder / "tokenizer.json"
+    if not path.is_file():
         raise CheckpointError(f"{model_folder} has no tokenizer.json; get the whole checkpoint.")
+    tokenizer = [file_sha256(path), special_ids(model_folder)[0]]
     rules = workload.model_dump(
         mode="json",
         include={"name", "benchmark", "data", "prompt_template", "num_samples", "max_input_tokens"},
     )
-    parts = [_VERSION, rules, source.digest, source.origin, file_sha256(tokenizer), count, purpose]
+    parts = [_VERSION, rules, source.digest, source.origin, tokenizer, count, purpose]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -81,7 +81,7 @@ def run_demo(
     engines: list[Engine] = []
     for recipe in RECIPES:
         choice = EngineChoice(model=BUNDLED, target="cpu", recipe=recipe)
-        engines.append(choice.build(progress))
+        engines.append(choice.build(workload, progress))
     source = Source.find(BUNDLED)
     datasets = {
         count: prepare(workload, source, engines[0].folder, cache_root(), count, progress)

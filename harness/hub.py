@@ -7,15 +7,17 @@ HF_HUB_OFFLINE mean what they mean to that library.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
-from build_engine.digest import file_sha256
+from build_engine.digest import cache_root, file_sha256
 from build_engine.errors import (
     DatasetError,
     EnginebenchError,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 20.0  # for the list of files; the library's own limit holds for the files
 # The library takes 10 MB at a time: too coarse for progress, and as much is lost with each break.
 _CHUNK_BYTES = 1 << 18
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.parquet$")
 
 
@@ -52,10 +55,11 @@ class _Remote:
 
 def fetch_split(hub_id: str, config: str, split: str, root: Path, progress: Progress) -> SplitFiles:
     """The files `<config>/<split>-*.parquet` of a dataset, from the library's cache, from ours
-    below `root`, or downloaded now.
+    below `root`, or downloaded now. Where the hub cannot be asked, the newest whole set of either
+    cache serves.
 
     Raises DatasetError (gated, not there, no such split), EnvironmentFault (the hub cannot be
-    reached or breaks off) and MissingLibrary.
+    reached or breaks off), OutputError and MissingLibrary.
     """
     try:
         import huggingface_hub.constants
@@ -70,7 +74,7 @@ def fetch_split(hub_id: str, config: str, split: str, root: Path, progress: Prog
     try:
         info = huggingface_hub.HfApi().dataset_info(hub_id, files_metadata=True, timeout=_TIMEOUT_S)
     except network_errors as error:
-        cached = _cached(hub_id, pattern)
+        cached = _cached(hub_id, pattern) or _downloaded(hub_id, pattern, root)
         if cached is None:
             raise explain(error, hub_id) from error
         progress.note(f"{hub_id} is taken from the cache: {cached.revision[:12]}")
@@ -91,7 +95,7 @@ def fetch_split(hub_id: str, config: str, split: str, root: Path, progress: Prog
 
 
 def explain(error: Exception, hub_id: str) -> EnginebenchError:
-    """What a failure of the hub means to the user, and what to do."""
+    """What a failure of the hub, or of the disk, means to the user, and what to do."""
     from huggingface_hub import constants
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -100,6 +104,8 @@ def explain(error: Exception, hub_id: str) -> EnginebenchError:
         RepositoryNotFoundError,
     )
 
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return _cannot_write(cache_root(), error)
     otherwise = "or give the official file with --dataset"
     if isinstance(error, GatedRepoError):
         return DatasetError(
@@ -119,7 +125,8 @@ def explain(error: Exception, hub_id: str) -> EnginebenchError:
         )
     if isinstance(error, OfflineModeIsEnabled):
         return EnvironmentFault(
-            f"HF_HUB_OFFLINE is set and {hub_id} is not in the cache; unset it to download, "
+            f"HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set and {hub_id} is not in the cache; unset "
+            f"it to download, "
             f"{otherwise}."
         )
     if status is not None:
@@ -141,10 +148,12 @@ def _tools() -> Any:
 
 def _network_errors() -> tuple[type[Exception], ...]:
     """What a failing hub may raise: huggingface_hub has used requests (whose errors are OSErrors),
-    httpx and httpx2.
+    httpx and httpx2. ValueErrors come of a page that is no JSON, and of a malformed endpoint or
+    token.
     """
     clients = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
-    return (OSError, *(client.HTTPError for client in clients))
+    raised = [(client.HTTPError, client.InvalidURL) for client in clients]
+    return (OSError, ValueError, *chain.from_iterable(raised))
 
 
 def _remote(sibling: Any) -> _Remote:
@@ -183,12 +192,28 @@ def _cached(hub_id: str, pattern: str) -> SplitFiles | None:
     return SplitFiles(tuple(files), folder.name)
 
 
+def _downloaded(hub_id: str, pattern: str, root: Path) -> SplitFiles | None:
+    """What an earlier start downloaded, None unless that is every file."""
+    commits = [path for path in _folder(hub_id, root).glob("*") if path.is_dir()]
+    for commit in sorted(commits, key=lambda path: path.stat().st_mtime, reverse=True):
+        files = sorted(commit.glob(pattern))
+        shards = [match for file in files if (match := _SHARD.search(file.name))]
+        if files and all(int(shard.group(2)) == len(files) for shard in shards):
+            return SplitFiles(tuple(files), commit.name)
+    return None
+
+
+def _folder(hub_id: str, root: Path) -> Path:
+    """Where downloads of a dataset lie, by commit."""
+    return root / "hub" / hub_id.replace("/", "--")
+
+
 def _download(
     hub_id: str, revision: str, wanted: Sequence[_Remote], root: Path, progress: Progress
 ) -> tuple[Path, ...]:
     from huggingface_hub import try_to_load_from_cache
 
-    folder = root / "hub" / hub_id.replace("/", "--") / revision
+    folder = _folder(hub_id, root) / revision
     total = sum(remote.num_bytes for remote in wanted)
     progress.phase(f"Downloading {hub_id}, {total / 1e6:,.1f} MB")
     files, done = [], 0
@@ -197,7 +222,7 @@ def _download(
         if isinstance(found, str):
             files.append(Path(found))
         else:
-            target = folder / Path(remote.name).name
+            target = folder / remote.name
             start = done
 
             def report(here: int, start: int = start) -> None:
@@ -221,13 +246,12 @@ def _fetch(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(
-            f"Cannot write to {target.parent} ({error.strerror}); free space, or set "
-            "ENGINEBENCH_HOME to another folder."
-        ) from None
+        raise _cannot_write(target.parent, error) from None
     with FileLock(f"{part}.lock"):
         if target.is_file():
-            return
+            if remote.sha256 in (None, file_sha256(target)):
+                return
+            target.unlink()  # it was damaged since
         if part.is_file() and part.stat().st_size > remote.num_bytes:
             part.unlink()
         with part.open("ab") as stream:
@@ -245,6 +269,13 @@ def _fetch(
                 "removed, so start again."
             )
         part.replace(target)
+
+
+def _cannot_write(folder: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"Cannot write to {folder} ({error.strerror}); free space, or set ENGINEBENCH_HOME to "
+        "another folder."
+    )
 
 
 class _Counted:

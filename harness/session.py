@@ -14,7 +14,7 @@ from build_engine.config import apply_overrides
 from build_engine.digest import cache_root
 from build_engine.errors import UnknownName, UsageError
 from harness.assemble import EngineChoice, build_spec, require_backend
-from harness.dataset import BUNDLED, Source, check_count, prepare
+from harness.dataset import Source, check_count, prepare
 from harness.loadgen.settings import Mode, Scenario
 from harness.planning import RunScope
 from harness.record import cannot_write, require_free
@@ -26,7 +26,6 @@ from runtime.spec import OpenVINOSpec
 
 if TYPE_CHECKING:
     from harness.progress import Progress
-    from harness.workload import Workload
 
 _SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 _MODES: dict[str, tuple[Mode, ...]] = {
@@ -67,8 +66,8 @@ class RunChoice:
         mode = _one_of("mode", self.mode, tuple(_MODES))
         self._check_numbers()
         check_output(self.output)
-        source = self._source(workload, progress)
-        spec = self.engine.spec()
+        source = Source.for_workload(self.dataset, workload, progress)
+        spec = self.engine.spec(workload, progress)
         require_backend(spec)
         count = self.count
         if count is None and source.path is None:
@@ -92,11 +91,6 @@ class RunChoice:
             folder=self.output.absolute(),
             round=chosen,
         )
-
-    def _source(self, workload: Workload, progress: Progress) -> Source:
-        if self.dataset is None and self.workload != BUNDLED:
-            raise UsageError(f"Workload `{self.workload}` needs its data: --dataset FILE.")
-        return Source.find(BUNDLED if self.dataset is None else self.dataset, workload, progress)
 
     def _check_numbers(self) -> None:
         check_count(self.count)

@@ -59,8 +59,6 @@ class Tokenizer:
     def load(cls, folder: Path) -> Tokenizer:
         """Read the tokenizer of a checkpoint folder.
 
-        BOS and EOS come from `generation_config.json`, else from `config.json`.
-
         Raises:
             CheckpointError: `tokenizer.json` is missing, or a file is damaged.
         """
@@ -81,12 +79,12 @@ class Tokenizer:
         backend.no_truncation()
         backend.no_padding()
         settings = _read_json(folder / "tokenizer_config.json")
-        sources = [_read_json(folder / f"{name}.json") for name in ("generation_config", "config")]
+        bos_id, eos_ids = special_ids(folder)
         return cls(
             backend,
             clean_up_spaces=bool(settings.get("clean_up_tokenization_spaces", False)),
-            bos_id=next(iter(_first_ids("bos_token_id", sources)), None),
-            eos_ids=_first_ids("eos_token_id", sources),
+            bos_id=bos_id,
+            eos_ids=eos_ids,
         )
 
     @property
@@ -118,6 +116,17 @@ class Tokenizer:
         ids = [np.asarray(sequence, dtype=np.int64).tolist() for sequence in sequences]
         texts: list[str] = self._backend.decode_batch(ids, skip_special_tokens=True)
         return [_clean_up(text) for text in texts] if self._clean_up_spaces else texts
+
+
+def special_ids(folder: Path) -> tuple[int | None, tuple[int, ...]]:
+    """BOS (None where the checkpoint has none) and the ids that end an answer.
+
+    They come from `generation_config.json`, else from `config.json`. Raises CheckpointError for a
+    damaged file.
+    """
+    sources = [_read_json(folder / f"{name}.json") for name in ("generation_config", "config")]
+    bos_id = next(iter(_first_ids("bos_token_id", sources)), None)
+    return bos_id, _first_ids("eos_token_id", sources)
 
 
 def _clean_up(text: str) -> str:

@@ -87,7 +87,8 @@ class OfficialData(Frozen):
     `calibration_samples` records) under the names `uri` and `calibration_uri` of its downloader.
     The same articles are the `split` of configuration `config` of the dataset `hub` on the Hugging
     Face hub, shuffled with `shuffle_seed` where only a part of them is asked. `split_samples` holds
-    the size of every split, so that a wrong one is recognised.
+    the size of every split and `vocab_size` that of the model's tokenizer, so that wrong ones are
+    recognised.
     """
 
     file: Text
@@ -99,6 +100,7 @@ class OfficialData(Frozen):
     config: Text
     split: Text
     split_samples: dict[str, PositiveInt]
+    vocab_size: PositiveInt
     shuffle_seed: int | None = None
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ def build(
     target: str = "cpu",
     recipe: str,
     calibration: str | None = None,
+    workload: str = "newsbrief",
     max_batch_size: int | None = None,
     max_input_len: int | None = None,
     set: list[str] | None = None,
@@ -27,7 +28,10 @@ def build(
     recipe
         How it is quantised; see `enginebench recipes`.
     calibration
-        Articles for recipes that are calibrated: a .jsonl or the official calibration file.
+        Articles for recipes that are calibrated: a .jsonl or the official calibration file;
+        invented news when left out.
+    workload
+        Whose prompt the calibration articles are put in; no matter to other recipes.
     max_batch_size
         Requests in flight at once.
     max_input_len
@@ -39,6 +43,7 @@ def build(
     """
     from harness.assemble import EngineChoice
     from harness.progress import make_progress
+    from harness.workload import load_workload
 
     out = Output(as_json=json)
     choice = EngineChoice(
@@ -50,9 +55,10 @@ def build(
         max_input_len=max_input_len,
         overrides=tuple(set or ()),
     )
+    rules = load_workload(workload)
     progress = make_progress()
     try:
-        engine = choice.build(progress)
+        engine = choice.build(rules, progress)
     finally:
         progress.close()
     built = engine.manifest["build"]
@@ -63,8 +69,8 @@ def build(
     )
     out.result({"folder": str(engine.folder), **engine.manifest})
     out.next(
-        f"enginebench run --model {model} --target {target} --recipe {recipe} --workload newsbrief "
-        f"--scenario Offline --count 200 --output results/first"
+        f"enginebench run --model {model} --target {target} --recipe {recipe} "
+        f"--workload {workload} --scenario Offline --count 200 --output results/first"
     )
 
 

@@ -16,7 +16,7 @@ def dataset(
     *,
     workload: str = "newsbrief",
     dataset: str | None = None,
-    model: str = "newsbrief",
+    model: str | None = None,
     count: int | None = None,
     calibration: bool = False,
     output: Path | None = None,
@@ -33,13 +33,13 @@ def dataset(
         hub's dataset, `cnn_dailymail` to fetch it (the default of an MLPerf workload; needs
         enginebench[hub]), or `newsbrief`.
     model
-        The checkpoint whose tokenizer is used.
+        The checkpoint whose tokenizer is used: `newsbrief` unless the workload is MLPerf's.
     count
         Only the first COUNT samples, for a trial.
     calibration
         The file is the calibration set, not the one that is evaluated.
     output
-        Also write the samples here as .jsonl.
+        Also write the samples here as .jsonl; the file must be new.
     json
         Write what was prepared to standard output as JSON.
     """
@@ -54,24 +54,26 @@ def dataset(
         _check_file(output)
     rules = load_workload(workload)
     check_count(count)
+    model = model or _own_model(rules)
+    purpose: Purpose = "calibration" if calibration else "evaluation"
     progress = make_progress()
     try:
-        checkpoint = resolve_checkpoint(model)
-        source = Source.for_workload(dataset, rules, progress)
+        folder = Path(model).expanduser().resolve()
+        if not (folder / "tokenizer.json").is_file():
+            folder = resolve_checkpoint(model).folder
+        source = Source.for_workload(dataset, rules, progress, purpose)
         if count is None and source.path is None:
             count = rules.num_samples
-        purpose: Purpose = "calibration" if calibration else "evaluation"
-        prepared = prepare(rules, source, checkpoint.folder, cache_root(), count, progress, purpose)
+        prepared = prepare(rules, source, folder, cache_root(), count, progress, purpose)
     finally:
         progress.close()
     _show(out, prepared, rules)
     if output is not None:
-        _export(source, count, output)
+        _export(source, count, purpose, output)
         out.say(f"Samples written to {output}")
     out.result({"folder": str(prepared.folder), **prepared.meta})
-    out.next(
-        _next_step(prepared, rules, model, dataset or (BUNDLED if source.path is None else FETCHED))
-    )
+    found = dataset or (BUNDLED if source.path is None else FETCHED)
+    out.next(_next_step(prepared, workload, model, found, count if source.path else None))
 
 
 def _show(out: Output, prepared: Dataset, rules: Workload) -> None:
@@ -104,8 +106,10 @@ def _show(out: Output, prepared: Dataset, rules: Workload) -> None:
         )
         for note in meta["notes"]:
             out.say(f"Note: {note}")
-    elif meta["purpose"] == "evaluation":
+    elif prepared.shortfalls:
         out.say(f"Not the set of an MLPerf benchmark: {'; '.join(prepared.shortfalls)}")
+    else:
+        out.say(f"The calibration set of MLPerf {rules.benchmark}, as far as can be checked")
 
 
 def _origin(origin: dict[str, Any]) -> str:
@@ -117,29 +121,50 @@ def _origin(origin: dict[str, Any]) -> str:
     )
 
 
-def _next_step(prepared: Dataset, rules: Workload, model: str, dataset: str) -> str:
+def _next_step(
+    prepared: Dataset, workload: str, model: str, dataset: str, count: int | None
+) -> str:
     if prepared.meta["purpose"] == "calibration":
-        return f"enginebench build --model {model} --recipe int8_sq --calibration {dataset}"
+        return (
+            f"enginebench build --model {model} --recipe int4_awq --workload {workload} "
+            f"--calibration {dataset}"
+        )
+    trial = f"--count {count} " if count is not None else ""
     return (
-        f"enginebench run --model {model} --recipe int8_wo --workload {rules.name} "
-        f"--dataset {dataset} --scenario Offline --output results/first"
+        f"enginebench run --model {model} --recipe int8_wo --workload {workload} "
+        f"--dataset {dataset} {trial}--scenario Offline --output results/first"
+    )
+
+
+def _own_model(rules: Workload) -> str:
+    """The model of a workload of ours; raises UsageError for an MLPerf one."""
+    from build_engine.errors import UsageError
+    from harness.dataset import BUNDLED
+
+    if rules.benchmark is None:
+        return BUNDLED
+    raise UsageError(
+        f"Prompts of {rules.name} depend on the model's tokenizer; give the checkpoint by --model "
+        "(a folder, or meta-llama/Llama-3.1-8B-Instruct)."
     )
 
 
 def _check_file(output: Path) -> None:
     from build_engine.errors import UsageError
 
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"--output {output} exists; choose another name, or remove it.")
     if output.is_dir() or not output.parent.is_dir():
         raise UsageError(f"--output {output}: name a file in a folder that exists.")
 
 
-def _export(source: Source, count: int | None, output: Path) -> None:
+def _export(source: Source, count: int | None, purpose: Purpose, output: Path) -> None:
     from harness.record import cannot_write
     from harness.sources import jsonl
 
     temporary = output.with_name(f".{output.name}.part")
     try:
-        jsonl.write(temporary, source.samples(count))
+        jsonl.write(temporary, source.samples(count, purpose))
         temporary.replace(output)
     except OSError as error:
         temporary.unlink(missing_ok=True)

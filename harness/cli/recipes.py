@@ -35,10 +35,12 @@ def recipes(*, target: str | None = None, json: bool = False) -> None:
                 recipe.activations,
                 recipe.kv_cache,
                 recipe.algorithm,
+                str(recipe.calibration_samples or "-"),
                 ", ".join(supported) or "-",
             ]
         )
-    out.table(["recipe", "weights", "activations", "KV cache", "algorithm", "runs on"], rows)
+    columns = ["recipe", "weights", "activations", "KV cache", "algorithm", "prompts", "runs on"]
+    out.table(columns, rows)
     if target:
         for recipe in found:
             for reason in refusals[recipe.name].values():

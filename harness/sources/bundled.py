@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from build_engine.errors import DatasetError
-from harness.sources.sample import Sample
+from harness.sources.sample import Purpose, Sample
 
 NAME = "newsbrief"
 
@@ -23,11 +23,14 @@ def digest() -> str:
     return found.hexdigest()
 
 
-def samples(count: int | None) -> Iterator[Sample]:
-    """The first `count` articles; raises DatasetError when there is no count."""
+def samples(count: int | None, purpose: Purpose) -> Iterator[Sample]:
+    """The first `count` articles, of which none serves two purposes; raises DatasetError when there
+    is no count.
+    """
     import newsbrief
 
     if count is None:
         raise DatasetError(f"`{NAME}` has no end; say how many samples with --count.")
-    for article in newsbrief.articles("validation", count):
+    split = "validation" if purpose == "evaluation" else "calibration"
+    for article in newsbrief.articles(split, count):
         yield Sample(article.article, article.highlights)

@@ -6,8 +6,10 @@ half-read split is never found again; MLCommons publishes no checksum to compare
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 NAME = "cnn_dailymail"
 _REPORT_EVERY = 1024  # rows
+# What `datasets` raises for files that it cannot read; pyarrow's own error is a ValueError.
+_UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError)
 _DATA = ("*.parquet", "*/*.parquet", "*.arrow", "*/*.arrow")
 
 
@@ -39,9 +43,10 @@ class Rebuilt:
 
 
 def from_hub(data: OfficialData, num_samples: int, root: Path, progress: Progress) -> Rebuilt:
-    """The benchmark's articles from the hub, found again below `root` without asking the hub.
+    """The benchmark's articles from the hub, found again below `root` without asking the hub once
+    the split was there with all its rows.
 
-    Raises DatasetError, EnvironmentFault and MissingLibrary, each with what to do.
+    Raises DatasetError, EnvironmentFault, OutputError and MissingLibrary, each with what to do.
     """
     name = _name(data, num_samples)
     index = root / "sources" / f"{name}.json"
@@ -50,6 +55,8 @@ def from_hub(data: OfficialData, num_samples: int, root: Path, progress: Progres
         return found
     rows, origin = _hub_rows(data, root, progress)
     rebuilt = _write(name, rows, data, num_samples, origin, root, progress)
+    if rebuilt.origin["split_samples"] != data.split_samples[data.split]:
+        return rebuilt
     entry = {"file": rebuilt.path.name, "sha256": rebuilt.digest, "origin": rebuilt.origin}
     temporary = index.with_suffix(f".{os.getpid()}")
     temporary.write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
@@ -63,8 +70,8 @@ def from_folder(
     """The benchmark's articles from a copy of the hub's repository, or from one that `datasets`
     saved. Raises DatasetError for a folder that is neither, or that lacks the split.
     """
-    rows = _folder_rows(folder, data)
-    origin = {"folder": str(folder.resolve()), "config": data.config, "split": data.split}
+    rows, config = _folder_rows(folder, data)
+    origin = {"folder": str(folder.resolve()), "config": config, "split": data.split}
     return _write(_name(data, num_samples), rows, data, num_samples, origin, root, progress)
 
 
@@ -125,6 +132,9 @@ def _write(
             f"Cannot write to {folder} ({error.strerror or error}); free space, or set "
             "ENGINEBENCH_HOME to another folder."
         ) from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
     return Rebuilt(name, path, digest, origin)
 
 
@@ -143,7 +153,7 @@ def _samples(
 def _readable(rows: Iterable[Any], name: str) -> Iterator[Any]:
     try:
         yield from rows
-    except (OSError, ValueError) as error:  # pyarrow's error for a damaged file is a ValueError
+    except _UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise DatasetError(
             f"{name} cannot be read to its end ({reason}); get its files again."
@@ -156,6 +166,9 @@ def _hub_rows(
     from harness.hub import fetch_split
 
     datasets = _datasets()
+    if datasets.config.HF_HUB_OFFLINE:  # which HF_DATASETS_OFFLINE sets, too
+        hub: Any = importlib.import_module("huggingface_hub.constants")
+        hub.HF_HUB_OFFLINE = True
     origin = {"hub": data.hub, "config": data.config, "split": data.split}
     try:
         split = fetch_split(data.hub, data.config, data.split, root, progress)
@@ -188,13 +201,14 @@ def _loaded_before(data: OfficialData) -> Iterable[Any] | None:
     for name in (data.hub, data.short_name):  # the dataset had no owner in its name before 2024
         try:
             rows: Iterable[Any] = datasets.load_dataset(name, data.config, split=data.split)
-        except (OSError, ValueError):
+        except _UNREADABLE:
             continue
         return rows
     return None
 
 
-def _folder_rows(folder: Path, data: OfficialData) -> Iterable[Any]:
+def _folder_rows(folder: Path, data: OfficialData) -> tuple[Iterable[Any], str]:
+    """The rows of the split, and the configuration that they are of."""
     datasets = _datasets()
     try:
         if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
@@ -209,21 +223,23 @@ def _folder_rows(folder: Path, data: OfficialData) -> Iterable[Any]:
         rows: Iterable[Any] = datasets.load_dataset(
             str(folder), config, split=data.split, streaming=True
         )
-    except (OSError, ValueError) as error:
+    except _UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise DatasetError(
             f"{folder} is not a dataset that `datasets` can read ({reason}); give a copy of "
             f"{data.hub}, or the official {data.file}."
         ) from error
-    return rows
+    return rows, config
 
 
-def _saved_rows(saved: Any, folder: Path, split: str) -> Iterable[Any]:
-    """The rows of what `save_to_disk` wrote: a dictionary of splits, or one split by its name."""
+def _saved_rows(saved: Any, folder: Path, split: str) -> tuple[Iterable[Any], str]:
+    """The rows and the configuration of what `save_to_disk` wrote: a dictionary of splits, or one
+    split by its name.
+    """
     splits = saved if isinstance(saved, dict) else {str(saved.split or "unnamed"): saved}
     _check_split(folder, split, list(splits))
-    rows: Iterable[Any] = splits[split]
-    return rows
+    rows: Any = splits[split]
+    return rows, str(rows.info.config_name or "unnamed")
 
 
 def _check_split(folder: Path, split: str, found: Sequence[str]) -> None:
@@ -239,5 +255,5 @@ def _datasets() -> Any:
     except ImportError as error:
         raise MissingLibrary("datasets", "hub") from error
     datasets.disable_progress_bars()
-    datasets.utils.logging.set_verbosity_error()
+    datasets.utils.logging.set_verbosity(logging.CRITICAL)  # what it finds wrong is said by us
     return datasets

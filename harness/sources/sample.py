@@ -5,9 +5,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from build_engine.errors import DatasetError
+
+Purpose = Literal["evaluation", "calibration"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from build_engine.digest import cache_root, file_sha256
 from build_engine.errors import DatasetError, UsageError
 from harness.sources import bundled, jsonl, official, rebuilt
-from harness.sources.sample import Sample
+from harness.sources.sample import Purpose, Sample
 
 if TYPE_CHECKING:
     from harness.progress import Progress
@@ -37,12 +37,17 @@ class Source:
 
     @classmethod
     def find(
-        cls, text: str, workload: Workload | None = None, progress: Progress | None = None
+        cls,
+        text: str,
+        workload: Workload | None = None,
+        progress: Progress | None = None,
+        purpose: Purpose = "evaluation",
     ) -> Source:
         """A file or a folder by its path, the hub's dataset or the bundled generator by its name.
 
         Of the hub's dataset and of a folder, the articles are those that `workload` asks for; they
-        are fetched and checked here. Raises DatasetError, EnvironmentFault and MissingLibrary.
+        are fetched and checked here; they are for evaluation only. Raises DatasetError,
+        EnvironmentFault and MissingLibrary.
         """
         path = Path(text)
         with contextlib.suppress(RuntimeError):  # ~name of nobody is a file's own name
@@ -51,10 +56,9 @@ class Source:
             return cls(path.name, file_sha256(path), path.resolve())
         if text == bundled.NAME:
             return cls(bundled.NAME, bundled.digest(), None)
-        if text and rebuilt.is_dataset(path):
-            return cls._rebuild(path, workload, progress)
-        if text == rebuilt.NAME:
-            return cls._rebuild(None, workload, progress)
+        folder = path if text and rebuilt.is_dataset(path) else None
+        if folder is not None or text == rebuilt.NAME:
+            return cls._rebuild(folder, workload, progress, purpose)
         raise DatasetError(
             f"There is no dataset file `{text}`; give the official cnn_eval.json, a .jsonl of "
             f"article/highlights, a folder with a copy of the hub's dataset, `{rebuilt.NAME}` to "
@@ -63,7 +67,11 @@ class Source:
 
     @classmethod
     def for_workload(
-        cls, text: str | None, workload: Workload, progress: Progress | None = None
+        cls,
+        text: str | None,
+        workload: Workload,
+        progress: Progress | None = None,
+        purpose: Purpose = "evaluation",
     ) -> Source:
         """What the user named, else the workload's own data. Raises as `find`, and UsageError for a
         workload that has none.
@@ -74,11 +82,15 @@ class Source:
             text = bundled.NAME
         if text is None:
             raise UsageError(f"Workload `{workload.name}` needs its data: --dataset FILE.")
-        return cls.find(text, workload, progress)
+        return cls.find(text, workload, progress, purpose)
 
     @classmethod
     def _rebuild(
-        cls, folder: Path | None, workload: Workload | None, progress: Progress | None
+        cls,
+        folder: Path | None,
+        workload: Workload | None,
+        progress: Progress | None,
+        purpose: Purpose,
     ) -> Source:
         from harness.progress import NullProgress
         from harness.workload import load_workload
@@ -87,6 +99,11 @@ class Source:
             workload = load_workload(_DEFAULT_WORKLOAD)
         data, count = workload.data, workload.num_samples
         assert data is not None
+        if purpose == "calibration":
+            raise DatasetError(
+                f"The calibration set is distributed as a file: get {data.calibration_file} from "
+                f"MLCommons (name `{data.calibration_uri}` of its downloader) and give that."
+            )
         shown = progress or NullProgress()
         if folder is None:
             made = rebuilt.from_hub(data, count, cache_root(), shown)
@@ -108,9 +125,9 @@ class Source:
         """The name without its ending."""
         return self.name.removesuffix(".jsonl").removesuffix(".json")
 
-    def samples(self, count: int | None) -> Iterator[Sample]:
+    def samples(self, count: int | None, purpose: Purpose = "evaluation") -> Iterator[Sample]:
         """The first `count` samples (all of a file when None)."""
         if self.path is None:
-            return bundled.samples(count)
+            return bundled.samples(count, purpose)
         read = official.samples if self.kind == "official" else jsonl.samples
         return islice(read(self.path), count)

@@ -8,15 +8,14 @@ have to agree instead.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from build_engine.errors import DatasetError
+from harness.sources.sample import Purpose
 from harness.sources.source import Source
 
 if TYPE_CHECKING:
     from harness.workload import OfficialData, Workload
-
-Purpose = Literal["evaluation", "calibration"]
 
 # CNN/DailyMail repeats hardly an article; a set that is cycled repeats most of them.
 _MIN_DISTINCT_SHARE = 0.99
@@ -24,16 +23,19 @@ _MIN_DISTINCT_SHARE = 0.99
 
 @dataclass(frozen=True, slots=True)
 class SetFacts:
-    """What was counted in a prepared set. `longest` is the longest prompt; `different_ids` are
-    prompts that are not the file's own `tok_input`; `wrong_bos` are prompts that do not begin with
-    exactly one BOS.
+    """What was counted in a prepared set. `trial` is whether only the first samples were asked for;
+    `longest` is the longest prompt; `different_ids` are prompts that are not the file's own
+    `tok_input`; `wrong_bos` are prompts that do not begin with exactly one BOS; `vocab_size` is the
+    tokenizer's.
     """
 
     num_samples: int
+    trial: bool
     num_distinct: int
     longest: int
     different_ids: int
     wrong_bos: int
+    vocab_size: int
 
 
 def expected_samples(workload: Workload, purpose: Purpose) -> int:
@@ -48,12 +50,6 @@ def check_whole(workload: Workload, source: Source, num_samples: int, purpose: P
     data = workload.data
     if data is None or source.kind not in ("official", "rebuilt"):
         return
-    if source.kind == "rebuilt" and purpose == "calibration":
-        raise DatasetError(
-            f"The calibration set is distributed as a file: get {data.calibration_file} from "
-            f"MLCommons (name `{data.calibration_uri}` of its downloader) and give it with "
-            "--dataset."
-        )
     expected = expected_samples(workload, purpose)
     found = int(source.origin.get("split_samples", num_samples))
     if source.kind == "rebuilt":
@@ -67,17 +63,23 @@ def check_whole(workload: Workload, source: Source, num_samples: int, purpose: P
 
 
 def shortfalls(workload: Workload, source: Source, facts: SetFacts, purpose: Purpose) -> list[str]:
-    """Why the set does not carry the benchmark's name; none for the benchmark's own set."""
+    """Why this is not the benchmark's own set; none when it is."""
     data = workload.data
     if workload.benchmark is None or data is None:
         return [f"workload {workload.name} is not an MLPerf benchmark"]
-    if purpose == "calibration":
-        return ["it is a calibration set"]
     found = []
-    if source.kind not in ("official", "rebuilt"):
+    if purpose == "calibration" and source.kind != "official":
+        found.append(f"its articles are not from {data.calibration_file}")
+    elif source.kind not in ("official", "rebuilt"):
         found.append(f"its articles are not from {data.file} or {data.hub}")
-    if facts.num_samples != workload.num_samples:
-        found.append(f"it has {facts.num_samples:,} of {workload.num_samples:,} samples")
+    expected = expected_samples(workload, purpose)
+    if facts.num_samples != expected:
+        found.append(f"it has {facts.num_samples:,} of {expected:,} samples")
+    elif facts.trial:
+        found.append(f"it is the first {facts.num_samples:,} samples, by --count")
+    config = source.origin.get("config", data.config)
+    if config != data.config:
+        found.append(f"its configuration is {config}, not {data.config}")
     split = source.origin.get("split_samples", data.split_samples[data.split])
     if split != data.split_samples[data.split]:
         found.append(f"its split has {split:,} rows, not {data.split_samples[data.split]:,}")
@@ -85,15 +87,28 @@ def shortfalls(workload: Workload, source: Source, facts: SetFacts, purpose: Pur
         found.append(f"only {facts.num_distinct:,} of its articles are distinct")
     if facts.different_ids:
         found.append(f"{facts.different_ids:,} prompts differ from the file's own `tok_input`")
+    if facts.vocab_size != data.vocab_size:
+        found.append(
+            f"its tokenizer has {facts.vocab_size:,} ids, and that of the benchmark's model "
+            f"{data.vocab_size:,}"
+        )
     if facts.wrong_bos:
         found.append(f"{facts.wrong_bos:,} prompts do not begin with exactly one BOS token")
     return found
 
 
-def notes(workload: Workload, facts: SetFacts) -> list[str]:
+def notes(workload: Workload, source: Source, facts: SetFacts, purpose: Purpose) -> list[str]:
     """What a person should look at in a set that carries the name."""
-    if workload.data is None or workload.data.shuffle_seed is not None:
-        return []  # how long the longest prompt of a part is, is written nowhere
+    if workload.data is None or purpose == "calibration":
+        return []
+    if workload.data.shuffle_seed is not None:
+        # how long the longest prompt of a part is, is written nowhere
+        if source.kind != "rebuilt":
+            return []
+        return [
+            f"drawn as the reference's download script does now; nobody has shown that this is "
+            f"{workload.data.file}: for a submission take that file"
+        ]
     if facts.longest == workload.max_input_tokens:
         return []
     return [

@@ -42,7 +42,7 @@ def calibration_description(manifest: Mapping[str, Any]) -> str:
     ]
     if precision.get("note"):
         lines.append(f"- Note: {precision['note']}")
-    lines.append(f"- {_calibration(identity)}")
+    lines.append(f"- {_calibration(manifest)}")
     libraries = ", ".join(
         f"{name} {version}" for name, version in identity["backend"].items() if name != "name"
     )
@@ -66,11 +66,13 @@ def _method(recipe: Mapping[str, Any]) -> str:
     return f"{text}, with a {kind} scale for each {span}; no retraining"
 
 
-def _calibration(identity: Mapping[str, Any]) -> str:
-    if identity["calibration"] is None:
+def _calibration(manifest: Mapping[str, Any]) -> str:
+    identity, seen = manifest["identity"], manifest["calibration"]
+    if seen is None:
         return "No calibration data was used."
     count = identity["recipe"]["calibration_samples"]
+    which = "the benchmark's calibration set" if seen["official"] else "data of the submitter's own"
     return (
-        f"Calibrated on {count} prompts of the calibration set with digest (sha256) "
-        f"{identity['calibration']}; no sample of the evaluation set was seen."
+        f"Calibrated on the first {count} prompts of {seen['name']}, {which}; sha256 of their "
+        f"token ids: {identity['calibration']}."
     )

@@ -118,6 +118,12 @@ def _closed_refusals(content: Mapping[str, Any], chosen: Round) -> Iterator[str]
     lacking = content["dataset"].get("shortfalls", [])
     if lacking:
         yield f"its dataset is not the benchmark's: {'; '.join(lacking)}; use --division open."
+    seen = content["engine"]["calibration"]
+    if seen is not None and not seen["official"]:
+        yield (
+            f"its engine was calibrated on {seen['name']}, not on the benchmark's calibration set; "
+            f"run it again with --calibration, or use --division open."
+        )
     gates = (content["accuracy"] or {}).get("gates", [])
     if not gates:
         yield "its accuracy was not compared with the reference; run the accuracy test again."

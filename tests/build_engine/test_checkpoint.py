@@ -245,7 +245,7 @@ def test_digest_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def refuse(path: Path) -> str:
         raise AssertionError(f"{path} was hashed again")
 
-    monkeypatch.setattr(digest, "_hash", refuse)
+    monkeypatch.setattr(digest, "hash_file", refuse)
     assert checkpoint.digest == before
     weights = checkpoint.folder / "model.safetensors"
     weights.touch()

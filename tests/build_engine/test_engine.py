@@ -243,8 +243,8 @@ def test_an_altered_identity_is_refused(spec: EngineSpec, tmp_path: Path) -> Non
 
 def test_a_newer_schema_is_refused(spec: EngineSpec, tmp_path: Path) -> None:
     engine = write_engine(tmp_path / "engine", spec)
-    edit(engine.folder, lambda m: m.update(schema_version=2, key={}))
-    with pytest.raises(EngineError, match=r"newer enginebench \(schema_version 2.*update"):
+    edit(engine.folder, lambda m: m.update(schema_version=3, key={}))
+    with pytest.raises(EngineError, match=r"newer enginebench \(schema_version 3.*update"):
         Engine.load(engine.folder)
 
 

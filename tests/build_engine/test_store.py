@@ -52,7 +52,7 @@ def test_a_built_engine_is_complete(store: EngineStore, spec: EngineSpec) -> Non
     told = Notes()
     engine = store.get_or_build(spec, write_engine, told)
     assert engine.folder == store.engines / "tiny" / "cpu" / f"int8_wo-{spec.key[:12]}"
-    assert engine.manifest["schema_version"] == 1
+    assert engine.manifest["schema_version"] == 2
     assert engine.manifest["runtime"] == {"INFERENCE_PRECISION_HINT": "bf16"}
     assert engine.manifest["files"].keys() == {"openvino_model.xml", "tokens/tokenizer.json"}
     assert engine.manifest["files"]["tokens/tokenizer.json"] == {

@@ -30,6 +30,8 @@ class Hub:
     files: dict[str, bytes]
     gated: bool = False
     missing: bool = False
+    page: str = ""
+    """Answer every request with this HTML instead."""
     status: int = 0
     """Answer every request with this instead."""
     cut_at: int | None = None
@@ -122,7 +124,9 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.shown
         hub.num_requests += 1
         path = self.path.partition("?")[0]
-        if hub.status:
+        if hub.page:
+            self._send(200, hub.page.encode(), {"Content-Type": "text/html"})
+        elif hub.status:
             self._send_json(hub.status, {"error": "busy"}, {})
         elif hub.gated and self.headers.get("Authorization") != f"Bearer {TOKEN}":
             self._send_json(403, {"error": "gated"}, {"X-Error-Code": "GatedRepo"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -138,7 +139,7 @@ def test_a_prepared_one_is_found_without_tokenising(
     assert _prepare(workload, rows, tmp_path) == first
 
 
-@pytest.mark.parametrize("change", ["template", "content", "count", "tokenizer"])
+@pytest.mark.parametrize("change", ["template", "content", "count", "tokenizer", "bos"])
 def test_anything_that_decides_the_prompts_makes_another_one(
     workload: Workload, rows: Path, tmp_path: Path, change: str
 ) -> None:
@@ -153,21 +154,32 @@ def test_anything_that_decides_the_prompts_makes_another_one(
     else:
         model = tmp_path / "model"
         model.mkdir()
-        tokenizer = json.loads((CHECKPOINT / "tokenizer.json").read_text(encoding="utf-8"))
-        (model / "tokenizer.json").write_text(json.dumps(tokenizer, indent=1), encoding="utf-8")
+        for name in ("tokenizer.json", "generation_config.json", "config.json"):
+            shutil.copy(CHECKPOINT / name, model)
+        if change == "tokenizer":
+            (model / "tokenizer.json").write_text((CHECKPOINT / "tokenizer.json").read_text() + " ")
+        else:
+            (model / "generation_config.json").write_text('{"bos_token_id": 5}')
     source = Source.find(str(rows))
     second = prepare(workload, source, model, tmp_path, count, NullProgress())
     assert second.folder != first.folder
     assert first.folder.is_dir()
 
 
-@pytest.mark.parametrize("loss", ["dataset.json", "references.json", "prompt_ids.npy", "cut"])
+@pytest.mark.parametrize(
+    "loss", ["dataset.json", "references.json", "prompt_ids.npy", "cut", "other", "edited"]
+)
 def test_a_damaged_one_is_made_again(
     workload: Workload, rows: Path, tmp_path: Path, loss: str
 ) -> None:
     first = _prepare(workload, rows, tmp_path)
     if loss == "cut":  # as a power cut may leave it
         (first.folder / "dataset.json").write_text("")
+    elif loss == "other":
+        (first.folder / "dataset.json").write_text("[]")
+    elif loss == "edited":
+        ids = np.load(first.folder / "prompt_ids.npy")
+        np.save(first.folder / "prompt_ids.npy", np.full_like(ids, 7))
     else:
         (first.folder / loss).unlink()
     again = _prepare(workload, rows, tmp_path)

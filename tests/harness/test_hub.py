@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from build_engine.errors import DatasetError, EnvironmentFault
-from harness.hub import SplitFiles, fetch_split
+from build_engine.errors import DatasetError, EnvironmentFault, OutputError
+from harness.hub import SplitFiles, explain, fetch_split
 from harness.progress import NullProgress
 from tests.harness.hub_server import (
     HUB_ID,
@@ -212,7 +214,9 @@ def test_the_library_s_own_cache_is_used_offline(
     (cache / "refs").mkdir(parents=True)
     (cache / "refs" / "main").write_text(REVISION)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(EnvironmentFault, match=r"HF_HUB_OFFLINE is set .* not in the cache"):
+    with pytest.raises(
+        EnvironmentFault, match=r"HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set .* not in"
+    ):
         _fetch(root)
     snapshot = cache / "snapshots" / REVISION
     for name, content in files.items():
@@ -225,6 +229,43 @@ def test_the_library_s_own_cache_is_used_offline(
     (snapshot / "3.0.0" / "validation-00000-of-00002.parquet").unlink()
     with pytest.raises(DatasetError, match=r"has 1 of 2 files"):
         _fetch(root)
+
+
+def test_what_was_downloaded_serves_when_the_hub_is_down(hub: Hub, root: Path) -> None:
+    first = _fetch(root)
+    hub.status = 503
+    assert _fetch(root) == first
+    first.files[0].unlink()
+    with pytest.raises(EnvironmentFault, match="HTTP 503"):
+        _fetch(root)
+
+
+def test_a_download_that_was_damaged_since_is_fetched_again(
+    hub: Hub, files: dict[str, bytes], root: Path
+) -> None:
+    first = _fetch(root)
+    first.files[1].write_bytes(first.files[1].read_bytes()[:100])
+    assert [file.read_bytes() for file in _fetch(root).files] == _validation(files)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "told"), [("http://[bad", "cannot be fetched from http://"), (None, "Expecting")]
+)
+def test_what_is_no_hub_is_an_environment_fault(
+    hub: Hub, root: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str | None, told: str
+) -> None:
+    """A malformed address, and a portal that answers everything with a page of its own."""
+    hub.page = "<html>Log in</html>"
+    if endpoint is not None:
+        monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    with pytest.raises(EnvironmentFault, match=re.escape(told)):
+        _fetch(root)
+
+
+def test_a_full_disk_is_no_fault_of_the_network(root: Path) -> None:
+    error = explain(OSError(errno.ENOSPC, "No space left on device"), HUB_ID)
+    assert isinstance(error, OutputError)
+    assert "No space left on device); free space, or set ENGINEBENCH_HOME" in str(error)
 
 
 def test_what_the_library_has_is_not_downloaded_again(

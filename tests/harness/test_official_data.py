@@ -43,7 +43,11 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def workload() -> Workload:
     full = load_workload("llama3.1-8b")
     assert full.data is not None
-    changes = {"calibration_samples": 20, "split_samples": {"validation": WHOLE, "test": 30}}
+    changes = {
+        "calibration_samples": 20,
+        "split_samples": {"validation": WHOLE, "test": 30},
+        "vocab_size": Tokenizer.load(CHECKPOINT).vocab_size,
+    }
     data = full.data.model_copy(update=changes)
     return full.model_copy(update={"num_samples": WHOLE, "data": data})
 
@@ -92,6 +96,27 @@ def test_a_trial_does_not(workload: Workload, records: list[Record], tmp_path: P
     prepared = _prepare(workload, _write(tmp_path, records), tmp_path, count=59)
     assert prepared.benchmark is None
     assert prepared.shortfalls == ["it has 59 of 60 samples"]
+
+
+def test_a_count_is_a_trial_though_it_is_that_of_the_whole_set(
+    workload: Workload, records: list[Record], tmp_path: Path
+) -> None:
+    """Else the first samples of a larger set, the other benchmark's for example, would pass."""
+    path = _write(tmp_path, [*records, {**records[0], "input": "One more."}])
+    prepared = _prepare(workload, path, tmp_path, count=WHOLE)
+    assert prepared.benchmark is None
+    assert prepared.shortfalls == ["it is the first 60 samples, by --count"]
+
+
+def test_another_tokenizer_costs_the_name(
+    workload: Workload, records: list[Record], tmp_path: Path
+) -> None:
+    assert workload.data is not None
+    data = workload.data.model_copy(update={"vocab_size": 128_256})
+    other = workload.model_copy(update={"data": data})
+    prepared = _prepare(other, _write(tmp_path, records), tmp_path)
+    (lacking,) = prepared.shortfalls
+    assert lacking.endswith("ids, and that of the benchmark's model 128,256")
 
 
 def test_prompts_that_differ_are_counted_shown_and_cost_the_name(
@@ -170,7 +195,11 @@ def test_the_calibration_set(workload: Workload, records: list[Record], tmp_path
     path = _write(tmp_path, records[:20], "cnn_dailymail_calibration.json")
     prepared = _prepare(workload, path, tmp_path, purpose="calibration")
     assert (prepared.num_samples, prepared.benchmark) == (20, None)
-    assert prepared.shortfalls == ["it is a calibration set"]
+    assert prepared.shortfalls == []
+    trial = _prepare(workload, path, tmp_path, count=19, purpose="calibration")
+    assert trial.shortfalls == ["it has 19 of 20 samples"]
+    news = _prepare(workload, "newsbrief", tmp_path, count=20, purpose="calibration")
+    assert news.shortfalls[0] == "its articles are not from cnn_dailymail_calibration.json"
     with pytest.raises(DatasetError, match=r"calibration set .* has 20, .*leave out --calib"):
         _prepare(workload, _write(tmp_path, records), tmp_path, purpose="calibration")
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import configs
 from build_engine import build as build_module
 from build_engine import store as store_module
 from build_engine.engine import EngineSpec
@@ -28,6 +30,7 @@ from build_engine.progress import BuildProgress
 from harness.assemble import EngineChoice
 from harness.progress import NullProgress
 from harness.session import RunChoice, check_output
+from harness.workload import load_workload
 from tests.build_engine.checkpoints import write_checkpoint
 from tests.build_engine.specs import write_engine
 
@@ -210,9 +213,14 @@ def test_settings_that_make_no_engine(
     _refused(_with_engine(choice, **changes), built, ConfigError, told)
 
 
-def test_a_workload_without_its_data(choice: RunChoice, built: list[EngineSpec]) -> None:
-    official = replace(choice, workload="llama3.1-8b", dataset=None)
-    _refused(official, built, UsageError, r"`llama3.1-8b` needs its data: --dataset FILE")
+def test_a_workload_without_its_data(
+    choice: RunChoice, built: list[EngineSpec], tmp_path: Path
+) -> None:
+    shipped = files(configs) / "workloads" / "newsbrief.yaml"
+    text = shipped.read_text(encoding="utf-8").replace("name: newsbrief", "name: mine")
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    own = replace(choice, workload=str(tmp_path / "mine.yaml"), dataset=None)
+    _refused(own, built, UsageError, r"`mine` needs its data: --dataset FILE")
 
 
 def test_a_dataset_that_is_not_there(choice: RunChoice, built: list[EngineSpec]) -> None:
@@ -300,8 +308,8 @@ def test_a_build_says_its_steps(
             self.said.append(f"  {text}")
 
     told = Told()
-    choice.engine.build(told)
+    choice.engine.build(load_workload("newsbrief"), told)
     assert told.said[0] == "Engine tiny, int8_wo for cpu"
     assert "  network" in told.said
     monkeypatch.setattr(store_module.EngineStore, "_build", None)  # found, so not built again
-    choice.engine.build(told)
+    choice.engine.build(load_workload("newsbrief"), told)

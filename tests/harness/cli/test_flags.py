@@ -12,7 +12,16 @@ _CALIBRATION = ["--calibration"]
 _SIZES = ["--max-batch-size", "--max-input-len"]
 FROZEN = {
     "audit": ["--json", "--round", "--run"],
-    "build": [*_CALIBRATION, "--json", *_SIZES, "--model", "--recipe", "--set", "--target"],
+    "build": [
+        *_CALIBRATION,
+        "--json",
+        *_SIZES,
+        "--model",
+        "--recipe",
+        "--set",
+        "--target",
+        "--workload",
+    ],
     "dataset": [
         *_CALIBRATION,
         "--count",

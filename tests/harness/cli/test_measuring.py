@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,13 @@ def test_dataset(line: Line, tiny: Path, news: Path, tmp_path: Path) -> None:
     assert "Preparing" not in again.err
 
 
+def test_dataset_needs_no_weights(line: Line, tiny: Path, news: Path, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer").mkdir()
+    shutil.copy(tiny / "tokenizer.json", tmp_path / "tokenizer")
+    said = line("dataset", "--dataset", news, "--model", tmp_path / "tokenizer", "--json")
+    assert said.document["num_samples"] > 0
+
+
 def test_dataset_counts_what_differs_from_the_official_ids(
     line: Line, tiny: Path, tmp_path: Path
 ) -> None:
@@ -45,6 +53,12 @@ def test_dataset_refusals(line: Line, tiny: Path, news: Path, tmp_path: Path) ->
     assert "--count is 0" in line.refused(2, *with_news, "--count", 0)
     assert "--count is -1" in line.refused(2, *with_news, "--count", -1)
     assert "fewer than --count 9" in line.refused(2, *with_news, "--count", 9)
+    assert "give the checkpoint by --model" in line.refused(
+        2, "dataset", "--dataset", news, "--workload", "llama3.1-8b"
+    )
+    before = news.read_bytes()
+    assert "news.jsonl exists" in line.refused(2, *with_news, "--output", news)
+    assert news.read_bytes() == before
     for output in (".", "nowhere/out.jsonl", tmp_path):
         assert "name a file in a folder" in line.refused(2, *with_news, "--output", output)
     news.write_text("{}\nnot json")
@@ -73,4 +87,4 @@ def test_run_leaves_an_earlier_run_alone(line: Line, tiny: Path) -> None:
     Path("results").mkdir()
     Path("results", "mine.txt").write_text("mine")
     given = ["--model", tiny, "--recipe", "bf16", "--scenario", "Offline", "--output", "results"]
-    assert "results exists already" in line.refused(2, "run", *given)
+    assert "results is not empty" in line.refused(2, "run", *given)

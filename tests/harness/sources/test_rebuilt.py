@@ -19,6 +19,7 @@ from harness.dataset import Source, prepare
 from harness.progress import NullProgress
 from harness.sources import rebuilt
 from harness.sources.rebuilt import Rebuilt, from_folder, from_hub
+from harness.tokenizer import Tokenizer
 from harness.workload import OfficialData, Workload, load_workload
 from newsbrief import CHECKPOINT
 from tests.harness.hub_server import (
@@ -34,6 +35,7 @@ from tests.harness.hub_server import (
 datasets = pytest.importorskip("datasets")
 
 ROWS = 50
+_DATASET = ("dataset", "--workload", "llama3.1-8b", "--model", "newsbrief")
 CARD = """---
 configs:
 - config_name: 3.0.0
@@ -64,7 +66,8 @@ def edge() -> OfficialData:
 def _data(workload: Workload) -> OfficialData:
     assert workload.data is not None
     sizes = {"train": 70, "validation": ROWS, "test": 30}
-    return workload.data.model_copy(update={"split_samples": sizes})
+    size = Tokenizer.load(CHECKPOINT).vocab_size
+    return workload.data.model_copy(update={"split_samples": sizes, "vocab_size": size})
 
 
 @pytest.fixture
@@ -132,7 +135,13 @@ def test_a_folder_that_datasets_saved(
 def test_plain_parquet_files_named_by_split(data: OfficialData, tmp_path: Path) -> None:
     write_split(tmp_path, "validation", ROWS)
     (tmp_path / "3.0.0").rename(tmp_path / "plain")
-    assert len(_rows(_rebuild(tmp_path / "plain", data, tmp_path))) == ROWS
+    found = _rebuild(tmp_path / "plain", data, tmp_path)
+    assert (len(_rows(found)), found.origin["config"]) == (ROWS, "default")
+    full = load_workload("llama3.1-8b")
+    workload = full.model_copy(update={"num_samples": ROWS, "data": data})
+    source = Source.for_workload(str(tmp_path / "plain"), workload)
+    prepared = prepare(workload, source, CHECKPOINT, tmp_path, None, NullProgress())
+    assert prepared.shortfalls == ["its configuration is default, not 3.0.0"]
 
 
 def test_the_wrong_split_is_refused(data: OfficialData, tmp_path: Path) -> None:
@@ -146,6 +155,32 @@ def test_another_configuration_is_refused(data: OfficialData, copy: Path, tmp_pa
     (copy / "README.md").write_text(CARD.replace("3.0.0\n  data", "1.0.0\n  data"))
     with pytest.raises(DatasetError, match=r"no configuration 3.0.0; it has: 1.0.0"):
         _rebuild(copy, data, tmp_path)
+
+
+def test_a_split_of_another_size_is_not_remembered(
+    copy: Path, data: OfficialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = Hub(_files(copy))
+    larger = data.model_copy(update={"split_samples": {"validation": ROWS + 1}})
+    with serve(hub) as address:
+        point_at(address, tmp_path / "library", monkeypatch)
+        for _ in range(2):
+            asked = hub.num_requests
+            assert (
+                from_hub(larger, ROWS + 1, tmp_path, NullProgress()).origin["split_samples"] == 50
+            )
+            assert hub.num_requests > asked
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"splits": 3}'])
+def test_a_folder_with_damaged_metadata_is_refused(
+    data: OfficialData, tmp_path: Path, content: str
+) -> None:
+    folder = tmp_path / "saved"
+    datasets.Dataset.from_dict({"article": ["a"], "highlights": ["b"]}).save_to_disk(str(folder))
+    (folder / "state.json").write_text(content)
+    with pytest.raises(DatasetError, match="is not a dataset that `datasets` can read"):
+        _rebuild(folder, data, tmp_path)
 
 
 def test_a_damaged_file_is_refused_and_leaves_nothing(
@@ -192,7 +227,7 @@ def test_a_split_that_is_not_whole_needs_a_count_and_has_no_name(
     assert trial.meta["origin"]["split_samples"] == 50
     assert "its split has 50 rows, not 13,368" in trial.shortfalls
     with pytest.raises(DatasetError, match=r"distributed as a file: get cnn_dailymail_calibrat"):
-        prepare(workload, source, CHECKPOINT, tmp_path, None, NullProgress(), "calibration")
+        Source.find(str(copy), workload, purpose="calibration")
 
 
 def test_a_whole_split_carries_the_name(copy: Path, data: OfficialData, tmp_path: Path) -> None:
@@ -202,6 +237,18 @@ def test_a_whole_split_carries_the_name(copy: Path, data: OfficialData, tmp_path
     prepared = prepare(workload, source, CHECKPOINT, tmp_path, None, NullProgress())
     assert prepared.benchmark == "llama3.1-8b"
     assert prepared.num_samples == ROWS
+
+
+def test_a_drawn_set_says_that_nobody_has_compared_it(
+    copy: Path, edge: OfficialData, tmp_path: Path
+) -> None:
+    full = load_workload("llama3.1-8b-edge")
+    workload = full.model_copy(update={"num_samples": 20, "data": edge})
+    source = Source.for_workload(str(copy), workload)
+    prepared = prepare(workload, source, CHECKPOINT, tmp_path, None, NullProgress())
+    assert prepared.benchmark == "llama3.1-8b-edge"
+    (note,) = prepared.meta["notes"]
+    assert "nobody has shown that this is sample_cnn_eval_5000.json" in note
 
 
 def _files(copy: Path) -> dict[str, bytes]:
@@ -221,7 +268,7 @@ def _enginebench(
 ) -> subprocess.CompletedProcess[str]:
     code = "from harness.cli.main import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", code, "dataset", "--workload", "llama3.1-8b", *arguments],
+        [sys.executable, "-c", code, *_DATASET, *arguments],
         env=_environment(tmp_path, **settings),
         capture_output=True,
         text=True,
@@ -244,7 +291,7 @@ def test_the_command_fetches_from_a_gated_hub_with_a_token_and_then_needs_none(
     assert f"Downloading {HUB_ID}" in fetched.stderr
     assert f"{HUB_ID} at {REVISION}, 3.0.0, validation split of 50 rows" in fetched.stderr
     assert "Not the set of an MLPerf benchmark: it has 20 of 13,368 samples" in fetched.stderr
-    assert "--dataset cnn_dailymail --scenario" in fetched.stderr
+    assert "--dataset cnn_dailymail --count 20 --scenario" in fetched.stderr
     meta = json.loads(fetched.stdout)
     assert (meta["num_samples"], meta["origin"]["revision"]) == (20, REVISION)
     # Nobody listens any more, and nothing is asked: the articles are here.
@@ -256,7 +303,9 @@ def test_the_command_fetches_from_a_gated_hub_with_a_token_and_then_needs_none(
 def test_offline_what_datasets_loaded_before_is_found(copy: Path, tmp_path: Path) -> None:
     missing = _enginebench(tmp_path, "--count", "20", HF_HUB_OFFLINE="1")
     assert missing.returncode == 3
-    assert "HF_HUB_OFFLINE is set and abisee/cnn_dailymail is not in the cache" in missing.stderr
+    assert (
+        "HF_DATASETS_OFFLINE is set and abisee/cnn_dailymail is not in the cache" in missing.stderr
+    )
     load = f"import datasets; datasets.load_dataset('{HUB_ID}', '3.0.0', split='validation')"
     with serve(Hub(_files(copy))) as address:
         subprocess.run(

@@ -74,6 +74,7 @@ def engine_manifest(recipe: str = "int8_wo") -> dict[str, Any]:
         "key": content_key(identity),
         "identity": identity,
         "model": {"name": "Llama-3.1-8B-Instruct", "source": "meta-llama/Llama-3.1-8B-Instruct"},
+        "calibration": None,
         "precision": precision,
     }
 

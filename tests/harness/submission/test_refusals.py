@@ -37,6 +37,11 @@ def missed_gate(folder: Path) -> None:
     edit_record(folder, accuracy=accuracy | {"gates": [gate]})
 
 
+def own_calibration(folder: Path) -> None:
+    seen = {"name": "newsbrief", "official": False}
+    edit_record(folder, engine=engine_manifest() | {"calibration": seen})
+
+
 def without_ecc(folder: Path) -> None:
     content = json.loads((folder / "run.json").read_text())
     content["engine"]["identity"]["target"]["kind"] = "gpu"
@@ -110,6 +115,10 @@ def rewrite(path: Path, old: str, new: str) -> None:
             "server: it was run by enginebench 0.0.9, and this is",
         ),
         (change(executor={"prefix_caching": True}), "server: prefix caching was on"),
+        (
+            own_calibration,
+            "server: its engine was calibrated on newsbrief, not on the benchmark's calibration",
+        ),
         (without_ecc, "server: GPU 0 (A30) has ECC off; switch it on; then run again."),
         (as_newsbrief, "server: workload newsbrief is no MLPerf benchmark; use --division open."),
         (
