@@ -72,8 +72,10 @@ def audit(run: Path, chosen: Round, progress: Progress) -> Audit:
     record = RunRecord.read(run)
     plan, job = _performance_test(record)
     folder = run / TEST
-    if not folder.exists():
-        _forget_audit(record)
+    taken = f"{folder} exists: the run was audited, or is now; move it away to audit it again."
+    if folder.exists():
+        raise RunExists(taken)
+    _forget_audit(record)
     require_intact(record)
     settings = chosen.compliance_tests[TEST]
     try:
@@ -81,7 +83,7 @@ def audit(run: Path, chosen: Round, progress: Progress) -> Audit:
         config = folder / "audit.config"
         config.write_text(audit_config(settings), encoding="utf-8")
     except FileExistsError:
-        raise RunExists(f"{folder} exists; move it away to audit this run again.") from None
+        raise RunExists(taken) from None
     except OSError as error:
         raise cannot_write(folder, error) from None
     progress.phase(f"{TEST} of {record.content['scenario']}: loading the engine and warming up")

@@ -26,6 +26,7 @@ _DIGESTED = (
     "mlperf_log_detail.txt",
     "mlperf_log_summary.txt",
     "mlperf_log_accuracy.json",
+    "verify_accuracy.txt",
     "user.conf",
 )
 

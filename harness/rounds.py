@@ -89,7 +89,8 @@ class Benchmark(Frozen):
     """One benchmark of a round.
 
     A closed result needs every scenario of `required` and, unless it is empty, one of `one_of`;
-    `compliance` are the tests that each of its scenarios needs.
+    `compliance` are the tests that each of its scenarios needs; an answer has at most
+    `max_new_tokens`.
     """
 
     num_samples: PositiveInt
@@ -99,6 +100,7 @@ class Benchmark(Frozen):
     required: list[Scenario]
     one_of: tuple[Scenario, ...] = ()
     compliance: tuple[Text, ...] = ()
+    max_new_tokens: PositiveInt
 
     def missing(self, scenarios: set[str]) -> list[str]:
         """What a closed result with these scenarios lacks, in words."""

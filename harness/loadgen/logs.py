@@ -23,6 +23,7 @@ SUMMARY = "mlperf_log_summary.txt"
 ACCURACY = "mlperf_log_accuracy.json"
 
 _MARK = ":::MLLOG "
+_NUMBERS = re.compile(r"_(ns|ms|count|latency|second|sec|per_query|seed|overhead)$")  # keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class DetailLog:
     @property
     def version(self) -> str:
         """LoadGen's version, without the commit it was built from."""
-        return str(self.values["loadgen_version"]).partition(" ")[0]
+        return str(self.values.get("loadgen_version", "unknown")).partition(" ")[0]
 
     @property
     def num_answers(self) -> int:
@@ -133,13 +134,16 @@ def read_detail(folder: Path) -> DetailLog:
             continue
         try:
             entry = json.loads(line[len(_MARK) :])
-        except json.JSONDecodeError:
+            key, value, about = str(entry["key"]), entry["value"], dict(entry["metadata"])
+            if _NUMBERS.search(key) and not isinstance(value, int | float):
+                raise TypeError
+        except (ValueError, KeyError, TypeError):
             raise RunFailed(f"{path} has a broken line; the run is incomplete") from None
-        values[entry["key"]] = entry["value"]
-        if entry["metadata"].get("is_error"):
-            errors.append(str(entry["value"]))
-        elif entry["metadata"].get("is_warning"):
-            warnings.append(str(entry["value"]))
+        values[key] = value
+        if about.get("is_error"):
+            errors.append(str(value))
+        elif about.get("is_warning"):
+            warnings.append(str(value))
     if "effective_scenario" not in values:
         raise RunFailed(f"{path} has no settings in it; LoadGen ended before the test began")
     return DetailLog(values, tuple(errors), tuple(warnings))

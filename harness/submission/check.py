@@ -38,6 +38,7 @@ def check_tree(root: Path, chosen: Round) -> list[Finding]:
 
     Raises UsageError when `root` is no submission.
     """
+    root = root.absolute()
     found = list(submitters(root, chosen))
     if not found:
         raise UsageError(
@@ -71,9 +72,8 @@ def _submitter(by: Submitter, chosen: Round) -> Iterator[Finding]:
                 f"model_mapping.json says which one it follows.",
             )
             continue
-        if by.division != "open":
-            for problem in _scenario_problems(results, name, rules, chosen):
-                yield Finding(where, problem)
+        for problem in _scenario_problems(results, name, rules, chosen):
+            yield Finding(where, problem)
         for result in results:
             for problem in _result(result, rules, chosen):
                 yield Finding(f"{where}/{result.scenario}", problem)
@@ -82,12 +82,14 @@ def _submitter(by: Submitter, chosen: Round) -> Iterator[Finding]:
 def _scenario_problems(
     results: list[Result], name: str, rules: Benchmark, chosen: Round
 ) -> Iterator[str]:
-    """Which scenarios a closed result has, lacks, or has too many."""
+    """Scenarios that the benchmark lacks, and those that a closed result does."""
     scenarios = {result.scenario for result in results}
-    for missing in rules.missing(scenarios):
-        yield f"the required scenario {missing} is missing; a closed result needs it."
     for unknown in sorted(scenarios - set(rules.scenarios)):
         yield f"{name} has no scenario {unknown} in round {chosen.name}."
+    if results[0].by.division == "open":
+        return
+    for missing in rules.missing(scenarios):
+        yield f"the required scenario {missing} is missing; a closed result needs it."
     kind = system_type(results[0])
     if kind in ("datacenter", "edge") and kind not in rules.system_types:
         yield f"{name} is no benchmark of {kind} systems; the official checker would crash on it."

@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import build_engine
@@ -59,6 +59,7 @@ def pack(request: PackRequest) -> Packed:
     Raises UsageError for a wrong name, file or run folder, RunExists for an output that is there,
     ResultProblem with every reason why the runs cannot be packed, OutputError.
     """
+    request = replace(request, output=request.output.absolute())
     _check_request(request)
     runs = accept(request.runs, request.division, request.round)
     system = describe(

@@ -169,18 +169,21 @@ def _together(records: Sequence[RunRecord], chosen: Round) -> Iterator[str]:
 
 
 def _scenarios(records: Sequence[RunRecord], division: str, chosen: Round) -> Iterator[str]:
-    """Scenarios that a closed result lacks, or does not have."""
-    if division != "closed":
-        return
+    """Scenarios that a benchmark does not have, and those that a closed result lacks."""
     by_benchmark: dict[str, set[str]] = {}
     for record in records:
-        by_benchmark.setdefault(record.content["benchmark"], set()).add(record.content["scenario"])
+        name = _official(record.content, chosen)
+        assert name is not None  # refused before
+        by_benchmark.setdefault(name, set()).add(record.content["scenario"])
     for name, scenarios in by_benchmark.items():
         rules = chosen.benchmark(name)
-        for missing in rules.missing(scenarios):
-            yield f"A closed result of {name} needs {missing} too; run it."
         for unknown in sorted(scenarios - set(rules.scenarios)):
-            yield f"{name} has no scenario {unknown} in round {chosen.name}; leave it out."
+            yield (
+                f"{name}, whose rules apply, has no scenario {unknown} in round {chosen.name}; "
+                f"leave it out."
+            )
+        for missing in rules.missing(scenarios) if division == "closed" else ():
+            yield f"A closed result of {name} needs {missing} too; run it."
 
 
 def _differences(first: Mapping[str, Any], second: Mapping[str, Any], at: str = "") -> list[str]:

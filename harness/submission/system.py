@@ -20,7 +20,7 @@ from harness.rounds import Round
 from harness.system import PLACEHOLDER
 
 _PLACEHOLDERS = re.compile(
-    r"fill[ _-]?(me|in)|\bto ?do\b|\btbd\b|\bfixme\b|\bxxx+\b|change ?me|placeholder"
+    r"\bfill[ _-]?(me|in)\b|\bto ?do\b|\btbd\b|\bfixme\b|\bxxx+\b|\bchange ?me\b|\bplaceholder\b"
     r"|^\s*<.*>\s*$|^\?+$",
     re.IGNORECASE,
 )
@@ -89,6 +89,8 @@ def _check(file: Path, known: Mapping[str, str], asked: Mapping[str, str], chose
     missing = [key for key, needed in chosen.system_fields.items() if needed and not known.get(key)]
     left = [key for key, value in known.items() if _PLACEHOLDERS.search(value)]
     todo = [*missing, *(key for key in left if key not in missing)]
+    if not re.search(r"[A-Za-z0-9]", known.get("system_name", "x")):
+        raise ConfigError(f"{file}: system_name needs a letter or a digit: it names a folder.")
     if todo:
         wanted = "; ".join(f"{key}{_hint(asked.get(key, ''))}" for key in todo)
         raise ConfigError(f"{file}: {len(todo)} fields are for you to fill in: {wanted}.")
@@ -118,6 +120,9 @@ def _read(file: Path, chosen: Round) -> dict[str, str]:
             raise ConfigError(f"{file}: {key} is no field of a system description{hint}.")
         if isinstance(value, dict | list):
             raise ConfigError(f"{file}: {key} must be one value.")
+    # the checker takes any text there for a yes, and then asks for the fields of that division
+    if str(content.pop("is_network", None)).lower() not in ("none", "", "false", "no"):
+        raise ConfigError(f"{file}: is_network: the network division is not supported.")
     return {str(key): str(value).strip() for key, value in content.items() if value is not None}
 
 

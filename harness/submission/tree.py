@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 
 from harness.rounds import Layout, Round
@@ -76,8 +77,13 @@ class Result:
 
     @property
     def measurements(self) -> Path:
-        """The measurements JSON."""
-        return self._at(self.by.layout.measurements)
+        """The measurements JSON; where it is named by the system, the checker lets its name go
+        on.
+        """
+        path = self._at(self.by.layout.measurements)
+        if path.stem == self.system and not path.is_file():
+            return next(iter(sorted(path.parent.glob(f"{escape(self.system)}*.json"))), path)
+        return path
 
     @property
     def user_conf(self) -> Path:

@@ -66,7 +66,15 @@ def test_an_audit_runs_under_its_own_settings_and_leaves_the_official_files(
 def test_a_second_audit_does_not_overwrite_the_first(tmp_path: Path) -> None:
     run = rehearse(tmp_path, spec=FAST)
     run_audit(run.folder)
-    with pytest.raises(RunExists, match="move it away to audit this run again"):
+    with pytest.raises(RunExists, match="move it away to audit it again"):
+        audit(run.folder, V61, NullProgress())
+
+
+def test_an_audit_that_goes_on_or_was_killed_is_left_alone(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, spec=FAST)
+    (run.folder / TEST).mkdir()
+    (run.folder / TEST / logs.DETAIL).write_text("not yet in run.json")
+    with pytest.raises(RunExists, match="was audited, or is now; move it away"):
         audit(run.folder, V61, NullProgress())
 
 

@@ -42,7 +42,8 @@ def _detail(result: Result, rules: Benchmark, chosen: Round) -> Iterator[str]:
     mode = log.values.get("effective_test_mode")
     if mode != "AccuracyOnly":
         yield f"the accuracy log is of mode {mode}."
-    count = log.values.get("effective_accuracy_sample_count", 0)
+    total = log.values.get("qsl_reported_total_count", 0)
+    count = log.values.get("effective_accuracy_sample_count", total)  # new in LoadGen 6.0.15
     if count != rules.num_samples:
         yield f"the accuracy test answered {count:,} samples, not all {rules.num_samples:,}."
 
@@ -62,7 +63,11 @@ def _scores(text: str, rules: Benchmark, *, closed: bool) -> Iterator[str]:
             yield f"accuracy.txt has no {metric} that the checker can read; score the run again."
             continue
         low, high = next(gate for name, gate in rules.accuracy.gates.items() if name == metric)
-        value = float(found.group(1))
+        try:
+            value = float(found.group(1))
+        except ValueError:
+            yield f"accuracy.txt has {metric} {found.group(1)}, which is no number."
+            continue
         if closed and value < low:
             yield f"{metric} is {value:.10g}, below the gate of {low:.10g}."
         if closed and high is not None and value > high:

@@ -16,7 +16,6 @@ _LINES = {
     "EOS check pass": ("True",),
     "Sample length check pass": ("True",),
 }
-_MAX_TOKENS = 128
 
 
 def compliance_problems(result: Result, rules: Benchmark, chosen: Round) -> Iterator[str]:
@@ -42,19 +41,19 @@ def compliance_problems(result: Result, rules: Benchmark, chosen: Round) -> Iter
         except RunFailed as error:
             yield f"{test}: {error}."
             continue
-        settings = chosen.compliance_tests[test]
-        yield from _answer_problems(result, test, answers, settings["min_query_count"])
+        least = chosen.compliance_tests[test]["min_query_count"]
+        yield from _answer_problems(result, test, answers, least, rules.max_new_tokens)
 
 
 def _answer_problems(
-    result: Result, test: str, answers: list[LoggedAnswer], least: int
+    result: Result, test: str, answers: list[LoggedAnswer], least: int, most: int
 ) -> Iterator[str]:
     """The answers themselves, whatever the verification says about them."""
     if len(answers) < least:
         yield f"{test} logged {len(answers)} answers, fewer than {least}."
     long = max((len(answer.ids) for answer in answers), default=0)
-    if long > _MAX_TOKENS:
-        yield f"{test} has an answer of {long} tokens, above the limit of {_MAX_TOKENS}."
+    if long > most:
+        yield f"{test} has an answer of {long} tokens, above the limit of {most}."
     wrong = sum(len(answer.ids) != answer.token_count for answer in answers)
     if wrong:
         yield f"{test} has {wrong} answers with another number of tokens than ids."

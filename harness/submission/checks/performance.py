@@ -14,7 +14,6 @@ from harness.rounds import Benchmark, Round, ScenarioResult
 from harness.submission.tree import Result
 
 _TOLERANCE = 1e-4  # LoadGen logs rates with six digits
-_MAX_TOKENS = 128
 _EARLY_STOPPED = ("Server", "SingleStream")
 
 
@@ -118,15 +117,18 @@ def _samples(log: DetailLog, rules: Benchmark, result: Result) -> Iterator[str]:
         yield f"queries were drawn from {drawn:,} samples, not from all {needed:,}."
     if values["effective_scenario"] == "Offline" and log.num_answers < needed:
         yield f"Offline asked for {log.num_answers:,} samples, fewer than {needed:,}."
-    if result.by.division != "open" and not values.get("effective_sample_concatenate_permutation"):
+    if result.by.division == "open":
+        return
+    if not values.get("effective_sample_concatenate_permutation"):
         yield "equal issue (sample_concatenate_permutation) was off."
     tokens = log.num_tokens
     if tokens is not None and log.num_answers and tokens > 0:
         mean = tokens / log.num_answers
-        if mean > _MAX_TOKENS * (1 + _TOLERANCE):
+        most = rules.max_new_tokens
+        if mean > most * (1 + _TOLERANCE):
             yield (
-                f"answers have {mean:.2f} tokens on average, above the limit of {_MAX_TOKENS}: an "
-                f"end token or re-tokenised text was counted."
+                f"answers have {mean:.2f} tokens on average, above the limit of {most}: an end "
+                f"token or re-tokenised text was counted."
             )
 
 

@@ -15,7 +15,7 @@ from build_engine.errors import UsageError
 from harness.rounds import load_round
 from harness.submission.check import check_tree
 from harness.submission.official import run_official
-from harness.submission.tree import ORIGINALS
+from harness.submission.tree import ORIGINALS, Result, Submitter
 from harness.workload import load_workload
 from tests.harness.misbehave import misbehave
 from tests.harness.submission.finished_runs import whole_plan
@@ -143,6 +143,11 @@ DEFECTS: list[tuple[Callable[[Path], None], str, bool]] = [
         "below the gate of 38.391408",
         True,
     ),
+    (
+        rewrite(ACCURACY_TXT, "'rouge1': '38.7792'", "'rouge1': '3.8.7'"),
+        "accuracy.txt has rouge1 3.8.7, which is no number.",
+        True,
+    ),
     (rewrite(ACCURACY_TXT, "'rougeLsum'", "'rougeLmax'"), "accuracy.txt has no rougeLsum", True),
     (
         rewrite(ACCURACY_TXT, "8167644", "8984409"),
@@ -186,7 +191,8 @@ DEFECTS: list[tuple[Callable[[Path], None], str, bool]] = [
     (field(SYSTEM_JSON, "status", "soon"), "status must be one of available, preview, rdi.", True),
     (field(SYSTEM_JSON, "submitter", "Other"), "submitter is Other, and its folder is Exam", True),
     (field(SYSTEM_JSON, "division", "open"), "division is open, and its folder is closed.", True),
-    (field(SYSTEM_JSON, "is_network", "true"), "belongs in the network division", True),
+    (field(SYSTEM_JSON, "is_network", "true"), "is_network is true; take it out", True),
+    (field(SYSTEM_JSON, "is_network", "False"), "is_network is False; take it out", True),
     (field(SYSTEM_JSON, "system_type", "edge"), "is no benchmark of edge systems", True),
     (
         server_as_interactive,
@@ -217,6 +223,46 @@ def test_each_defect_is_named(
     assert [text for text in found if sentence in text], found
     if REPOSITORY is not None:
         assert run_official(Path(REPOSITORY), tree, "v6.1", None).passed is not official
+
+
+def _lines(tree: Path, test: str, change: Callable[[str], str]) -> None:
+    path = tree / RESULTS / "Offline" / test / "mlperf_log_detail.txt"
+    path.write_text("".join(change(line) for line in path.read_text().splitlines(keepends=True)))
+
+
+def test_a_log_of_a_loadgen_that_says_less_is_read_as_the_checker_does(tree: Path) -> None:
+    """LoadGen before 6.0.15 does not log how many samples an accuracy test asked for."""
+    _lines(tree, "accuracy", lambda s: "" if "effective_accuracy_sample_count" in s else s)
+    assert sentences(tree) == []
+    if REPOSITORY is not None:
+        assert run_official(Path(REPOSITORY), tree, "v6.1", None).passed
+    _lines(tree, "accuracy", lambda s: "" if "qsl_reported_total_count" in s else s)
+    assert sentences(tree) == ["the accuracy test answered 0 samples, not all 13,368."]
+
+
+@pytest.mark.parametrize(
+    "entry", ["[]", '{"key": 1}', '{"key": "result_query_count", "value": null, "metadata": {}}']
+)
+def test_a_log_with_a_line_of_another_kind_is_broken(tree: Path, entry: str) -> None:
+    _lines(tree, "performance/run_1", lambda s: f":::MLLOG {entry}\n")
+    (found,) = sentences(tree)
+    assert found.endswith("mlperf_log_detail.txt has a broken line; the run is incomplete.")
+
+
+def test_a_tree_is_checked_from_within(sound_tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(sound_tree)
+    assert check_tree(Path(), V61) == []
+
+
+def test_measurements_may_have_more_in_their_name_in_an_older_round(tmp_path: Path) -> None:
+    layout = load_round("v5.1").layout
+    by = Submitter(root=tmp_path, layout=layout, division="closed", name="ExampleOrg")
+    result = Result(by, "Example[1]", "llama3.1-8b", "Offline")
+    assert result.measurements.name == "Example[1].json"
+    result.measurements.parent.mkdir(parents=True)
+    longer = result.measurements.with_name("Example[1]_openvino_Offline.json")
+    longer.write_text("{}")
+    assert result.measurements == longer
 
 
 def test_logs_of_another_round_are_named_by_seed_and_version(sound_tree: Path) -> None:
@@ -311,3 +357,10 @@ def test_the_checkers_underscored_name_is_understood(tree: Path) -> None:
     (tree / RESULTS).rename(tree / HOME / "results/Example_server/llama3_1-8b")
     shutil.rmtree(tree.with_name(f"tree{ORIGINALS}"))
     assert sentences(tree) == []
+
+
+def test_an_open_result_may_have_longer_answers(tree: Path, tmp_path: Path) -> None:
+    replace_offline(tree, tmp_path / "test", "129 each")
+    field(SYSTEM_JSON, "division", "open")(tree)
+    (tree / "closed").rename(tree / "open")
+    assert not [sentence for sentence in sentences(tree) if "above the limit of 128" in sentence]

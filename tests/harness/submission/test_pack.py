@@ -231,5 +231,23 @@ def test_an_output_that_exists_is_left_alone(runs: dict[str, Path], tmp_path: Pa
         pack_runs(tmp_path)
 
 
+def test_an_output_that_is_the_working_folder(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "system.yaml").write_text(SYSTEM.format(system_type="datacenter"))
+    request = PackRequest(
+        runs=[runs["Offline"]],
+        submitter="ExampleOrg",
+        system=tmp_path / "system.yaml",
+        division="closed",
+        round=load_round("v6.1"),
+        output=Path(),
+    )
+    with pytest.raises(RunExists, match="here exists already"):
+        pack(request)
+
+
 def test_a_system_name_becomes_a_folder() -> None:
     assert system_id("2x A30 (24 GB), INT8") == "2x_A30_24_GB_INT8"

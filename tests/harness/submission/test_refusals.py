@@ -159,3 +159,12 @@ def test_a_closed_result_needs_its_scenarios(runs: dict[str, Path], tmp_path: Pa
     assert "A closed result of llama3.1-8b needs Server or Interactive too; run it." in found
     assert "needs Offline too" in refusal(tmp_path, runs["Server"], runs["Interactive"])
     pack_runs(tmp_path, runs["Offline"], division="open")
+
+
+def test_a_scenario_that_the_benchmark_lacks_is_refused_in_open_too(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    as_newsbrief(runs["Offline"])
+    edit_record(runs["Offline"], scenario="SingleStream")
+    found = refusal(tmp_path, runs["Offline"], division="open")
+    assert "llama3.1-8b, whose rules apply, has no scenario SingleStream in round v6.1" in found

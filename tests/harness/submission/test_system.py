@@ -72,10 +72,38 @@ def test_a_placeholder_is_recognised(text: str) -> None:
     assert f"field cooling still holds a placeholder ({text})." in problems
 
 
-@pytest.mark.parametrize("text", ["Autodoor cooling", "Fillmore", "N/A", "air; todos los santos"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Autodoor cooling",
+        "Fillmore",
+        "N/A",
+        "air; todos los santos",
+        "liquid, filling of glycol",
+        "heat exchange medium is water",
+    ],
+)
 def test_ordinary_text_is_no_placeholder(text: str) -> None:
     problems = field_problems(dict.fromkeys(V61.system_fields, "1") | {"cooling": text}, V61)
     assert not [problem for problem in problems if "cooling" in problem]
+
+
+@pytest.mark.parametrize("said", [False, "no", "", None])
+def test_a_system_that_is_no_network_says_nothing_of_it(tmp_path: Path, said: Any) -> None:
+    """The official checker takes any text there for a yes."""
+    file = tmp_path / "system.json"
+    file.write_text(json.dumps({**FILLED, "is_network": said}))
+    assert "is_network" not in describe(file, this_machine(), V61, "ExampleOrg", "closed")
+    file.write_text(json.dumps({**FILLED, "is_network": True}))
+    with pytest.raises(ConfigError, match="the network division is not supported"):
+        describe(file, this_machine(), V61, "ExampleOrg", "closed")
+
+
+def test_a_system_name_must_name_a_folder(tmp_path: Path) -> None:
+    file = tmp_path / "system.json"
+    file.write_text(json.dumps({**FILLED, "system_name": "---"}))
+    with pytest.raises(ConfigError, match="system_name needs a letter or a digit"):
+        describe(file, this_machine(), V61, "ExampleOrg", "closed")
 
 
 def test_a_missing_file_says_how_to_begin_one(tmp_path: Path) -> None:
