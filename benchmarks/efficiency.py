@@ -144,9 +144,9 @@ class _CpuWatch:
 
     @property
     def cpu_percent(self) -> float:
-        """Of all CPUs; not a number where there were too few looks."""
+        """Of all CPUs. Raises RunFailed where there were too few looks."""
         if len(self._looks) < 2:
-            return float("nan")
+            raise RunFailed("the test was too short to tell its CPU time; give more --samples")
         (first_s, first_cpu_s), *_, (last_s, last_cpu_s) = self._looks
         return 100 * (last_cpu_s - first_cpu_s) / (last_s - first_s) / _num_cpus()
 

@@ -42,6 +42,9 @@ def _show_test(out: Output, mode: str, test: dict[str, Any]) -> None:
             f"  {mode}: {metrics.get('samples_per_s', 0):,.2f} samples/s, "
             f"{metrics.get('tokens_per_s', 0):,.0f} tokens/s"
         )
+        primary = test["primary"]
+        if primary:
+            out.say(f"    result  {primary['value']:,.6g} {primary['unit']} ({primary['key']})")
         for name in ("ttft", "tpot", "latency"):
             if f"{name}_p50_s" in metrics:
                 p50, p90, p99 = (

@@ -1,0 +1,33 @@
+"""The summary of a run: its result as the checker reads it, latencies, verdict, where it lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.cli.output import Output
+from harness.cli.summary import show_run
+from runtime.spec import SimulatedSpec
+from tests.harness.rehearsal import rehearse
+
+
+def test_a_finished_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = rehearse(tmp_path, "SingleStream", spec=SimulatedSpec(num_tokens=4, ttft_s=0.01))
+    show_run(Output(as_json=False), run)
+    said = capsys.readouterr().err
+    primary = run.content["tests"]["performance"]["primary"]
+    assert primary["value"] >= 10.0
+    assert f"result  {primary['value']:,.6g} ms (result_90.00_percentile_latency_ns)" in said
+    assert "TTFT    p50 " in said
+    assert "performance: INVALID because" in said  # 16 queries are too few for a percentile
+    assert f"Everything lies in {run.folder}" in said
+
+
+def test_a_failed_run_gives_its_cause(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = rehearse(tmp_path, spec=SimulatedSpec(fault="die", fault_after=0))
+    show_run(Output(as_json=False), run)
+    said = capsys.readouterr().err
+    assert "performance: failed after 0 answers" in said
+    assert "Cause: the simulated engine died at answer 0, as told" in said
+    assert "Next: mend the cause, then run again with a new --output" in said
