@@ -27,9 +27,7 @@ INT8 = load_recipe("int8_wo")
 AWQ = load_recipe("int4_awq").model_copy(update={"calibration_samples": 2})
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "home"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture

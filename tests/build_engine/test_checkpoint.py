@@ -24,10 +24,7 @@ from tests.build_engine.checkpoints import (
     write_weights,
 )
 
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "home"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def rewrite_config(folder: Path, **changes: Any) -> None:

@@ -26,10 +26,7 @@ from build_engine.recipe import load_recipe
 from build_engine.target import Detected, load_target
 from tests.build_engine.specs import CONFIG, make_checkpoint, tiny_spec
 
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "home"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture

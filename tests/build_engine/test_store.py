@@ -20,26 +20,7 @@ from build_engine.store import ABSENT, EngineStore, default_root
 from tests.build_engine.specs import Notes, entries, must_not_build, tiny_spec, write_engine
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> EngineStore:
-    return EngineStore(tmp_path / "store")
-
-
-@pytest.fixture
-def spec(tmp_path: Path) -> EngineSpec:
-    return tiny_spec(tmp_path / "tiny")
-
-
-@pytest.fixture
-def engine(store: EngineStore, spec: EngineSpec) -> Engine:
-    return store.get_or_build(spec, write_engine, NullProgress())
-
-
+@pytest.mark.usefixtures("own_cache")
 def test_the_root_is_the_home_variable_or_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,21 +27,6 @@ REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 60.0
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> EngineStore:
-    return EngineStore(tmp_path / "store")
-
-
-@pytest.fixture
-def spec(tmp_path: Path) -> EngineSpec:
-    return tiny_spec(tmp_path / "tiny")
-
-
 @pytest.fixture
 def spawn(tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
     """Start builder processes by name; whatever is alive at the end of the test is killed."""

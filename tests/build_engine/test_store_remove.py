@@ -13,26 +13,6 @@ from build_engine.store import EngineStore
 from tests.build_engine.specs import entries, tiny_spec, write_engine
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> EngineStore:
-    return EngineStore(tmp_path / "store")
-
-
-@pytest.fixture
-def spec(tmp_path: Path) -> EngineSpec:
-    return tiny_spec(tmp_path / "tiny")
-
-
-@pytest.fixture
-def engine(store: EngineStore, spec: EngineSpec) -> Engine:
-    return store.get_or_build(spec, write_engine, NullProgress())
-
-
 def test_removing_takes_empty_parents_and_nothing_else(
     store: EngineStore, engine: Engine, tmp_path: Path
 ) -> None:
