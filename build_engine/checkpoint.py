@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,8 @@ from build_engine.safetensors_file import ITEM_BYTES, StoredTensor, read_tensors
 BUNDLED = "newsbrief"
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-HUB_PATTERNS = [
-    "*.safetensors",
-    INDEX_FILE,
-    "*config.json",
-    "tokenizer.json",
-    "special_tokens_map.json",
-]
+TOKENIZER_PATTERNS = ("*config.json", "tokenizer.json", "special_tokens_map.json")
+HUB_PATTERNS = ("*.safetensors", INDEX_FILE, *TOKENIZER_PATTERNS)
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -77,7 +72,9 @@ def resolve_checkpoint(path_or_name: str) -> Checkpoint:
     if folder.is_dir():
         return open_checkpoint(folder.resolve())
     if HUB_ID.fullmatch(path_or_name):
-        return open_checkpoint(_download(path_or_name), name=path_or_name.split("/")[1])
+        return open_checkpoint(
+            _download(path_or_name, HUB_PATTERNS), name=path_or_name.split("/")[1]
+        )
     if "/" in path_or_name:
         raise CheckpointError(
             f"There is no checkpoint folder {folder}; give a folder with {SINGLE_FILE}, a hub id "
@@ -88,6 +85,19 @@ def resolve_checkpoint(path_or_name: str) -> Checkpoint:
         path_or_name,
         [BUNDLED, "a folder", "organisation/name on the Hugging Face hub"],
     )
+
+
+def resolve_tokenizer(path_or_name: str) -> Path:
+    """A folder with the tokenizer of a checkpoint, for which the weights need not be there.
+
+    Raises as `resolve_checkpoint`.
+    """
+    folder = Path(path_or_name).expanduser()
+    if path_or_name != BUNDLED and (folder / "tokenizer.json").is_file():
+        return folder.resolve()
+    if path_or_name != BUNDLED and not folder.is_dir() and HUB_ID.fullmatch(path_or_name):
+        return _download(path_or_name, TOKENIZER_PATTERNS)
+    return resolve_checkpoint(path_or_name).folder
 
 
 def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
@@ -160,7 +170,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _download(hub_id: str) -> Path:
+def _download(hub_id: str, patterns: Sequence[str]) -> Path:
     """Fetch what is needed from the hub, or find it in the cache; HF_HUB_OFFLINE is honoured."""
     try:
         from huggingface_hub import snapshot_download
@@ -173,7 +183,7 @@ def _download(hub_id: str) -> Path:
     except ImportError as error:
         raise MissingLibrary("huggingface_hub", "hub") from error
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=HUB_PATTERNS))
+        return Path(snapshot_download(hub_id, allow_patterns=list(patterns)))
     except GatedRepoError as error:
         raise CheckpointError(
             f"{hub_id} is gated on the hub; accept its licence there, then log in with: hf auth "

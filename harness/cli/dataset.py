@@ -43,7 +43,7 @@ def dataset(
     json
         Write what was prepared to standard output as JSON.
     """
-    from build_engine.checkpoint import resolve_checkpoint
+    from build_engine.checkpoint import resolve_tokenizer
     from build_engine.digest import cache_root
     from harness.dataset import BUNDLED, FETCHED, Source, check_count, prepare
     from harness.progress import make_progress
@@ -58,9 +58,7 @@ def dataset(
     purpose: Purpose = "calibration" if calibration else "evaluation"
     progress = make_progress()
     try:
-        folder = Path(model).expanduser().resolve()
-        if not (folder / "tokenizer.json").is_file():
-            folder = resolve_checkpoint(model).folder
+        folder = resolve_tokenizer(model)
         source = Source.for_workload(dataset, rules, progress, purpose)
         if count is None and source.path is None:
             count = rules.num_samples

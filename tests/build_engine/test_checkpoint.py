@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from build_engine import digest
-from build_engine.checkpoint import open_checkpoint, resolve_checkpoint
+from build_engine.checkpoint import open_checkpoint, resolve_checkpoint, resolve_tokenizer
 from build_engine.errors import CheckpointError, EnvironmentFault, UnknownName
 from build_engine.llama import RopeScaling
 from tests.build_engine.checkpoints import (
@@ -283,6 +283,28 @@ def test_hub_id_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
     assert resolve_checkpoint("someone/Tiny-1B").name == "Tiny-1B"
     assert "*.safetensors" in asked["someone/Tiny-1B"]["allow_patterns"]
+
+
+def test_a_tokenizer_is_found_without_the_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_checkpoint(tmp_path / "tiny")
+    (folder / "model.safetensors").unlink()
+    asked: list[str] = []
+
+    def fetch(hub_id: str, **options: Any) -> str:
+        asked.extend(options["allow_patterns"])
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    assert resolve_tokenizer(str(folder)) == folder
+    assert asked == []
+    assert resolve_tokenizer("someone/Tiny-1B") == folder
+    assert "tokenizer.json" in asked
+    assert not [pattern for pattern in asked if "safetensors" in pattern]
+    assert resolve_tokenizer("newsbrief") == resolve_checkpoint("newsbrief").folder
+    with pytest.raises(CheckpointError, match="There is no checkpoint folder"):
+        resolve_tokenizer("no/such/folder")
 
 
 def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
