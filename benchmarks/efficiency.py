@@ -23,8 +23,8 @@ from benchmarks.drive import drive
 from benchmarks.engines import cpu_engine
 from benchmarks.null_system import loadgen_order
 from benchmarks.result import Figure, Result, ratios
-from build_engine.digest import cache_root
 from build_engine.errors import RunFailed
+from build_engine.paths import cache_root
 from harness.dataset import BUNDLED, Source, prepare
 from harness.loadgen import logs
 from harness.loadgen.job import Job, Probe

@@ -22,15 +22,10 @@ from build_engine.store import EngineStore
 if TYPE_CHECKING:
     from build_engine.calibration import CalibrationSet
     from build_engine.checkpoint import Checkpoint
-    from build_engine.llama import LlamaConfig
     from build_engine.recipe import Recipe
     from build_engine.target import Target
 
-__all__ = ["BuildProgress", "NullProgress", "build", "default_limits", "make_spec"]
-
-# MLPerf Inference, Llama-3.1-8B: prompts of at most 2540 tokens, answers of at most 128.
-_MAX_INPUT_LEN = 2540
-_MAX_NEW_TOKENS = 128
+__all__ = ["BuildProgress", "NullProgress", "build", "make_spec"]
 
 
 def build(spec: EngineSpec, store: EngineStore, progress: BuildProgress) -> Engine:
@@ -54,16 +49,15 @@ def make_spec(
     """A spec that can be built: the recipe suits the target, the limits the model, the calibration
     set the recipe.
 
-    Without `limits` they are `default_limits`. A calibration set is cut to the prompts that the
-    recipe looks at, and left out for a recipe that looks at none, so that the key holds what is
-    used. Raises RecipeRefused, ConfigError for limits, DatasetError for a calibration set that is
-    missing or too small.
+    Without `limits` they are those of the model. A calibration set is cut to the number of prompts
+    that the recipe asks for, and left out for a recipe without calibration. Raises RecipeRefused,
+    ConfigError for limits, DatasetError for a calibration set that is missing or too small.
     """
     from build_engine.recipe import require
     from build_engine.target import detect_cpu_compute
 
     require(recipe, target)
-    limits = limits or default_limits(checkpoint.config)
+    limits = limits or EngineLimits.of_model(checkpoint.config.max_position_embeddings)
     _check_limits(limits, checkpoint, target)
     if recipe.calibration_samples == 0:
         calibration = None
@@ -77,15 +71,6 @@ def make_spec(
         calibration = calibration.first(recipe.calibration_samples)
     compute = detect_cpu_compute().value if target.kind == "cpu" else gpu_compute(target)
     return EngineSpec(checkpoint, target, recipe, limits, calibration, compute)
-
-
-def default_limits(config: LlamaConfig) -> EngineLimits:
-    """Limits for the MLPerf workload, or as much of it as the model's positions allow (answers at
-    most half).
-    """
-    max_seq_len = min(config.max_position_embeddings, _MAX_INPUT_LEN + _MAX_NEW_TOKENS)
-    max_new_tokens = min(_MAX_NEW_TOKENS, max_seq_len // 2)
-    return EngineLimits(max_input_len=max_seq_len - max_new_tokens, max_seq_len=max_seq_len)
 
 
 def _check_limits(limits: EngineLimits, checkpoint: Checkpoint, target: Target) -> None:

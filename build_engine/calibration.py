@@ -21,13 +21,15 @@ class CalibrationSet:
     """Prompts as token ids, each int32 of shape [prompt length], and SHA-256 in hex over them.
 
     Make one with `calibration_set`; two sets are the same set when their digests are
-    equal. `official` is whether they are of a benchmark's own calibration set.
+    equal. `official` is whether they are of a benchmark's own calibration set; `options` are those
+    of `enginebench build` that make the set again.
     """
 
     name: str
     prompts: tuple[TokenIds, ...]
     digest: str
     official: bool = False
+    options: tuple[str, ...] = ()
 
     def first(self, count: int) -> CalibrationSet:
         """The set of the first `count` prompts; raises DatasetError when there are fewer."""
@@ -36,11 +38,16 @@ class CalibrationSet:
                 f"Calibration set {self.name} has {len(self.prompts)} prompts and the recipe "
                 f"needs {count}; give a larger set or lower calibration_samples."
             )
-        return calibration_set(self.name, self.prompts[:count], official=self.official)
+        prompts = self.prompts[:count]
+        return calibration_set(self.name, prompts, official=self.official, options=self.options)
 
 
 def calibration_set(
-    name: str, prompts: Iterable[Sequence[int] | TokenIds], *, official: bool = False
+    name: str,
+    prompts: Iterable[Sequence[int] | TokenIds],
+    *,
+    official: bool = False,
+    options: tuple[str, ...] = (),
 ) -> CalibrationSet:
     """A calibration set from token ids; raises DatasetError for no prompt or an empty one."""
     import numpy as np
@@ -58,4 +65,4 @@ def calibration_set(
         digest.update(len(array).to_bytes(8, "little"))
         digest.update(array.astype("<i4").tobytes())
         array.setflags(write=False)
-    return CalibrationSet(name, arrays, digest.hexdigest(), official)
+    return CalibrationSet(name, arrays, digest.hexdigest(), official, options)

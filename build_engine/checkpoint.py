@@ -18,12 +18,21 @@ from typing import Any
 from build_engine.digest import file_sha256
 from build_engine.errors import CheckpointError, EnvironmentFault, MissingLibrary, UnknownName
 from build_engine.llama import LlamaConfig, parse_config
+from build_engine.paths import user_path
 from build_engine.safetensors_file import ITEM_BYTES, StoredTensor, read_tensors
 
 BUNDLED = "newsbrief"
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 TOKENIZER_PATTERNS = ("*config.json", "tokenizer.json", "special_tokens_map.json")
+# What an engine takes along, so that it answers and decodes as the checkpoint does.
+COMPANION_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+)
 HUB_PATTERNS = ("*.safetensors", INDEX_FILE, *TOKENIZER_PATTERNS)
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -39,18 +48,23 @@ class Checkpoint:
 
     @property
     def digest(self) -> str:
-        """SHA-256 in hex over the architecture, the tokenizer and the content of every weight file.
+        """SHA-256 in hex over the architecture and the content of every weight and companion file.
 
         File contents are hashed once and remembered, so asking again takes milliseconds.
         """
         parts = {
             "config": asdict(self.config),
             "files": {
-                file.name: file_sha256(file)
-                for file in (*self.weight_files, self.folder / "tokenizer.json")
+                file.name: file_sha256(file) for file in (*self.weight_files, *self.companions)
             },
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def companions(self) -> tuple[Path, ...]:
+        """Those of `COMPANION_FILES` that the checkpoint has."""
+        files = (self.folder / name for name in COMPANION_FILES)
+        return tuple(file for file in files if file.is_file())
 
     def tensors(self) -> Mapping[str, StoredTensor]:
         """Every stored tensor by its Hugging Face name; its data is read when it is asked for."""
@@ -68,7 +82,7 @@ def resolve_checkpoint(path_or_name: str) -> Checkpoint:
         from newsbrief import CHECKPOINT
 
         return open_checkpoint(CHECKPOINT, name=BUNDLED)
-    folder = Path(path_or_name).expanduser()
+    folder = user_path(path_or_name)
     if folder.is_dir():
         return open_checkpoint(folder.resolve())
     if HUB_ID.fullmatch(path_or_name):
@@ -92,7 +106,7 @@ def resolve_tokenizer(path_or_name: str) -> Path:
 
     Raises as `resolve_checkpoint`.
     """
-    folder = Path(path_or_name).expanduser()
+    folder = user_path(path_or_name)
     if path_or_name != BUNDLED and (folder / "tokenizer.json").is_file():
         return folder.resolve()
     if path_or_name != BUNDLED and not folder.is_dir() and HUB_ID.fullmatch(path_or_name):
@@ -126,9 +140,12 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
         return (folder / SINGLE_FILE,)
     index = folder / INDEX_FILE
     weight_map = _read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise CheckpointError(f"{index} has no weight_map; download the checkpoint again.")
-    shards = tuple(folder / shard for shard in sorted(set(weight_map.values())))
+    named = weight_map.values() if isinstance(weight_map, dict) else ()
+    if not named or not all(isinstance(shard, str) for shard in named):
+        raise CheckpointError(
+            f"{index} has no weight_map from tensors to files; download the checkpoint again."
+        )
+    shards = tuple(folder / shard for shard in sorted(set(named)))
     absent = [shard.name for shard in shards if not shard.is_file()]
     if absent:
         raise CheckpointError(

@@ -8,13 +8,9 @@ import json
 import os
 from pathlib import Path
 
+from build_engine.paths import cache_root
+
 CHUNK_BYTES = 1 << 22
-
-
-def cache_root() -> Path:
-    """`$ENGINEBENCH_HOME`, or `~/.cache/enginebench`."""
-    home = os.environ.get("ENGINEBENCH_HOME")
-    return Path(home).expanduser() if home else Path.home() / ".cache" / "enginebench"
 
 
 def file_sha256(path: Path) -> str:

@@ -7,7 +7,7 @@ it is loaded only where the libraries and the arithmetic are those it was built 
 
 from __future__ import annotations
 
-import itertools
+import json
 import re
 import shlex
 from collections.abc import Mapping
@@ -33,21 +33,27 @@ class _Backend:
     """A library that compiles and executes engines, as the distributions that carry it."""
 
     name: str
+    builder: int  # of our own code: raised whenever that builds something else
     to_build: tuple[str, ...]  # a version of these can change what is built
     to_load: tuple[str, ...]  # a version of these can change how it is executed
 
 
 _BACKENDS = {
     "cpu": _Backend(
-        "openvino", ("openvino", "openvino-genai", "nncf"), ("openvino", "openvino-genai")
+        "openvino", 1, ("openvino", "openvino-genai", "nncf"), ("openvino", "openvino-genai")
     ),
     "gpu": _Backend(
         "tensorrt-llm",
+        1,
         ("tensorrt-llm", "tensorrt", "nvidia-modelopt"),
         ("tensorrt-llm", "tensorrt"),
     ),
 }
 
+
+# MLPerf Inference, Llama-3.1-8B: prompts of at most 2540 tokens, answers of at most 128.
+MAX_INPUT_LEN = 2540
+MAX_NEW_TOKENS = 128
 
 # more tokens or requests than any engine has; beyond int32 the backends overflow
 _MAX_LIMIT = 2**20
@@ -67,6 +73,15 @@ class EngineLimits:
     max_seq_len: int
     max_num_tokens: int = 2048
     tensor_parallel: int = 1
+
+    @classmethod
+    def of_model(cls, max_position_embeddings: int) -> EngineLimits:
+        """For the MLPerf workload, or as much of it as the model's positions allow (answers at most
+        half).
+        """
+        max_seq_len = min(max_position_embeddings, MAX_INPUT_LEN + MAX_NEW_TOKENS)
+        max_new_tokens = min(MAX_NEW_TOKENS, max_seq_len // 2)
+        return cls(max_input_len=max_seq_len - max_new_tokens, max_seq_len=max_seq_len)
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -89,10 +104,15 @@ class BuildFacts:
 
     `runtime` holds the properties to pass at load; `precision` says what weights, activations and
     KV cache really are, with a note where that is not what the recipe's name suggests.
+    `weight_types` are those of all stored weight matrices, `group_size` the weights that share a
+    scale (None: one scale a channel, or none), `num_prompts` the calibration prompts looked at.
     """
 
     runtime: Mapping[str, str]
     precision: Mapping[str, str]
+    weight_types: tuple[str, ...]
+    group_size: int | None = None
+    num_prompts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,24 +129,28 @@ class EngineSpec:
     compute: str
 
     @property
-    def backend(self) -> dict[str, str]:
-        """The backend's name and the installed version of each library that can change the engine.
+    def backend(self) -> dict[str, Any]:
+        """The backend's name and the version of all that can change the engine: of our own builder
+        and of each installed library.
 
         Raises MissingLibrary or EnvironmentFault when the target's backend is not installed.
         """
         backend = _BACKENDS[self.target.kind]
-        return {"name": backend.name} | _installed(self.target.kind, backend.to_build)
+        libraries = _installed(self.target.kind, backend.to_build)
+        return {"name": backend.name, "builder": backend.builder} | libraries
 
     @property
     def identity(self) -> dict[str, Any]:
         """The content of the key: nested, plain JSON values. Not in it: scenario, GPU count, where
         files lie.
         """
+        looked_at = self.calibration
         return {
             "schema": SCHEMA_VERSION,
             "checkpoint": self.checkpoint.digest,
             "recipe": self.recipe.model_dump(mode="json", exclude={"title", "sources"}),
-            "calibration": self.calibration.digest if self.calibration else None,
+            "calibration": looked_at
+            and {"digest": looked_at.digest, "official": looked_at.official},
             "limits": asdict(self.limits),
             "backend": self.backend,
             "target": {
@@ -176,9 +200,15 @@ class EngineSpec:
             "key": content_key(identity),
             "identity": identity,
             "model": names | asdict(self.checkpoint.config),
-            "calibration": looked_at and {"name": looked_at.name, "official": looked_at.official},
+            "calibration": looked_at
+            and {
+                "name": looked_at.name,
+                "options": list(looked_at.options),
+                "num_prompts": facts.num_prompts,
+            },
             "runtime": dict(facts.runtime),
             "precision": dict(facts.precision),
+            "weights": {"types": list(facts.weight_types), "group_size": facts.group_size},
             "files": dict(files),
             "build": dict(build),
         }
@@ -197,8 +227,7 @@ class Engine:
     def load(cls, folder: Path) -> Engine:
         """Read `engine.json` of `folder`; the other files are not looked at.
 
-        Raises EngineError when it is missing, broken, of a newer schema, or its key is not that of
-        its identity.
+        Raises EngineError when it is missing, broken, altered, or of another schema.
         """
         manifest = read_manifest(folder)
         if manifest["identity"]["target"]["kind"] not in _BACKENDS:
@@ -251,19 +280,42 @@ class Engine:
         return int(self.manifest["model"]["vocab_size"])
 
     def rebuild_command(self, target: str | None = None) -> str:
-        """The command that builds this engine anew, for `target` instead of its own when given."""
-        options = {
-            "--model": self.manifest["model"]["source"],
-            "--target": target or self.target,
-            "--recipe": self.recipe,
-        }
-        return shlex.join(["enginebench", "build", *itertools.chain(*options.items())])
+        """The command that builds this engine anew, for `target` instead of its own when given.
+
+        A recipe that is not shipped is taken to lie in a file of its name.
+        """
+        model, limits = self.manifest["model"], self.limits
+        usual = EngineLimits.of_model(model["max_position_embeddings"])
+        words = ["enginebench", "build", "--model", model["source"]]
+        words += ["--target", target or self.target, *_recipe_options(self.identity["recipe"])]
+        words += (self.manifest["calibration"] or {"options": []})["options"]
+        if limits.max_batch_size != usual.max_batch_size:
+            words += ["--max-batch-size", str(limits.max_batch_size)]
+        if limits.max_input_len != usual.max_input_len:
+            words += ["--max-input-len", str(limits.max_input_len)]
+        return shlex.join(words)
 
 
 def folder_name(name: str) -> str:
     """`name` as one path component, never empty, hidden or `..`: `o/M 8B` becomes `o--M-8B`."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name.replace("/", "--")).strip(".-")
     return plain or "unnamed"
+
+
+def _recipe_options(recipe: Mapping[str, Any]) -> list[str]:
+    """The options that name a recipe, and each field in which it differs from the shipped one."""
+    from build_engine.recipe import load_recipe, recipe_names
+
+    name = recipe["name"]
+    if name not in recipe_names():
+        return ["--recipe", f"{name}.yaml"]
+    shipped = load_recipe(name).model_dump(mode="json")
+    words = ["--recipe", name]
+    for field, value in recipe.items():
+        if shipped.get(field) != value:
+            text = value if isinstance(value, str) else json.dumps(value)
+            words += ["--set", f"{field}={text}"]
+    return words
 
 
 def gpu_compute(target: Target) -> str:

@@ -48,9 +48,7 @@ class LlamaConfig:
     rope_scaling: RopeScaling | None
     max_position_embeddings: int
     tie_word_embeddings: bool
-    bos_token_id: int | None
     eos_token_ids: tuple[int, ...]
-    torch_dtype: str
     attention_bias: bool
     mlp_bias: bool
 
@@ -141,6 +139,7 @@ def parse_config(raw: Mapping[str, Any], generation: Mapping[str, Any], source: 
             "correct config.json."
         )
     rope_theta, rope_scaling = _parse_rope(raw, source)
+    vocab_size = _positive_int(raw, "vocab_size", source)
     eos = generation.get("eos_token_id", raw.get("eos_token_id"))
     return LlamaConfig(
         hidden_size=hidden_size,
@@ -149,22 +148,21 @@ def parse_config(raw: Mapping[str, Any], generation: Mapping[str, Any], source: 
         num_heads=num_heads,
         num_kv_heads=num_kv_heads,
         head_dim=head_dim,
-        vocab_size=_positive_int(raw, "vocab_size", source),
+        vocab_size=vocab_size,
         rms_norm_eps=_positive_float(raw, "rms_norm_eps", source, default=1e-6),
         rope_theta=rope_theta,
         rope_scaling=rope_scaling,
         max_position_embeddings=_positive_int(raw, "max_position_embeddings", source, default=2048),
         tie_word_embeddings=bool(raw.get("tie_word_embeddings", False)),
-        bos_token_id=raw.get("bos_token_id"),
-        eos_token_ids=tuple(eos) if isinstance(eos, list) else () if eos is None else (int(eos),),
-        torch_dtype=str(raw.get("torch_dtype") or raw.get("dtype") or "float32"),
+        eos_token_ids=_stop_ids(eos, vocab_size, source),
         attention_bias=bool(raw.get("attention_bias", False)),
         mlp_bias=bool(raw.get("mlp_bias", False)),
     )
 
 
 def _require_llama(raw: Mapping[str, Any], source: str) -> None:
-    architectures = raw.get("architectures") or []
+    named = raw.get("architectures") or []
+    architectures = [str(name) for name in named] if isinstance(named, list) else [str(named)]
     model_type = raw.get("model_type")
     if ARCHITECTURE not in architectures or model_type != "llama":
         raise CheckpointError(
@@ -181,8 +179,11 @@ def _require_llama(raw: Mapping[str, Any], source: str) -> None:
 
 
 def _parse_rope(raw: Mapping[str, Any], source: str) -> tuple[float, RopeScaling | None]:
-    merged = {"rope_theta": raw.get("rope_theta", 10_000.0)}
-    merged.update(raw.get("rope_parameters") or raw.get("rope_scaling") or {})
+    key = "rope_parameters" if raw.get("rope_parameters") else "rope_scaling"
+    stated = raw.get(key) or {}
+    if not isinstance(stated, Mapping):
+        raise CheckpointError(_wrong_value(key, stated, "an object", source))
+    merged = {"rope_theta": raw.get("rope_theta", 10_000.0), **stated}
     theta = _positive_float(merged, "rope_theta", source)
     rope_type = merged.get("rope_type", merged.get("type", "default"))
     if rope_type not in ROPE_TYPES:
@@ -204,6 +205,16 @@ def _parse_rope(raw: Mapping[str, Any], source: str) -> tuple[float, RopeScaling
         )
     original = _positive_int(merged, "original_max_position_embeddings", source)
     return theta, RopeScaling("llama3", factor, low, high, original)
+
+
+def _stop_ids(value: object, vocab_size: int, source: str) -> tuple[int, ...]:
+    """One id, several in a list, or none at all."""
+    ids = value if isinstance(value, list) else [] if value is None else [value]
+    for item in ids:
+        if not isinstance(item, int) or isinstance(item, bool) or not 0 <= item < vocab_size:
+            wanted = f"an id below {vocab_size}"
+            raise CheckpointError(_wrong_value("eos_token_id", item, wanted, source))
+    return tuple(ids)
 
 
 def _positive_int(raw: Mapping[str, Any], key: str, source: str, default: int | None = None) -> int:

@@ -1,8 +1,8 @@
 """`engine.json` and the files it vouches for: written last, checked whenever it is read.
 
-The manifest is what makes a folder an engine. Its key is the sha256 of its identity, so an identity
-that was edited is noticed; its `files` give the size and the sha256 of everything that the build
-wrote.
+The manifest is what makes a folder an engine. Its key is the sha256 of its identity and its `seal`
+that of all its fields, so what was edited is noticed; its `files` give the size and the sha256 of
+everything that the build wrote.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from importlib import metadata
 from pathlib import Path, PurePath
 from typing import Any
 
+from build_engine.digest import hash_file
 from build_engine.errors import EngineError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST_NAME = "engine.json"
-_HASH_CHUNK_BYTES = 1 << 20
 
 # Every field that an engine is asked for later, so that the answer is checked once, here.
 _REQUIRED: tuple[tuple[str, type], ...] = (
     ("key", str),
+    ("seal", str),
     ("identity.recipe.name", str),
     ("identity.target.name", str),
     ("identity.target.kind", str),
@@ -36,10 +37,12 @@ _REQUIRED: tuple[tuple[str, type], ...] = (
     ("model.source", str),
     ("model.vocab_size", int),
     ("model.eos_token_ids", list),
+    ("model.max_position_embeddings", int),
     ("runtime", dict),
     ("files", dict),
     ("build", dict),
     ("precision", dict),
+    ("weights", dict),
 )
 
 
@@ -52,8 +55,7 @@ def content_key(identity: Mapping[str, Any]) -> str:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The checked manifest of an engine folder; the other files are not looked at.
 
-    Raises EngineError when it is missing, broken, of a newer schema, or its key is not that of its
-    identity.
+    Raises EngineError when it is missing, broken, altered, or of another schema.
     """
     try:
         manifest = json.loads((folder / MANIFEST_NAME).read_bytes())
@@ -72,8 +74,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if schema > SCHEMA_VERSION:
         raise EngineError(
             f"`{folder}` was built by a newer enginebench (schema_version {schema}, this one"
-            " reads up to"
-            f" {SCHEMA_VERSION}); update enginebench, or build the engine again with this one."
+            f" reads {SCHEMA_VERSION}); update enginebench, or build the engine again with this"
+            " one."
+        )
+    if schema < SCHEMA_VERSION:
+        raise EngineError(
+            f"`{folder}` was built by an older enginebench (schema_version {schema}, this one"
+            f" reads {SCHEMA_VERSION}); delete that folder and build the engine again."
         )
     _check_fields(folder, manifest)
     return manifest
@@ -89,9 +96,12 @@ def broken_manifest(folder: Path, problem: str) -> EngineError:
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write `engine.json` and wait until it and the folder's entries are on the disk."""
+    """Write `engine.json` with its seal and wait until it and the folder's entries are on the
+    disk.
+    """
     path = folder / MANIFEST_NAME
-    path.write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+    sealed = {**manifest, "seal": content_key(manifest)}
+    path.write_text(json.dumps(sealed, indent=2), encoding="utf-8")
     sync(path)
     sync(folder)
 
@@ -125,7 +135,7 @@ def seal_files(folder: Path) -> dict[str, dict[str, Any]]:
         sync(path)
         entries[path.relative_to(folder).as_posix()] = {
             "bytes": path.stat().st_size,
-            "sha256": _sha256(path),
+            "sha256": hash_file(path),
         }
     return entries
 
@@ -149,7 +159,7 @@ def content_problems(folder: Path, files: Mapping[str, Any]) -> list[str]:
     problems = size_problems(folder, files)
     for name in files.keys() - problems.keys():
         try:
-            if _sha256(folder / name) != files[name]["sha256"]:
+            if hash_file(folder / name) != files[name]["sha256"]:
                 problems[name] = f"{name} was altered: its checksum differs."
         except OSError as error:
             problems[name] = f"{name} cannot be read: {error.strerror}."
@@ -182,6 +192,9 @@ def _check_fields(folder: Path, manifest: dict[str, Any]) -> None:
             raise broken_manifest(folder, f"has no usable `{dotted}`")
     if content_key(manifest["identity"]) != manifest["key"]:
         raise broken_manifest(folder, "was altered: its key does not match its identity")
+    unsealed = {field: value for field, value in manifest.items() if field != "seal"}
+    if content_key(unsealed) != manifest["seal"]:
+        raise broken_manifest(folder, "was altered: its seal does not match its fields")
     for name, entry in manifest["files"].items():
         size, checksum = _lookup(entry, "bytes"), _lookup(entry, "sha256")
         path = PurePath(name)
@@ -195,11 +208,3 @@ def _lookup(values: object, dotted: str) -> object:
     for part in dotted.split("."):
         values = values.get(part) if isinstance(values, dict) else None
     return values
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_HASH_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

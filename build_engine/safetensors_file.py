@@ -75,41 +75,39 @@ def _read_header(file: Path) -> dict[str, StoredTensor]:
             )
         header = stream.read(header_bytes)
     data_start = LENGTH_BYTES + header_bytes
+    data_bytes = size_bytes - data_start
     try:
         entries = json.loads(header)
         entries.pop("__metadata__", None)
-        ends = [entry["data_offsets"][1] for entry in entries.values()]
         tensors = {
-            name: StoredTensor(
-                name,
-                entry["dtype"],
-                tuple(entry["shape"]),
-                file,
-                data_start + entry["data_offsets"][0],
-            )
-            for name, entry in entries.items()
+            name: _parse_entry(file, name, entry, data_start) for name, entry in entries.items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        needed_bytes = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f"{file} has a broken safetensors header ({error}); {DOWNLOAD_AGAIN}."
         ) from error
-    expected_bytes = data_start + max(ends, default=0)
-    if size_bytes < expected_bytes:
+    if data_bytes < needed_bytes:
         raise CheckpointError(
-            f"{file} is truncated: it has {size_bytes} of {expected_bytes} bytes; {DOWNLOAD_AGAIN}."
+            f"{file} is truncated: it has {size_bytes} of {data_start + needed_bytes} bytes; "
+            f"{DOWNLOAD_AGAIN}."
         )
-    for name, entry in entries.items():
-        _check_length(file, name, entry)
     return tensors
 
 
-def _check_length(file: Path, name: str, entry: dict[str, Any]) -> None:
-    """A length that contradicts the shape would make `raw` read a neighbour's values."""
-    if entry["dtype"] not in ITEM_BYTES:
-        return  # named by the checkpoint's own check if the network needs this tensor
-    begin, end = entry["data_offsets"]
-    if end - begin != math.prod(entry["shape"]) * ITEM_BYTES[entry["dtype"]]:
+def _parse_entry(file: Path, name: str, entry: dict[str, Any], data_start: int) -> StoredTensor:
+    """One tensor of a header. Raises CheckpointError for a length that is not the shape's, which
+    would make `raw` read a neighbour's values, and KeyError, TypeError or ValueError for an entry
+    that is none.
+    """
+    dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+    sizes = (*shape, begin, end)
+    if not isinstance(dtype, str) or not all(isinstance(n, int) and n >= 0 for n in sizes):
+        raise ValueError(f"tensor {name}")
+    # another dtype is named by the checkpoint's own check if the network needs this tensor
+    if dtype in ITEM_BYTES and end - begin != math.prod(shape) * ITEM_BYTES[dtype]:
         raise CheckpointError(
-            f"{file}: tensor {name} has {end - begin} bytes, which is not its shape "
-            f"{entry['shape']} in {entry['dtype']}; {DOWNLOAD_AGAIN}."
+            f"{file}: tensor {name} has {end - begin} bytes, which is not its shape {shape} in "
+            f"{dtype}; {DOWNLOAD_AGAIN}."
         )
+    return StoredTensor(name, dtype, tuple(shape), file, data_start + begin)

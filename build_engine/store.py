@@ -21,7 +21,6 @@ from typing import Any, TypeAlias
 
 from filelock import FileLock, Timeout
 
-from build_engine.digest import cache_root
 from build_engine.engine import SHORT_KEY_LEN, BuildFacts, Engine, EngineSpec, folder_name
 from build_engine.errors import (
     CheckpointError,
@@ -51,11 +50,6 @@ ABSENT = "(absent)"
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 _LEFTOVER = re.compile(rf"\.(?:building|removing)-([0-9a-f]{{{SHORT_KEY_LEN}}})-(\d+)")
-
-
-def default_root() -> Path:
-    """`$ENGINEBENCH_HOME`, or `~/.cache/enginebench` when that is unset or empty."""
-    return cache_root()
 
 
 class EngineStore:
@@ -102,9 +96,10 @@ class EngineStore:
                 found.append(Engine.load(folder))
         return found
 
-    def damaged(self) -> Problems:
+    def damaged(self) -> dict[Path, str]:
         """One sentence for each folder that looks like an engine and cannot be used as one."""
-        return [problem for folder in self._folders() if (problem := _damage(folder)) is not None]
+        problems = ((folder, _damage(folder)) for folder in self._folders())
+        return {folder: problem for folder, problem in problems if problem is not None}
 
     def resolve(self, text: str) -> Engine:
         """The engine of a folder, of the first digits of a key, or of `model/target/recipe`.
@@ -142,13 +137,6 @@ class EngineStore:
             for name in sorted(left.keys() | right.keys())
             if left.get(name, ABSENT) != right.get(name, ABSENT)
         ]
-
-    def nearest(self, spec: EngineSpec) -> Engine | None:
-        """The stored engine with the fewest differing fields; None in an empty store."""
-        identity = spec.identity
-        return min(
-            self.list(), key=lambda engine: len(self.why(identity, engine.identity)), default=None
-        )
 
     def verify(self, engine: Engine) -> Problems:
         """One sentence per missing, truncated, altered or extra file; reads every byte."""

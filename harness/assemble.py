@@ -4,7 +4,7 @@ line asks for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from build_engine.engine import Engine, EngineLimits, EngineSpec
     from harness.progress import Progress
     from harness.workload import Workload
-
-_ANSWER_TOKENS = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,19 +51,32 @@ class EngineChoice:
             )
         return make_spec(checkpoint, target, recipe, self._limits(checkpoint), calibration)
 
+    @property
+    def options(self) -> list[str]:
+        """The options of `enginebench run` that name this engine."""
+        words = ["--model", self.model, "--target", self.target, "--recipe", self.recipe]
+        given = {
+            "--calibration": self.calibration,
+            "--max-batch-size": self.max_batch_size,
+            "--max-input-len": self.max_input_len,
+        }
+        for option, value in given.items():
+            words += [] if value is None else [option, str(value)]
+        for setting in self.overrides:
+            words += ["--set", f"recipe.{setting}"]
+        return words
+
     def build(self, workload: Workload, progress: Progress) -> Engine:
         """The engine, from the store or built now."""
         return build_spec(self.spec(workload, progress), progress)
 
     def _limits(self, checkpoint: Checkpoint) -> EngineLimits:
-        from dataclasses import replace
+        from build_engine.engine import MAX_NEW_TOKENS, EngineLimits
 
-        from build_engine.build import default_limits
-
-        limits = default_limits(checkpoint.config)
+        limits = EngineLimits.of_model(checkpoint.config.max_position_embeddings)
         if self.max_input_len is not None:
             length = self.max_input_len
-            limits = replace(limits, max_input_len=length, max_seq_len=length + _ANSWER_TOKENS)
+            limits = replace(limits, max_input_len=length, max_seq_len=length + MAX_NEW_TOKENS)
         if self.max_batch_size is not None:
             limits = replace(limits, max_batch_size=self.max_batch_size)
         return limits
@@ -81,10 +92,11 @@ def require_backend(spec: EngineSpec) -> None:
 def build_spec(spec: EngineSpec, progress: Progress) -> Engine:
     """The engine of `spec`, from the store or built now."""
     from build_engine.build import build
-    from build_engine.store import EngineStore, default_root
+    from build_engine.paths import cache_root
+    from build_engine.store import EngineStore
 
     progress.phase(f"Engine {spec.checkpoint.name}, {spec.recipe.name} for {spec.target.name}")
-    return build(spec, EngineStore(default_root()), _Steps(progress))
+    return build(spec, EngineStore(cache_root()), _Steps(progress))
 
 
 class _Steps:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from build_engine.calibration import calibration_set
-from build_engine.digest import cache_root
+from build_engine.paths import cache_root
 from harness.dataset import BUNDLED, Source, prepare
 
 if TYPE_CHECKING:
@@ -30,8 +30,12 @@ def calibration_prompts(
     prepared = prepare(
         workload, found, checkpoint.folder, cache_root(), samples, progress, "calibration"
     )
+    options = ["--workload", workload.name]
+    if found.path is not None:
+        options += ["--calibration", str(found.path)]
     return calibration_set(
         found.name,
         [ids[:_TOKENS] for ids in prepared.prompts()],
         official=not prepared.shortfalls,
+        options=tuple(options),
     )

@@ -8,7 +8,7 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass
 
-from build_engine.digest import cache_root
+from build_engine.paths import cache_root
 from build_engine.target import detect_cpu_compute, detect_target
 from harness.gpus import detect_gpus
 from harness.machine import machine_facts, version_of

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from build_engine.digest import cache_root
 from build_engine.errors import EnginebenchError, Interrupted, RunFailed, UsageError
+from build_engine.paths import cache_root
 from harness.assemble import EngineChoice
 from harness.dataset import BUNDLED, Source, prepare
 from harness.machine import library_versions

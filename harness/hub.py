@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
-from build_engine.digest import cache_root, file_sha256
+from build_engine.digest import file_sha256
 from build_engine.errors import (
     DatasetError,
     EnginebenchError,
@@ -25,6 +25,7 @@ from build_engine.errors import (
     MissingLibrary,
     OutputError,
 )
+from build_engine.paths import cache_root
 
 if TYPE_CHECKING:
     from harness.progress import Progress

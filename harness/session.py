@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, get_args
 
 from build_engine.config import apply_overrides
-from build_engine.digest import cache_root
 from build_engine.errors import UnknownName, UsageError
+from build_engine.paths import cache_root
 from harness.assemble import EngineChoice, build_spec, require_backend
 from harness.dataset import Source, check_count, prepare
 from harness.loadgen.settings import Mode, Scenario

@@ -10,24 +10,20 @@ from build_engine.engine import BuildFacts
 from build_engine.errors import MissingLibrary, OutputError
 
 if TYPE_CHECKING:
+    from build_engine.checkpoint import Checkpoint
     from build_engine.engine import EngineSpec
+    from build_engine.openvino.quantize import Quantised
     from build_engine.progress import BuildProgress
 
 MODEL_FILE = "openvino_model.xml"
-COPIED_FILES = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-)
+STORED_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 DTYPE_NAMES = {"f32": "float32", "bf16": "bfloat16", "u8": "int8"}
 
 
 def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> BuildFacts:
     """Write the engine of `spec` into the existing `folder` and return what its manifest must say.
 
-    The folder gets openvino_model.xml and .bin and those of `COPIED_FILES` that the checkpoint has.
+    The folder gets openvino_model.xml and .bin and the checkpoint's companion files.
     Raises what `quantise` raises, MissingLibrary without OpenVINO, OutputError when the folder
     cannot be written.
     """
@@ -36,28 +32,27 @@ def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> B
     except ImportError as error:
         raise MissingLibrary("openvino", "cpu") from error
     from build_engine.openvino.network import build_network
-    from build_engine.openvino.quantize import quantise
+    from build_engine.openvino.quantize import Quantised, quantise
 
     checkpoint, recipe = spec.checkpoint, spec.recipe
     progress.phase("network")
     model = build_network(checkpoint.config, checkpoint.tensors())
-    weights, note = f"{checkpoint.config.torch_dtype}, as in the checkpoint", ""
+    stored = _stored_types(checkpoint)
+    done = Quantised(model, f"{' and '.join(stored)}, as in the checkpoint", stored)
     if recipe.weights != "bf16":
         progress.phase("quantisation")
         done = quantise(model, checkpoint.config, recipe, spec.calibration, progress)
-        model, weights, note = done.model, done.weights, done.note
     progress.phase("files")
     try:
-        ov.save_model(model, str(folder / MODEL_FILE), compress_to_fp16=False)
-        for name in COPIED_FILES:
-            if (checkpoint.folder / name).is_file():
-                shutil.copyfile(checkpoint.folder / name, folder / name)
+        ov.save_model(done.model, str(folder / MODEL_FILE), compress_to_fp16=False)
+        for file in checkpoint.companions:
+            shutil.copyfile(file, folder / file.name)
     except (OSError, RuntimeError) as error:
         raise OutputError(
             f"The engine cannot be written to {folder} ({error}); free disk space or choose "
             "another folder with ENGINEBENCH_HOME."
         ) from error
-    return _facts(spec, weights, note)
+    return _facts(spec, done)
 
 
 def runtime_properties(compute: str, kv_cache: str) -> dict[str, str]:
@@ -74,19 +69,28 @@ def runtime_properties(compute: str, kv_cache: str) -> dict[str, str]:
     }
 
 
-def _facts(spec: EngineSpec, weights: str, note: str) -> BuildFacts:
+def _stored_types(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """The types of the weight matrices that the network has, by their files' headers."""
+    tensors = checkpoint.tensors()
+    shapes = checkpoint.config.tensor_shapes.items()
+    return tuple(sorted({STORED_NAMES[tensors[n].dtype] for n, shape in shapes if len(shape) > 1}))
+
+
+def _facts(spec: EngineSpec, done: Quantised) -> BuildFacts:
     properties = runtime_properties(spec.compute, spec.recipe.kv_cache)
-    sentences = [note] if note else []
+    sentences = [done.note] if done.note else []
     if spec.compute == "f32":
-        sentences.append(
-            "This CPU has no bfloat16 arithmetic: products and the KV cache are float32."
-        )
+        cache = " and the KV cache" if properties["KV_CACHE_PRECISION"] == "f32" else ""
+        sentences.append(f"This CPU has no bfloat16 arithmetic: products{cache} are float32.")
     return BuildFacts(
         runtime=properties,
         precision={
-            "weights": weights,
+            "weights": done.weights,
             "activations": DTYPE_NAMES[spec.compute],
             "kv_cache": DTYPE_NAMES[properties["KV_CACHE_PRECISION"]],
             "note": " ".join(sentences),
         },
+        weight_types=done.weight_types,
+        group_size=done.group_size,
+        num_prompts=done.num_prompts,
     )

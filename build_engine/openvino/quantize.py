@@ -42,11 +42,16 @@ SUPPORTED = (
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """A quantised network and what its weights became, in words for the manifest."""
+    """A network and what its weights are: in words, by types, the weights that share a scale, and
+    the calibration prompts that were looked at.
+    """
 
     model: ov.Model
     weights: str
-    note: str
+    weight_types: tuple[str, ...]
+    note: str = ""
+    group_size: int | None = None
+    num_prompts: int = 0
 
 
 def quantise(
@@ -73,7 +78,7 @@ def quantise(
         int8_mode = getattr(nncf.CompressWeightsMode, f"INT8_{suffix}")
         if recipe.weights == "int8":
             model = nncf.compress_weights(model, mode=int8_mode)
-            return Quantised(model, f"int8, {form}, one scale per output channel", "")
+            return Quantised(model, f"int8, {form}, one scale per output channel", ("int8",))
         group_size = fitting_group_size(config, recipe)
         samples = _samples(calibration) if recipe.algorithm == "awq" else []
         options: dict[str, Any] = {}
@@ -88,7 +93,8 @@ def quantise(
             **options,
         )
     weights = f"int4, {form}, groups of {group_size}; embedding and head int8, {form}"
-    return Quantised(model, weights, _int4_note(recipe, group_size, len(samples)))
+    note = _int4_note(recipe, group_size, len(samples))
+    return Quantised(model, weights, ("int4", "int8"), note, group_size, len(samples))
 
 
 def fitting_group_size(config: LlamaConfig, recipe: Recipe) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from harness.cli.output import Output
 
 
@@ -68,10 +70,9 @@ def build(
         f"{built['duration_s']:.1f} s on {built['host']}"
     )
     out.result({"folder": str(engine.folder), **engine.manifest})
-    out.next(
-        f"enginebench run --model {model} --target {target} --recipe {recipe} "
-        f"--workload {workload} --scenario Offline --count 200 --output results/first"
-    )
+    trial = ["--workload", workload, "--scenario", "Offline", "--count", "200"]
+    words = ["enginebench", "run", *choice.options, *trial, "--output", "results/first"]
+    out.next(shlex.join(words))
 
 
 def _precision(precision: dict[str, object]) -> str:

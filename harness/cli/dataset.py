@@ -44,7 +44,7 @@ def dataset(
         Write what was prepared to standard output as JSON.
     """
     from build_engine.checkpoint import resolve_tokenizer
-    from build_engine.digest import cache_root
+    from build_engine.paths import cache_root
     from harness.dataset import BUNDLED, FETCHED, Source, check_count, prepare
     from harness.progress import make_progress
     from harness.workload import load_workload

@@ -8,7 +8,8 @@ from cyclopts import App
 
 from build_engine.engine import Engine
 from build_engine.errors import EXIT_OK, EXIT_RESULT
-from build_engine.store import EngineStore, default_root
+from build_engine.paths import cache_root
+from build_engine.store import EngineStore
 from harness.cli.output import Output
 
 app = App(
@@ -28,7 +29,7 @@ def list_engines(*, json: bool = False) -> None:
         Write the list to standard output as JSON.
     """
     out = Output(as_json=json)
-    store = EngineStore(default_root())
+    store = EngineStore(cache_root())
     engines = store.list()
     rows = [
         [
@@ -43,7 +44,7 @@ def list_engines(*, json: bool = False) -> None:
     ]
     out.say(str(store.root))
     out.table(["key", "model", "target", "recipe", "MB", "built (UTC)"], rows)
-    damaged = store.damaged()
+    damaged = list(store.damaged().values())
     for problem in damaged:
         out.say(f"damaged: {problem}")
     out.result({"engines": [_summary(engine) for engine in engines], "damaged": damaged})
@@ -66,7 +67,7 @@ def show(engine: str, *, json: bool = False) -> None:
         Write the manifest to standard output as JSON.
     """
     out = Output(as_json=json)
-    found = EngineStore(default_root()).resolve(engine)
+    found = EngineStore(cache_root()).resolve(engine)
     manifest = found.manifest
     out.say(str(found.folder))
     rows = [
@@ -93,7 +94,7 @@ def why(first: str, second: str, *, json: bool = False) -> None:
         Write the differences to standard output as JSON.
     """
     out = Output(as_json=json)
-    store = EngineStore(default_root())
+    store = EngineStore(cache_root())
     a, b = store.resolve(first), store.resolve(second)
     differences = store.why(a.identity, b.identity)
     if differences:
@@ -112,21 +113,27 @@ def verify(engine: str | None = None, *, json: bool = False) -> int:
     Parameters
     ----------
     engine
-        Key, folder, or model/target/recipe; all engines when left out.
+        Key, folder, or model/target/recipe; all that lies in the store when left out.
     json
         Write the problems to standard output as JSON.
     """
     out = Output(as_json=json)
-    store = EngineStore(default_root())
+    store = EngineStore(cache_root())
     engines = [store.resolve(engine)] if engine else store.list()
     problems = {e.key[:12]: store.verify(e) for e in engines}
     for found in engines:
         wrong = problems[found.key[:12]]
         out.say(f"{found.key[:12]} {found.model} {found.recipe}: {'; '.join(wrong) or 'sound'}")
     bad = [key for key, wrong in problems.items() if wrong]
+    readable = {found.folder for found in engines}
+    unreadable = {} if engine else store.damaged()
+    for folder, problem in unreadable.items():
+        if folder not in readable:
+            out.say(problem)
+            problems[str(folder)] = [problem]
     out.result(problems)
     out.next(f"enginebench engines remove {bad[0]}" if bad else "enginebench engines list")
-    return EXIT_RESULT if bad else EXIT_OK
+    return EXIT_RESULT if any(problems.values()) else EXIT_OK
 
 
 @app.command
@@ -141,7 +148,7 @@ def remove(engine: str, *, json: bool = False) -> None:
         Write what was removed to standard output as JSON.
     """
     out = Output(as_json=json)
-    store = EngineStore(default_root())
+    store = EngineStore(cache_root())
     found = store.resolve(engine)
     store.remove(found)
     out.say(f"Removed {found.folder}")

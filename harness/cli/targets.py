@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from harness.cli.output import Output
 
+_PRECISIONS = {"bf16": "TFLOPS", "int8": "TOPS", "fp8": "TFLOPS", "int4": "TOPS"}
+_PEAKS = tuple(f"{precision} {unit}" for precision, unit in _PRECISIONS.items())
+
 
 def targets(*, json: bool = False) -> None:
     """List the GPU types and CPUs that engines are built for.
@@ -17,9 +20,8 @@ def targets(*, json: bool = False) -> None:
 
     out = Output(as_json=json)
     found = [load_target(name) for name in target_names()]
-    precisions = ("bf16", "int8", "fp8", "int4")
     out.table(
-        ["target", "hardware", "SM", "memory GiB", "GB/s", *(f"{p} TFLOPS" for p in precisions)],
+        ["target", "hardware", "SM", "memory GiB", "GB/s", *_PEAKS],
         [
             [
                 target.name,
@@ -27,7 +29,7 @@ def targets(*, json: bool = False) -> None:
                 str(target.sm or "-"),
                 _figure(target.memory_gib),
                 _figure(target.bandwidth_gb_s),
-                *(_figure(target.dense_tflops.get(precision)) for precision in precisions),
+                *(_figure(target.dense_tflops.get(precision)) for precision in _PRECISIONS),
             ]
             for target in found
         ],

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from build_engine.digest import cache_root, file_sha256
+from build_engine.digest import file_sha256
 from build_engine.errors import DatasetError, UsageError
+from build_engine.paths import cache_root, user_path
 from harness.sources import bundled, jsonl, official, rebuilt
 from harness.sources.sample import Purpose, Sample
 
@@ -49,9 +49,7 @@ class Source:
         are fetched and checked here; they are for evaluation only. Raises DatasetError,
         EnvironmentFault and MissingLibrary.
         """
-        path = Path(text)
-        with contextlib.suppress(RuntimeError):  # ~name of nobody is a file's own name
-            path = path.expanduser()
+        path = user_path(text)
         if path.is_file():
             return cls(path.name, file_sha256(path), path.resolve())
         if text == bundled.NAME:

@@ -23,8 +23,8 @@ def measurements(manifest: Mapping[str, Any]) -> dict[str, str]:
         "input_data_types": "int32",  # token ids
         "retraining": "No",
         "starting_weights_filename": f"{model['name']} (sha256 {identity['checkpoint']})",
-        "weight_data_types": identity["recipe"]["weights"],
-        "weight_transformations": _method(identity["recipe"]),
+        "weight_data_types": ", ".join(manifest["weights"]["types"]),
+        "weight_transformations": _method(manifest),
     }
 
 
@@ -35,7 +35,7 @@ def calibration_description(manifest: Mapping[str, Any]) -> str:
     lines = [
         f"# Quantisation of {manifest['model']['name']}, recipe {recipe['name']}",
         "",
-        f"- Weights: {recipe['weights']}, {_method(recipe)}.",
+        f"- Weights: {', '.join(manifest['weights']['types'])}, {_method(manifest)}.",
         f"- Activations: {recipe['activations']}; KV cache: {recipe['kv_cache']}.",
         f"- As executed: weights {precision.get('weights')}; activations "
         f"{precision.get('activations')}; KV cache {precision.get('kv_cache')}.",
@@ -56,23 +56,26 @@ def calibration_description(manifest: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _method(recipe: Mapping[str, Any]) -> str:
+def _method(manifest: Mapping[str, Any]) -> str:
+    recipe, group = manifest["identity"]["recipe"], manifest["weights"]["group_size"]
     text = _METHODS.get(recipe["algorithm"]) or str(recipe["algorithm"])
     if recipe["algorithm"] == "none":
         return text
-    group = recipe["group_size"]
     span = f"group of {group} weights" if group else "output channel"
+    if group and "int8" in manifest["weights"]["types"]:
+        span += " (of the int8 embedding and head: for each row)"
     kind = "symmetric" if recipe["symmetric"] else "asymmetric"
     return f"{text}, with a {kind} scale for each {span}; no retraining"
 
 
 def _calibration(manifest: Mapping[str, Any]) -> str:
-    identity, seen = manifest["identity"], manifest["calibration"]
+    identity, seen = manifest["identity"]["calibration"], manifest["calibration"]
     if seen is None:
         return "No calibration data was used."
-    count = identity["recipe"]["calibration_samples"]
-    which = "the benchmark's calibration set" if seen["official"] else "data of the submitter's own"
+    official = identity["official"]
+    which = "the benchmark's calibration set" if official else "data of the submitter's own"
+    given = manifest["identity"]["recipe"]["calibration_samples"]
     return (
-        f"Calibrated on the first {count} prompts of {seen['name']}, {which}; sha256 of their "
-        f"token ids: {identity['calibration']}."
+        f"Calibrated on the first {seen['num_prompts']} prompts of {seen['name']}, {which}; sha256 "
+        f"of the token ids of its first {given} prompts: {identity['digest']}."
     )

@@ -118,11 +118,12 @@ def _closed_refusals(content: Mapping[str, Any], chosen: Round) -> Iterator[str]
     lacking = content["dataset"].get("shortfalls", [])
     if lacking:
         yield f"its dataset is not the benchmark's: {'; '.join(lacking)}; use --division open."
-    seen = content["engine"]["calibration"]
+    engine = content["engine"]
+    seen = engine["identity"]["calibration"]
     if seen is not None and not seen["official"]:
         yield (
-            f"its engine was calibrated on {seen['name']}, not on the benchmark's calibration set; "
-            f"run it again with --calibration, or use --division open."
+            f"its engine was calibrated on {engine['calibration']['name']}, not on the benchmark's "
+            f"calibration set; run it again with --calibration, or use --division open."
         )
     gates = (content["accuracy"] or {}).get("gates", [])
     if not gates:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from build_engine.checkpoint import Checkpoint
 from build_engine.engine import BuildFacts, EngineLimits, EngineSpec
 from build_engine.llama import LlamaConfig
@@ -25,9 +27,7 @@ CONFIG = LlamaConfig(
     rope_scaling=None,
     max_position_embeddings=1024,
     tie_word_embeddings=True,
-    bos_token_id=1,
     eos_token_ids=(2, 3),
-    torch_dtype="bfloat16",
     attention_bias=False,
     mlp_bias=False,
 )
@@ -71,7 +71,7 @@ def write_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> Bui
     (folder / "tokens").mkdir()
     (folder / "tokens" / "tokenizer.json").write_text("{}")
     facts = {"INFERENCE_PRECISION_HINT": spec.compute}
-    return BuildFacts(facts, {"weights": "int8", "note": ""})
+    return BuildFacts(facts, {"weights": "int8", "note": ""}, ("int8",))
 
 
 def must_not_build(spec: EngineSpec, folder: Path, progress: BuildProgress) -> BuildFacts:
@@ -83,3 +83,16 @@ def entries(store: EngineStore) -> list[str]:
     """Every path in the store but its locks."""
     paths = (path.relative_to(store.engines) for path in store.engines.rglob("*"))
     return sorted(str(path) for path in paths if path.parts[0] != ".locks")
+
+
+def versions(monkeypatch: pytest.MonkeyPatch, **installed: str) -> None:
+    """Let `installed` be the installed versions; `openvino_genai` stands for openvino-genai."""
+    from importlib import metadata
+
+    def version(name: str) -> str:
+        try:
+            return installed[name.replace("-", "_")]
+        except KeyError:
+            raise metadata.PackageNotFoundError(name) from None
+
+    monkeypatch.setattr(metadata, "version", version)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from build_engine.build import build, default_limits, make_spec
+from build_engine.build import build, make_spec
 from build_engine.calibration import CalibrationSet, calibration_set
 from build_engine.checkpoint import Checkpoint
 from build_engine.engine import BuildFacts, EngineLimits, EngineSpec
@@ -19,7 +18,7 @@ from build_engine.progress import BuildProgress, NullProgress, PhaseTimer
 from build_engine.recipe import load_recipe
 from build_engine.store import EngineStore
 from build_engine.target import Detected, load_target
-from tests.build_engine.specs import CONFIG, Notes, make_checkpoint
+from tests.build_engine.specs import Notes, make_checkpoint
 
 BACKEND = "build_engine.openvino.compile"
 CPU = load_target("cpu")
@@ -47,7 +46,7 @@ def test_the_backend_of_the_cpu_builds_once_and_is_not_imported_again(
     def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> BuildFacts:
         built.append(spec.recipe.name)
         (folder / "openvino_model.xml").write_text("<net/>")
-        return BuildFacts({}, {})
+        return BuildFacts({}, {}, ("int8",))
 
     backend = ModuleType(BACKEND)
     monkeypatch.setattr(backend, "compile_engine", compile_engine, raising=False)
@@ -92,7 +91,7 @@ def test_a_recipe_that_the_target_cannot_execute_is_refused(checkpoint: Checkpoi
 def test_default_limits_are_the_workloads_or_what_the_model_allows(
     positions: int, max_input_len: int, max_seq_len: int
 ) -> None:
-    limits = default_limits(replace(CONFIG, max_position_embeddings=positions))
+    limits = EngineLimits.of_model(positions)
     assert limits == EngineLimits(max_input_len=max_input_len, max_seq_len=max_seq_len)
 
 

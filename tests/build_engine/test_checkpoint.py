@@ -12,7 +12,12 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from build_engine import digest
-from build_engine.checkpoint import open_checkpoint, resolve_checkpoint, resolve_tokenizer
+from build_engine.checkpoint import (
+    COMPANION_FILES,
+    open_checkpoint,
+    resolve_checkpoint,
+    resolve_tokenizer,
+)
 from build_engine.errors import CheckpointError, EnvironmentFault, UnknownName
 from build_engine.llama import RopeScaling
 from tests.build_engine.checkpoints import (
@@ -39,7 +44,7 @@ def test_folder_is_read(tmp_path: Path) -> None:
     assert (checkpoint.name, checkpoint.folder) == ("tiny", folder)
     assert (config.num_heads, config.num_kv_heads, config.head_dim) == (6, 2, 16)
     assert config.rope_scaling == RopeScaling("llama3", 8.0, 1.0, 4.0, 64)
-    assert (config.rope_theta, config.eos_token_ids, config.bos_token_id) == (500_000.0, (2,), 1)
+    assert (config.rope_theta, config.eos_token_ids) == (500_000.0, (2,))
 
 
 @pytest.mark.parametrize("dtype", ["F32", "F16", "BF16"])
@@ -94,6 +99,14 @@ def test_generation_config_decides_the_stop_ids(tmp_path: Path) -> None:
     assert open_checkpoint(folder).config.eos_token_ids == (2,)
 
 
+@pytest.mark.parametrize("eos", ["x", -1, 96, [2, 96], [True]])
+def test_a_stop_id_that_is_no_token(tmp_path: Path, eos: object) -> None:
+    folder = write_checkpoint(tmp_path)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": eos}))
+    with pytest.raises(CheckpointError, match=r"eos_token_id is .*, and must be an id below 96"):
+        open_checkpoint(folder)
+
+
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
 def test_missing_file_is_named(tmp_path: Path, file: str) -> None:
     folder = write_checkpoint(tmp_path)
@@ -122,11 +135,24 @@ def test_truncated_weights(tmp_path: Path, kept: int) -> None:
         open_checkpoint(folder)
 
 
+BROKEN_ENTRY = r"broken safetensors header \(tensor a\)"
+
+
 @pytest.mark.parametrize(
     ("header", "fault"),
     [
         (b"not json", "broken safetensors header"),
         (b'{"a": {"dtype": "F32", "shape": [2]}}', "broken safetensors header"),
+        (b'{"a": {"dtype": "F32", "shape": "2", "data_offsets": [0, 4]}}', BROKEN_ENTRY),
+        (
+            b'{"a": {"dtype": ["F32"], "shape": [1], "data_offsets": [0, 4]}}',
+            BROKEN_ENTRY,
+        ),
+        (b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4, 8]}}', "broken"),
+        (
+            b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}}',
+            BROKEN_ENTRY,
+        ),
         (
             b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}',
             "tensor a has 4 bytes, which is not its shape",
@@ -148,9 +174,10 @@ def test_shard_of_the_index_is_missing(tmp_path: Path) -> None:
         open_checkpoint(folder)
 
 
-def test_index_without_weight_map(tmp_path: Path) -> None:
+@pytest.mark.parametrize("raw", ["{}", '{"weight_map": []}', '{"weight_map": {"a": 1}}'])
+def test_index_without_weight_map(tmp_path: Path, raw: str) -> None:
     folder = write_checkpoint(tmp_path, num_shards=2)
-    (folder / "model.safetensors.index.json").write_text("{}")
+    (folder / "model.safetensors.index.json").write_text(raw)
     with pytest.raises(CheckpointError, match="has no weight_map"):
         open_checkpoint(folder)
 
@@ -163,6 +190,8 @@ def test_index_without_weight_map(tmp_path: Path) -> None:
             r"MistralForCausalLM \(model_type mistral\).*only LlamaForCausalLM",
         ),
         ({"architectures": None}, "architecture is not named"),
+        ({"architectures": [7]}, r"architecture is 7 \("),
+        ({"rope_scaling": ["linear"]}, r"rope_scaling is \['linear'\], and must be an object"),
         ({"hidden_act": "gelu"}, "hidden_act is gelu"),
         ({"hidden_size": None}, "hidden_size is missing, and must be a positive integer"),
         ({"num_hidden_layers": "2"}, "num_hidden_layers is '2'"),
@@ -231,8 +260,15 @@ def test_digest_follows_content_not_place(tmp_path: Path) -> None:
     assert one.digest == same.digest != other.digest
     rewrite_config(same.folder, rms_norm_eps=1e-6)
     assert open_checkpoint(same.folder).digest != one.digest
-    rewrite_config(one.folder, transformers_version="9")
-    assert open_checkpoint(one.folder).digest == one.digest
+
+
+@pytest.mark.parametrize("name", COMPANION_FILES)
+def test_digest_covers_what_an_engine_takes_along(tmp_path: Path, name: str) -> None:
+    checkpoint = open_checkpoint(write_checkpoint(tmp_path))
+    before = checkpoint.digest
+    file = checkpoint.folder / name
+    file.write_text((file.read_text() if file.is_file() else "{}") + "\n")
+    assert checkpoint.digest != before
 
 
 def test_digest_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,7 +290,7 @@ def test_broken_digest_cache_is_ignored(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(write_checkpoint(tmp_path / "tiny"))
     before = checkpoint.digest
     entries = list((tmp_path / "home" / "digests").iterdir())
-    assert len(entries) == 2
+    assert len(entries) == 1 + len(checkpoint.companions)
     for entry in entries:
         entry.write_text("{")
     assert checkpoint.digest == before
@@ -265,6 +301,8 @@ def test_unknown_name_and_missing_folder() -> None:
         resolve_checkpoint("newsbrif")
     with pytest.raises(CheckpointError, match=r"no checkpoint folder \.?/?nowhere/at/all"):
         resolve_checkpoint("./nowhere/at/all")
+    with pytest.raises(CheckpointError, match="no checkpoint folder ~nobody-here/model"):
+        resolve_checkpoint("~nobody-here/model")
 
 
 def test_bundled_checkpoint() -> None:

@@ -1,11 +1,11 @@
-"""The key follows the content and nothing else; a foreign engine is not loaded."""
+"""An engine says what it is; one that was altered or is foreign is not loaded."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,152 +21,33 @@ from build_engine.engine import (
     folder_name,
 )
 from build_engine.errors import ConfigError, EngineError, EnvironmentFault, MissingLibrary
-from build_engine.manifest import content_key, seal_files, write_manifest
+from build_engine.manifest import SCHEMA_VERSION, content_key, seal_files, write_manifest
 from build_engine.recipe import load_recipe
 from build_engine.target import Detected, load_target
-from tests.build_engine.specs import CONFIG, make_checkpoint, tiny_spec
+from tests.build_engine.specs import versions
 
 pytestmark = pytest.mark.usefixtures("own_cache")
-
-
-@pytest.fixture
-def spec(tmp_path: Path) -> EngineSpec:
-    return tiny_spec(tmp_path / "tiny")
 
 
 def write_engine(folder: Path, spec: EngineSpec) -> Engine:
     folder.mkdir()
     (folder / "openvino_model.bin").write_bytes(b"0123456789")
-    facts = BuildFacts({"INFERENCE_PRECISION_HINT": "bf16"}, {"weights": "int8"})
+    facts = BuildFacts({"INFERENCE_PRECISION_HINT": "bf16"}, {"weights": "int8"}, ("int8",))
     write_manifest(folder, spec.manifest(facts, seal_files(folder), {"phases": {}}))
     return Engine.load(folder)
 
 
-def edit(folder: Path, change: Callable[[dict[str, Any]], object], rekey: bool = False) -> None:
-    """Apply `change` to the manifest, as a person with an editor would."""
+def edit(folder: Path, change: Callable[[dict[str, Any]], object], reseal: bool = False) -> None:
+    """Apply `change` to the manifest, as a person with an editor would, or as another builder."""
     path = folder / "engine.json"
     manifest = json.loads(path.read_text())
     change(manifest)
-    if rekey:
+    if reseal:
         manifest["key"] = content_key(manifest["identity"])
-    path.write_text(json.dumps(manifest))
-
-
-def versions(monkeypatch: pytest.MonkeyPatch, **installed: str) -> None:
-    """Let `installed` be the installed versions; `openvino_genai` stands for openvino-genai."""
-    from importlib import metadata
-
-    def version(name: str) -> str:
-        try:
-            return installed[name.replace("-", "_")]
-        except KeyError:
-            raise metadata.PackageNotFoundError(name) from None
-
-    monkeypatch.setattr(metadata, "version", version)
-
-
-def test_the_key_is_the_same_wherever_and_under_whatever_name_the_content_lies(
-    spec: EngineSpec, tmp_path: Path
-) -> None:
-    elsewhere = make_checkpoint(tmp_path / "moved", name="other")
-    assert replace(spec, checkpoint=elsewhere).key == spec.key
-    assert len(spec.key) == 64
-
-
-def test_titles_and_sources_of_a_recipe_are_not_content(spec: EngineSpec) -> None:
-    renamed = spec.recipe.model_copy(update={"title": "Another title", "sources": ["elsewhere"]})
-    assert replace(spec, recipe=renamed).key == spec.key
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("weights", "int4"),
-        ("activations", "int8"),
-        ("kv_cache", "int8"),
-        ("algorithm", "awq"),
-        ("group_size", 64),
-        ("symmetric", False),
-        ("calibration_samples", 7),
-    ],
-)
-def test_every_quantisation_field_of_the_recipe_changes_the_key(
-    spec: EngineSpec, field: str, value: object
-) -> None:
-    assert getattr(spec.recipe, field) != value
-    changed = spec.recipe.model_copy(update={field: value})
-    assert replace(spec, recipe=changed).key != spec.key
-
-
-@pytest.mark.parametrize(
-    "field",
-    ["max_batch_size", "max_input_len", "max_seq_len", "max_num_tokens", "tensor_parallel"],
-)
-def test_every_limit_changes_the_key(spec: EngineSpec, field: str) -> None:
-    limits = replace(spec.limits, **{field: getattr(spec.limits, field) + 1})
-    assert replace(spec, limits=limits).key != spec.key
-
-
-def test_weights_tokenizer_and_architecture_change_the_key(
-    spec: EngineSpec, tmp_path: Path
-) -> None:
-    keys = {spec.key}
-    keys.add(replace(spec, checkpoint=make_checkpoint(tmp_path / "b", "Weights")).key)
-    tokenizer = make_checkpoint(tmp_path / "c")
-    (tokenizer.folder / "tokenizer.json").write_text('{"version": 2}')
-    keys.add(replace(spec, checkpoint=tokenizer).key)
-    base = replace(spec.checkpoint, config=replace(CONFIG, rope_theta=500_000.0))
-    keys.add(replace(spec, checkpoint=base).key)
-    assert len(keys) == 4
-
-
-def test_calibration_and_compute_change_the_key(spec: EngineSpec) -> None:
-    one = replace(spec, calibration=calibration_set("a", [np.array([1, 2], np.int32)]))
-    two = replace(spec, calibration=calibration_set("a", [np.array([1, 3], np.int32)]))
-    same = replace(spec, calibration=calibration_set("b", [np.array([1, 2], np.int32)]))
-    assert len({spec.key, one.key, two.key, replace(spec, compute="f32").key}) == 4
-    assert same.key == one.key
-
-
-@pytest.mark.parametrize("library", ["openvino", "openvino_genai", "nncf"])
-def test_every_backend_version_changes_the_key(
-    spec: EngineSpec, monkeypatch: pytest.MonkeyPatch, library: str
-) -> None:
-    installed = {"openvino": "2026.4.1", "openvino_genai": "2026.4.1.0", "nncf": "3.4.0"}
-    versions(monkeypatch, **installed)
-    before = spec.key
-    versions(monkeypatch, **(installed | {library: "9.9"}))
-    assert spec.key != before
-
-
-def test_gpu_types_have_different_keys_and_the_sm_is_part_of_them(
-    spec: EngineSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    versions(monkeypatch, tensorrt_llm="1.2.0", tensorrt="10.14", nvidia_modelopt="0.37")
-    a30 = replace(spec, target=load_target("a30"), compute="sm_80")
-    a100 = replace(spec, target=load_target("a100-80gb"), compute="sm_80")
-    assert a30.key != a100.key
-    assert a30.identity["target"] == {
-        "name": "a30",
-        "kind": "gpu",
-        "sm": 80,
-        "compute": "sm_80",
-    }
-
-
-def test_a_missing_backend_is_named_with_its_remedy(
-    spec: EngineSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    versions(monkeypatch, openvino="2026.4.1", openvino_genai="2026.4.1.0")
-    with pytest.raises(MissingLibrary, match=r"`nncf` is not installed.*enginebench\[cpu\]"):
-        _ = spec.key
-    with pytest.raises(EnvironmentFault, match="built in its container"):
-        _ = replace(spec, target=load_target("a30"), compute="sm_80").key
-
-
-def test_the_identity_survives_json_and_the_folder_carries_its_key(spec: EngineSpec) -> None:
-    assert json.loads(json.dumps(spec.identity)) == spec.identity
-    assert spec.folder == PurePath("tiny", "cpu", f"int8_wo-{spec.key[:12]}")
+        del manifest["seal"]
+        write_manifest(folder, manifest)
+    else:
+        path.write_text(json.dumps(manifest))
 
 
 @pytest.mark.parametrize(
@@ -205,7 +86,8 @@ def test_an_engine_says_what_it_is(spec: EngineSpec, tmp_path: Path) -> None:
     assert (engine.stop_ids, engine.vocab_size, engine.compute) == ((2, 3), 32, "bf16")
     assert engine.size_bytes == 10
     assert engine.rebuild_command() == (
-        f"enginebench build --model {spec.checkpoint.folder} --target cpu --recipe int8_wo"
+        f"enginebench build --model {spec.checkpoint.folder} --target cpu --recipe int8_wo "
+        "--max-input-len 64"
     )
 
 
@@ -231,6 +113,40 @@ def test_a_manifest_that_is_no_manifest_is_refused(tmp_path: Path, text: str) ->
         Engine.load(tmp_path)
 
 
+def test_the_rebuild_command_makes_the_same_engine(spec: EngineSpec, tmp_path: Path) -> None:
+    recipe = load_recipe("int4_awq").model_copy(update={"group_size": 64, "symmetric": False})
+    prompts = [np.array([1, 2], np.int32)]
+    options = ("--workload", "newsbrief", "--calibration", "/my news.jsonl")
+    calibration = calibration_set("my news.jsonl", prompts, options=options)
+    limits = EngineLimits(max_input_len=64, max_seq_len=192, max_batch_size=8)
+    changed = replace(spec, recipe=recipe, limits=limits, calibration=calibration)
+    assert write_engine(tmp_path / "a", changed).rebuild_command() == (
+        f"enginebench build --model {spec.checkpoint.folder} --target cpu --recipe int4_awq "
+        "--set group_size=64 --set symmetric=false --workload newsbrief "
+        "--calibration '/my news.jsonl' --max-batch-size 8 --max-input-len 64"
+    )
+    own = replace(spec, recipe=spec.recipe.model_copy(update={"name": "mine"}))
+    assert "--recipe mine.yaml " in write_engine(tmp_path / "b", own).rebuild_command()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m["model"].update(eos_token_ids=[5]),
+        lambda m: m["runtime"].update(KV_CACHE_PRECISION="u8"),
+        lambda m: m["precision"].update(weights="bf16"),
+        lambda m: m.update(extra=1),
+    ],
+)
+def test_any_altered_field_is_refused(
+    spec: EngineSpec, tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    engine = write_engine(tmp_path / "engine", spec)
+    edit(engine.folder, change)
+    with pytest.raises(EngineError, match="was altered: its seal does not match"):
+        Engine.load(engine.folder)
+
+
 def test_an_altered_identity_is_refused(spec: EngineSpec, tmp_path: Path) -> None:
     engine = write_engine(tmp_path / "engine", spec)
     edit(engine.folder, lambda m: m["identity"]["target"].update(compute="f32"))
@@ -240,8 +156,15 @@ def test_an_altered_identity_is_refused(spec: EngineSpec, tmp_path: Path) -> Non
 
 def test_a_newer_schema_is_refused(spec: EngineSpec, tmp_path: Path) -> None:
     engine = write_engine(tmp_path / "engine", spec)
-    edit(engine.folder, lambda m: m.update(schema_version=3, key={}))
-    with pytest.raises(EngineError, match=r"newer enginebench \(schema_version 3.*update"):
+    edit(engine.folder, lambda m: m.update(schema_version=SCHEMA_VERSION + 1, key={}))
+    with pytest.raises(EngineError, match=r"newer enginebench \(schema_version \d.*update"):
+        Engine.load(engine.folder)
+
+
+def test_an_older_schema_is_refused(spec: EngineSpec, tmp_path: Path) -> None:
+    engine = write_engine(tmp_path / "engine", spec)
+    edit(engine.folder, lambda m: m.update(schema_version=2))
+    with pytest.raises(EngineError, match=r"older enginebench \(schema_version 2.*build.*again"):
         Engine.load(engine.folder)
 
 
@@ -263,7 +186,7 @@ def test_an_unusable_field_is_named_even_when_the_key_fits(
     spec: EngineSpec, tmp_path: Path, change: Callable[[dict[str, Any]], object], named: str
 ) -> None:
     engine = write_engine(tmp_path / "engine", spec)
-    edit(engine.folder, change, rekey=True)
+    edit(engine.folder, change, reseal=True)
     with pytest.raises(EngineError, match="has no usable") as refused:
         Engine.load(engine.folder)
     assert named in str(refused.value)

@@ -14,26 +14,18 @@ import pytest
 from build_engine import manifest as manifest_module
 from build_engine.engine import BuildFacts, Engine, EngineSpec
 from build_engine.errors import CheckpointError, EngineError, OutputError, UnknownName
+from build_engine.manifest import SCHEMA_VERSION
 from build_engine.progress import BuildProgress, NullProgress
 from build_engine.recipe import load_recipe
-from build_engine.store import ABSENT, EngineStore, default_root
+from build_engine.store import ABSENT, EngineStore
 from tests.build_engine.specs import Notes, entries, must_not_build, tiny_spec, write_engine
-
-
-@pytest.mark.usefixtures("own_cache")
-def test_the_root_is_the_home_variable_or_the_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert default_root() == tmp_path / "home"
-    monkeypatch.delenv("ENGINEBENCH_HOME")
-    assert default_root() == Path.home() / ".cache" / "enginebench"
 
 
 def test_a_built_engine_is_complete(store: EngineStore, spec: EngineSpec) -> None:
     told = Notes()
     engine = store.get_or_build(spec, write_engine, told)
     assert engine.folder == store.engines / "tiny" / "cpu" / f"int8_wo-{spec.key[:12]}"
-    assert engine.manifest["schema_version"] == 2
+    assert engine.manifest["schema_version"] == SCHEMA_VERSION
     assert engine.manifest["runtime"] == {"INFERENCE_PRECISION_HINT": "bf16"}
     assert engine.manifest["files"].keys() == {"openvino_model.xml", "tokens/tokenizer.json"}
     assert engine.manifest["files"]["tokens/tokenizer.json"] == {
@@ -63,7 +55,7 @@ def test_finding_hashes_no_engine_file(
     def refuse(path: Path) -> str:
         raise AssertionError(f"{path} was hashed")
 
-    monkeypatch.setattr(manifest_module, "_sha256", refuse)
+    monkeypatch.setattr(manifest_module, "hash_file", refuse)
     assert store.find(spec) == engine
 
 
@@ -83,8 +75,7 @@ def test_an_empty_store_has_nothing_and_is_not_created_by_looking(
 ) -> None:
     assert store.find(spec) is None
     assert store.list() == []
-    assert store.damaged() == []
-    assert store.nearest(spec) is None
+    assert store.damaged() == {}
     assert not store.root.exists()
 
 
@@ -112,7 +103,7 @@ def test_a_builder_that_writes_nothing_or_a_link_makes_no_engine(
     def misbehave(spec: EngineSpec, folder: Path, progress: BuildProgress) -> BuildFacts:
         if wrong == "link":
             (folder / "tokenizer.json").symlink_to(spec.checkpoint.folder / "tokenizer.json")
-        return BuildFacts({}, {})
+        return BuildFacts({}, {}, ("int8",))
 
     with pytest.raises(AssertionError):
         store.get_or_build(spec, misbehave, NullProgress())
@@ -224,12 +215,12 @@ def test_a_damaged_engine_is_not_used_and_is_replaced_with_a_word(
 ) -> None:
     damage_truncated(engine.folder)
     assert store.find(spec) is None
-    assert "has 1 bytes instead of 6" in store.damaged()[0]
+    assert "has 1 bytes instead of 6" in next(iter(store.damaged().values()))
     told = Notes()
     assert store.verify(store.get_or_build(spec, write_engine, told)) == []
     assert len(told.notes) == 1
     assert told.notes[0].startswith("Replacing a damaged engine")
-    assert store.damaged() == []
+    assert store.damaged() == {}
 
 
 def test_a_damaged_engine_survives_until_its_replacement_is_complete(
@@ -247,7 +238,7 @@ def test_a_folder_without_manifest_is_never_an_engine(store: EngineStore, spec: 
     (final / "openvino_model.xml").write_text("<net/>")
     assert store.find(spec) is None
     assert store.list() == []
-    assert "has no engine.json" in store.damaged()[0]
+    assert "has no engine.json" in next(iter(store.damaged().values()))
     assert store.verify(store.get_or_build(spec, write_engine, NullProgress())) == []
 
 
@@ -259,7 +250,7 @@ def test_an_altered_manifest_is_not_found(
     content["identity"]["limits"]["max_batch_size"] = 1
     path.write_text(json.dumps(content))
     assert store.find(spec) is None
-    assert "key does not match its identity" in store.damaged()[0]
+    assert "key does not match its identity" in next(iter(store.damaged().values()))
 
 
 def test_why_lists_the_differing_fields_with_both_values(spec: EngineSpec) -> None:
@@ -292,18 +283,6 @@ def test_why_sees_no_difference_between_a_spec_and_its_stored_engine(
     store: EngineStore, spec: EngineSpec, engine: Engine
 ) -> None:
     assert store.why(spec.identity, engine.identity) == []
-
-
-def test_nearest_is_the_engine_with_the_fewest_differences(
-    store: EngineStore, spec: EngineSpec, tmp_path: Path
-) -> None:
-    far = replace(spec, recipe=load_recipe("int4_wo"), compute="f32")
-    near = tiny_spec(tmp_path / "tiny", max_batch_size=8)
-    for stored in (far, near):
-        store.get_or_build(stored, write_engine, NullProgress())
-    nearest = store.nearest(spec)
-    assert nearest is not None
-    assert nearest.key == near.key
 
 
 def test_an_engine_is_resolved_by_path_key_and_name(

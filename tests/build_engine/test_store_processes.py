@@ -102,7 +102,7 @@ def test_a_killed_builder_leaves_no_engine_and_the_next_build_clears_up(
     assert f".building-{spec.key[:12]}-{process.pid}" in "\n".join(entries(store))
     assert store.find(spec) is None
     assert store.list() == []
-    assert store.damaged() == []
+    assert store.damaged() == {}
     told = Notes()
     assert store.verify(store.get_or_build(spec, write_engine, told)) == []
     assert ".building-" not in "\n".join(entries(store))

@@ -80,6 +80,7 @@ def test_bf16_keeps_the_checkpoint(tmp_path: Path) -> None:
     folder, facts, heard = make(tmp_path, recipe("bf16"), dtype="BF16")
     assert weight_types(folder) == {"bf16": NUM_LINEARS + 1}
     assert facts.precision["weights"] == "bfloat16, as in the checkpoint"
+    assert facts.weight_types == ("bfloat16",)
     assert facts.precision["kv_cache"] == facts.precision["activations"] == "float32"
     assert heard == Heard(phases=["network", "files"])
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -90,6 +91,21 @@ def test_bf16_keeps_the_checkpoint(tmp_path: Path) -> None:
         "tokenizer.json",
     ]
     assert all(len(answer) == 6 for answer in generate(folder, PROMPTS, 6))
+
+
+def test_the_type_of_the_weights_is_that_of_the_tensors(tmp_path: Path) -> None:
+    _, facts, _ = make(tmp_path, recipe("bf16"), dtype="F16", config={"torch_dtype": "float32"})
+    assert facts.precision["weights"] == "float16, as in the checkpoint"
+
+
+@pytest.mark.parametrize(
+    ("kv_cache", "told"),
+    [("bf16", "products and the KV cache are float32."), ("int8", "products are float32.")],
+)
+def test_the_note_agrees_with_the_kv_cache(tmp_path: Path, kv_cache: str, told: str) -> None:
+    _, facts, _ = make(tmp_path, recipe("bf16", kv_cache=kv_cache))
+    assert facts.precision["note"].endswith(told)
+    assert (facts.precision["kv_cache"] == "float32") == (kv_cache == "bf16")
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
@@ -113,6 +129,7 @@ def test_int4_weight_only(tmp_path: Path, tied: bool, dtype: str) -> None:
         "int4, symmetric, groups of 64; embedding and head int8, symmetric"
     )
     assert "Groups of 64 instead of 128" in facts.precision["note"]
+    assert (facts.group_size, facts.weight_types) == (64, ("int4", "int8"))
     full = make(tmp_path / "full", recipe("bf16"), tied=tied, dtype=dtype)[0]
     assert 0.95 < likeness(folder, full) < 0.9999
     assert all(len(answer) == 6 for answer in generate(folder, PROMPTS, 6))
@@ -139,6 +156,7 @@ def test_awq_stops_at_the_token_limit(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(quantize, "MAX_CALIBRATION_TOKENS", 30)
     _, facts, _ = make(tmp_path, recipe("int4_awq", calibration_samples=4))
     assert "AWQ looked at 2 calibration prompts (at most 30 tokens)" in facts.precision["note"]
+    assert facts.num_prompts == 2
 
 
 @pytest.mark.parametrize("name", ["bf16", "int4_awq"])

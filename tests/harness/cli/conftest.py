@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def quick_builder(monkeypatch: pytest.MonkeyPatch) -> None:
     def build(spec: EngineSpec, folder: Path, progress: BuildProgress) -> BuildFacts:
         facts = write_engine(spec, folder, progress)
         precision = {"weights": "int8", "activations": "bf16", "kv_cache": "bf16"}
-        return BuildFacts(facts.runtime, precision)
+        return replace(facts, precision=precision)
 
     monkeypatch.setattr(build_module, "_compile_openvino", build)
 

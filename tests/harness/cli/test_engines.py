@@ -72,6 +72,17 @@ def test_a_real_build_is_made_once(line: Line, tiny: Path) -> None:
     assert line("engines", "verify").code == 0
 
 
+def test_the_next_step_runs_the_engine_that_was_built(
+    line: Line, tiny: Path, quick_builder: None
+) -> None:
+    options = ("--set", "group_size=32", "--max-batch-size", 8, "--max-input-len", 64)
+    said = line("build", "--model", tiny, "--recipe", "int4_wo", *options)
+    assert said.err.splitlines()[-1].startswith(
+        f"Next: enginebench run --model {tiny} --target cpu --recipe int4_wo --max-batch-size 8 "
+        "--max-input-len 64 --set recipe.group_size=32 --workload newsbrief --scenario Offline"
+    )
+
+
 def test_an_empty_store(line: Line) -> None:
     said = line("engines", "list", "--json")
     assert said.code == 0
@@ -110,6 +121,20 @@ def test_a_tampered_engine_is_noticed(line: Line, engine: dict[str, Any]) -> Non
     assert said.code == 1
     assert said.document == {key: ["openvino_model.xml was altered: its checksum differs."]}
     assert said.err.splitlines()[-1] == f"Next: enginebench engines remove {key}"
+
+
+@pytest.mark.parametrize("left", ["{", None])
+def test_an_engine_without_a_manifest_is_noticed(
+    line: Line, engine: dict[str, Any], left: str | None
+) -> None:
+    manifest = Path(engine["folder"]) / "engine.json"
+    manifest.unlink() if left is None else manifest.write_text(left)
+    said = line("engines", "verify", "--json")
+    assert said.code == 1
+    ((folder, (problem,)),) = said.document.items()
+    assert folder == engine["folder"]
+    assert "engine.json" in problem
+    assert problem in said.err
 
 
 def test_engines_remove(line: Line, engine: dict[str, Any]) -> None:

@@ -76,6 +76,7 @@ def engine_manifest(recipe: str = "int8_wo") -> dict[str, Any]:
         "model": {"name": "Llama-3.1-8B-Instruct", "source": "meta-llama/Llama-3.1-8B-Instruct"},
         "calibration": None,
         "precision": precision,
+        "weights": {"types": ["int8"], "group_size": None},
     }
 
 

@@ -1,0 +1,34 @@
+"""Paths as users write them, and where this project keeps its own files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from build_engine.errors import EnvironmentFault
+
+
+def user_path(text: str) -> Path:
+    """A path with its `~` resolved; the `~name` of nobody is a file's own name."""
+    path = Path(text)
+    with contextlib.suppress(RuntimeError):
+        return path.expanduser()
+    return path
+
+
+def cache_root() -> Path:
+    """`$ENGINEBENCH_HOME`, or `~/.cache/enginebench` when that is unset or empty; absolute, because
+    processes with other working directories are told of it.
+
+    Raises EnvironmentFault for a user without a home folder.
+    """
+    home = os.environ.get("ENGINEBENCH_HOME")
+    if home:
+        return user_path(home).absolute()
+    try:
+        return Path.home() / ".cache" / "enginebench"
+    except RuntimeError:
+        raise EnvironmentFault(
+            "This user has no home folder; set ENGINEBENCH_HOME to a folder that can be written."
+        ) from None

@@ -1,0 +1,45 @@
+"""The documents of a submission say what was done, not what the recipe asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.submission.measurements import calibration_description, measurements
+from tests.harness.submission.finished_runs import engine_manifest
+
+
+def awq_manifest(*, official: bool) -> dict[str, Any]:
+    """INT4 AWQ whose groups had to be halved and whose calibration stopped at 38 prompts."""
+    manifest = engine_manifest("int4_awq")
+    manifest["identity"]["recipe"] |= {
+        "weights": "int4",
+        "algorithm": "awq",
+        "group_size": 128,
+        "calibration_samples": 512,
+    }
+    manifest["identity"]["calibration"] = {"digest": "d" * 64, "official": official}
+    manifest["calibration"] = {"name": "news.jsonl", "options": [], "num_prompts": 38}
+    manifest["weights"] = {"types": ["int4", "int8"], "group_size": 64}
+    return manifest
+
+
+def test_groups_types_and_prompts_are_those_of_the_engine() -> None:
+    manifest = awq_manifest(official=False)
+    fields = measurements(manifest)
+    assert fields["weight_data_types"] == "int4, int8"
+    assert "a symmetric scale for each group of 64 weights" in fields["weight_transformations"]
+    assert "(of the int8 embedding and head: for each row)" in fields["weight_transformations"]
+    document = calibration_description(manifest)
+    assert "Calibrated on the first 38 prompts of news.jsonl, data of the submitter's" in document
+    assert f"of its first 512 prompts: {'d' * 64}" in document
+
+
+def test_the_official_calibration_set_is_named() -> None:
+    document = calibration_description(awq_manifest(official=True))
+    assert "of news.jsonl, the benchmark's calibration set" in document
+
+
+def test_whole_channels_have_one_scale() -> None:
+    fields = measurements(engine_manifest())
+    assert fields["weight_data_types"] == "int8"
+    assert "for each output channel; no retraining" in fields["weight_transformations"]
