@@ -17,10 +17,11 @@ from benchmarks.result import Figure, Result
 from build_engine.errors import RunFailed
 from harness.loadgen import logs
 from harness.loadgen.job import Job
-from harness.loadgen.settings import LoadgenPlan, Scenario
+from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.supervise import run_test
 from harness.progress import NullProgress
 from harness.prompts import save_prompts
+from harness.workload import Scenario
 from runtime.spec import SimulatedSpec
 
 if TYPE_CHECKING:

@@ -71,11 +71,12 @@ class Checkpoint:
         return read_tensors(self.weight_files)
 
 
-def resolve_checkpoint(path_or_name: str) -> Checkpoint:
+def resolve_checkpoint(path_or_name: str, revision: str | None = None) -> Checkpoint:
     """Find a checkpoint and prove that it can be built.
 
     `path_or_name` is `newsbrief`, a folder, or a hub id `organisation/name`; a bundled name comes
-    before a folder and a folder before a hub id. Raises UnknownName, CheckpointError (incomplete,
+    before a folder and a folder before a hub id, of which `revision` is the commit (None: its
+    newest). Raises UnknownName, CheckpointError (incomplete,
     damaged or unsupported), MissingLibrary or EnvironmentFault (the hub cannot be reached).
     """
     if path_or_name == BUNDLED:
@@ -87,7 +88,7 @@ def resolve_checkpoint(path_or_name: str) -> Checkpoint:
         return open_checkpoint(folder.resolve())
     if HUB_ID.fullmatch(path_or_name):
         return open_checkpoint(
-            _download(path_or_name, HUB_PATTERNS), name=path_or_name.split("/")[1]
+            _download(path_or_name, revision, HUB_PATTERNS), name=path_or_name.split("/")[1]
         )
     if "/" in path_or_name:
         raise CheckpointError(
@@ -101,7 +102,7 @@ def resolve_checkpoint(path_or_name: str) -> Checkpoint:
     )
 
 
-def resolve_tokenizer(path_or_name: str) -> Path:
+def resolve_tokenizer(path_or_name: str, revision: str | None = None) -> Path:
     """A folder with the tokenizer of a checkpoint, for which the weights need not be there.
 
     Raises as `resolve_checkpoint`.
@@ -110,8 +111,8 @@ def resolve_tokenizer(path_or_name: str) -> Path:
     if path_or_name != BUNDLED and (folder / "tokenizer.json").is_file():
         return folder.resolve()
     if path_or_name != BUNDLED and not folder.is_dir() and HUB_ID.fullmatch(path_or_name):
-        return _download(path_or_name, TOKENIZER_PATTERNS)
-    return resolve_checkpoint(path_or_name).folder
+        return _download(path_or_name, revision, TOKENIZER_PATTERNS)
+    return resolve_checkpoint(path_or_name, revision).folder
 
 
 def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
@@ -187,7 +188,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _download(hub_id: str, patterns: Sequence[str]) -> Path:
+def _download(hub_id: str, revision: str | None, patterns: Sequence[str]) -> Path:
     """Fetch what is needed from the hub, or find it in the cache; HF_HUB_OFFLINE is honoured."""
     try:
         from huggingface_hub import snapshot_download
@@ -200,7 +201,7 @@ def _download(hub_id: str, patterns: Sequence[str]) -> Path:
     except ImportError as error:
         raise MissingLibrary("huggingface_hub", "hub") from error
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=list(patterns)))
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns)))
     except GatedRepoError as error:
         raise CheckpointError(
             f"{hub_id} is gated on the hub; accept its licence there, then log in with: hf auth "

@@ -304,17 +304,13 @@ def folder_name(name: str) -> str:
 
 def _recipe_options(recipe: Mapping[str, Any]) -> list[str]:
     """The options that name a recipe, and each field in which it differs from the shipped one."""
-    from build_engine.recipe import load_recipe, recipe_names
+    from build_engine.recipe import changes, recipe_names
 
     name = recipe["name"]
-    if name not in recipe_names():
-        return ["--recipe", f"{name}.yaml"]
-    shipped = load_recipe(name).model_dump(mode="json")
-    words = ["--recipe", name]
-    for field, value in recipe.items():
-        if shipped.get(field) != value:
-            text = value if isinstance(value, str) else json.dumps(value)
-            words += ["--set", f"{field}={text}"]
+    words = ["--recipe", name if name in recipe_names() else f"{name}.yaml"]
+    for field, value in changes(recipe).items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        words += ["--set", f"{field}={text}"]
     return words
 
 

@@ -6,7 +6,8 @@ of a recipe is refused, never served by a silent substitute.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
@@ -66,6 +67,16 @@ def recipe_names() -> list[str]:
 def load_recipe(name: str) -> Recipe:
     """A shipped recipe by name, or one from a .yaml file. Raises UnknownName or ConfigError."""
     return load_config("recipes", name, Recipe)
+
+
+def changes(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a recipe, as an engine's identity holds it, in which it is not the shipped one
+    of its name; none for a name that is not shipped.
+    """
+    if recipe["name"] not in recipe_names():
+        return {}
+    shipped = load_recipe(recipe["name"]).model_dump(mode="json")
+    return {field: value for field, value in recipe.items() if shipped.get(field) != value}
 
 
 def refusal(recipe: Recipe, target: Target) -> str | None:

@@ -7,12 +7,12 @@ score, and the submission checker's `constants.py` and `accuracy_check.py` (v6.1
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from build_engine.errors import ConfigError, DatasetError, RunFailed
+from build_engine.errors import DatasetError, RunFailed
 from harness.rouge import METRICS, rouge_f1
 from harness.sentences import sent_tokenize
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.tokenizer import Tokenizer
+    from harness.workload import AccuracyTarget
 
 # What the submission tool leaves in place of the middle of an accuracy log over 10 KiB.
 _TRUNCATION_MARK = "\n\n...\n\n"
@@ -166,36 +167,10 @@ def read_accuracy_log(path: Path) -> list[tuple[int, NDArray[np.int32]]]:
     return list(answers.items())
 
 
-def check_gates(
-    accuracy: Accuracy,
-    reference: Mapping[str, float],
-    *,
-    ratio: float = 0.99,
-    gen_len_low: float = 0.9,
-    gen_len_high: float = 1.1,
-) -> list[Gate]:
-    """Compare a score with the reference model's, one gate per metric of `reference`, in its order.
-
-    Each ROUGE metric must reach `ratio` of the reference; `gen_len` must lie between
-    `gen_len_low` and `gen_len_high` of it. All gates must pass.
-
-    Raises:
-        ConfigError: `reference` names an unknown metric or has a value that is not positive.
-    """
-    gates = []
-    for metric, target in reference.items():
-        if metric not in (*METRICS, "gen_len"):
-            raise ConfigError(
-                f"`{metric}` is not an accuracy metric; use {', '.join(METRICS)} or gen_len."
-            )
-        if target <= 0:
-            raise ConfigError(f"The accuracy target of {metric} is {target}; it must be above 0.")
-        value = getattr(accuracy, metric)
-        if metric == "gen_len":
-            gates.append(Gate(metric, value, target * gen_len_low, target * gen_len_high))
-        else:
-            gates.append(Gate(metric, value, target * ratio, None))
-    return gates
+def check_gates(accuracy: Accuracy, target: AccuracyTarget) -> list[Gate]:
+    """A score beside the gates of a workload, in their order; all must pass."""
+    gates = target.gates.items()
+    return [Gate(metric, getattr(accuracy, metric), low, high) for metric, (low, high) in gates]
 
 
 def _one_sentence_a_line(text: str) -> str:

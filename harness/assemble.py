@@ -40,7 +40,7 @@ class EngineChoice:
         target = load_target(self.target)
         recipe = apply_overrides(load_recipe(self.recipe), self.overrides)
         require(recipe, target)  # before the checkpoint is read, which may take minutes
-        checkpoint = resolve_checkpoint(self.model)
+        checkpoint = resolve_checkpoint(self.model, workload.revision_of(self.model))
         calibration = None
         if recipe.is_calibrated:
             from harness.calibration import calibration_prompts

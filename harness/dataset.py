@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from harness.sources.standing import (
     notes,
     shortfalls,
 )
-from harness.tokenizer import Tokenizer, special_ids
+from harness.tokenizer import Tokenizer, bos_id
 
 if TYPE_CHECKING:
     from build_engine.engine import EngineLimits
@@ -318,8 +319,9 @@ def _publish(
 ) -> Dataset:
     """Write beside, then rename: a prepared folder is there whole or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".preparing-", dir=folder.parent))
+    temporary = folder.with_name(f".preparing-{os.getpid()}-{secrets.token_hex(4)}")
     try:
+        temporary.mkdir()  # readable to whom the umask allows, as the engines are
         save_prompts(temporary, prompts)
         (temporary / _REFERENCES).write_text(json.dumps(references), encoding="utf-8")
         files = {name: hash_file(temporary / name) for name in _CONTENT}
@@ -342,7 +344,7 @@ def _key(
     path = model_folder / "tokenizer.json"
     if not path.is_file():
         raise CheckpointError(f"{model_folder} has no tokenizer.json; get the whole checkpoint.")
-    tokenizer = [file_sha256(path), special_ids(model_folder)[0]]
+    tokenizer = [file_sha256(path), bos_id(model_folder)]
     rules = workload.model_dump(
         mode="json",
         include={"name", "benchmark", "data", "prompt_template", "num_samples", "max_input_tokens"},

@@ -29,8 +29,9 @@ from runtime.spec import OpenVINOSpec
 if TYPE_CHECKING:
     from build_engine.engine import Engine
     from harness.dataset import Dataset
-    from harness.loadgen.settings import Mode, Scenario
+    from harness.loadgen.settings import Mode
     from harness.progress import Progress
+    from harness.workload import Scenario
 
 RECIPES = ("bf16", "int8_wo", "int4_wo")
 NUM_SAMPLES = 128
@@ -50,6 +51,7 @@ class DemoRow:
     def figures(self) -> dict[str, Any]:
         """What the table shows; times in seconds, ROUGE in percent."""
         performance = self.offline.content["tests"]["performance"]["metrics"]
+        runs = (self.offline, self.server, self.single_stream)
         return {
             "recipe": self.engine.recipe,
             "size_bytes": self.engine.size_bytes,
@@ -58,7 +60,9 @@ class DemoRow:
             "server": _latencies(self.server),
             "single_stream": _latencies(self.single_stream),
             "accuracy": self.offline.content["accuracy"]["scores"],
-            "runs": [str(run.folder) for run in (self.offline, self.server, self.single_stream)],
+            "num_latency_samples": self.server.content["num_samples"],
+            "verdicts": {run.content["scenario"]: _verdict(run) for run in runs},
+            "runs": [str(run.folder) for run in runs],
         }
 
 
@@ -165,6 +169,10 @@ class _Demo:
             raise EnginebenchError(f"Another demo is running in {folder}; wait for it, or stop it.")
         shutil.rmtree(folder)
         return None
+
+
+def _verdict(run: Run) -> str:
+    return str(run.content["tests"]["performance"]["verdict"]["sentence"])
 
 
 def _latencies(run: Run) -> dict[str, float]:

@@ -28,8 +28,6 @@ class Gpu:
     pcie_generation: int | None = None
     pcie_lanes: int | None = None
     num_nvlinks: int = 0
-    power_limit_w: float | None = None
-    mig: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +104,6 @@ def _describe(nvml: Any, handle: Any) -> Gpu:
             return None
 
     ecc = ask("nvmlDeviceGetEccMode")  # [now, after the next restart]
-    mig = ask("nvmlDeviceGetMigMode")
-    power_mw = ask("nvmlDeviceGetEnforcedPowerLimit")
     links = [ask("nvmlDeviceGetNvLinkState", link) for link in range(_MAX_NVLINKS)]
     return Gpu(
         name=_text(nvml.nvmlDeviceGetName(handle)),
@@ -119,8 +115,6 @@ def _describe(nvml: Any, handle: Any) -> Gpu:
         pcie_generation=ask("nvmlDeviceGetMaxPcieLinkGeneration"),
         pcie_lanes=ask("nvmlDeviceGetMaxPcieLinkWidth"),
         num_nvlinks=sum(bool(link) for link in links),
-        power_limit_w=None if power_mw is None else power_mw / 1000,
-        mig=None if mig is None else bool(mig[0]),
     )
 
 

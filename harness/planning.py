@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.loadgen.job import Probe
-from harness.loadgen.settings import DIGITS, OFFLINE_SLACK, LoadgenPlan, Mode, Scenario
+from harness.loadgen.settings import DIGITS, OFFLINE_SLACK, LoadgenPlan, Mode
 from harness.progress import duration
-from harness.workload import Workload, is_shipped, scenario
+from harness.workload import Scenario, Workload, is_shipped, scenario
 
 # a Server rate that an engine holds without queueing, as a share of its batch rate
 _SHARE_OF_RATE = 0.5

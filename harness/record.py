@@ -28,6 +28,7 @@ _DIGESTED = (
     "mlperf_log_accuracy.json",
     "verify_accuracy.txt",
     "user.conf",
+    "job.json",
 )
 
 
@@ -103,15 +104,16 @@ class RunRecord:
             raise cannot_write(self.folder, error) from None
 
     def end(self, status: str, cause: str | None) -> None:
-        """The run is over; LoadGen's files are digested, so that an edited log is noticed."""
+        """The run is over; its files are digested, so that an edited one is noticed."""
         self.save(status=status, cause=cause, ended_utc=_now(), files=self.digests())
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of each of LoadGen's files, by path within the folder."""
+        """SHA-256 of LoadGen's files and of what each test was, by path within the folder."""
         return {
             str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
             for name in _DIGESTED
             for path in sorted(self.folder.rglob(name))
+            if path.is_file()
         }
 
 

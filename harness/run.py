@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from build_engine import recipe
 from build_engine.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -55,17 +56,13 @@ class RunRequest:
     """Whose LoadGen and seeds the run must have."""
 
     @property
-    def prefix_caching(self) -> bool:
-        """Whether the executor may reuse what it computed for an earlier query."""
-        return bool(getattr(self.executor, "prefix_caching", False))
-
-    @property
     def marks(self) -> list[str]:
         """What keeps this from being a benchmark result; shown wherever the run is."""
         workload = self.scope.workload
         found = {
             "simulated": isinstance(self.executor, SimulatedSpec),
             "demo workload": workload.benchmark is None,
+            "changed recipe": bool(self.engine and recipe.changes(self.engine.identity["recipe"])),
             "changed workload": workload.benchmark is not None and not self.scope.official,
             "other data": workload.benchmark is not None and self.dataset.benchmark is None,
             "short": self.scope.trial,
@@ -106,6 +103,9 @@ def execute(request: RunRequest, progress: Progress) -> Run:
             outcome = _run_mode(request, mode, record, progress)
         except EnginebenchError as error:  # LoadGen's logs or the disk; the record says so
             outcome = Outcome("failed", str(error), None, None, exit_code=error.exit_code)
+        except OSError as error:  # a full disk, for the most part
+            fault = cannot_write(request.folder, error)
+            outcome = Outcome("failed", str(fault), None, None, exit_code=fault.exit_code)
         except KeyboardInterrupt:  # between the tests, or while scoring
             outcome = Outcome("interrupted", "stopped by the user", None, None)
         if outcome.status != "complete":
@@ -142,9 +142,8 @@ def _run_mode(request: RunRequest, mode: Mode, record: RunRecord, progress: Prog
     }
     changes: dict[str, Any] = {}
     if outcome.status == "complete":
-        assert outcome.plan is not None
         counts = _token_counts(folder)
-        test |= _measured(request, outcome.plan, folder, counts)
+        test |= _measured(request, outcome, folder, counts)
         if mode == "accuracy" and request.engine is not None:
             progress.phase(f"{scope.scenario}, accuracy: scoring {len(counts):,} answers")
             changes["accuracy"] = _score(request, request.engine, folder)
@@ -153,9 +152,11 @@ def _run_mode(request: RunRequest, mode: Mode, record: RunRecord, progress: Prog
 
 
 def _measured(
-    request: RunRequest, plan: LoadgenPlan, folder: Path, counts: list[int]
+    request: RunRequest, outcome: Outcome, folder: Path, counts: list[int]
 ) -> dict[str, Any]:
     """What LoadGen's logs of a completed test say, and the verdict on it."""
+    plan, probe = outcome.plan, outcome.probe
+    assert plan is not None and probe is not None, "a complete test had both"
     detail = logs.read_detail(folder)
     workload = request.scope.workload
     limits = scenario_rules(workload, request.scope.scenario)
@@ -168,7 +169,7 @@ def _measured(
         round=request.round,
         answers=logs.read_answers(folder) if plan.mode == "accuracy" else None,
         summary_differences=logs.summary_differences(folder, detail),
-        prefix_caching=request.prefix_caching,
+        prefix_caching=probe.prefix_caching,
     )
     return {
         "metrics": detail.metrics(),
@@ -220,13 +221,6 @@ def _score(request: RunRequest, engine: Engine, folder: Path) -> dict[str, Any]:
     result: dict[str, Any] = {"scores": dataclasses.asdict(accuracy), "gates": []}
     target = request.scope.workload.accuracy
     if target is not None and request.scope.whole_dataset:
-        gates = check_gates(
-            accuracy,
-            {str(metric): value for metric, value in target.reference.items()},
-            ratio=target.ratio,
-            gen_len_low=target.gen_len_low,
-            gen_len_high=target.gen_len_high,
-        )
         result["gates"] = [
             {
                 **dataclasses.asdict(gate),
@@ -234,7 +228,7 @@ def _score(request: RunRequest, engine: Engine, folder: Path) -> dict[str, Any]:
                 "margin": gate.margin,
                 "sentence": str(gate),
             }
-            for gate in gates
+            for gate in check_gates(accuracy, target)
         ]
     text = json.dumps(result, indent=2) + "\n"
     (request.folder / "accuracy.json").write_text(text, encoding="utf-8")
@@ -260,7 +254,6 @@ def _describe(request: RunRequest) -> dict[str, Any]:
         "engine_folder": str(engine.folder) if engine else None,
         "executor": {
             "kind": kind,
-            "prefix_caching": request.prefix_caching,
             **{k: v if k != "folder" else str(v) for k, v in executor.items()},
         },
         "machine": machine_facts(),

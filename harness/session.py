@@ -15,12 +15,12 @@ from build_engine.errors import UnknownName, UsageError
 from build_engine.paths import cache_root
 from harness.assemble import EngineChoice, build_spec, require_backend
 from harness.dataset import Source, check_count, prepare
-from harness.loadgen.settings import Mode, Scenario
+from harness.loadgen.settings import Mode
 from harness.planning import RunScope
 from harness.record import cannot_write, require_free
 from harness.rounds import DEFAULT, load_round, require_loadgen
 from harness.run import RunRequest
-from harness.workload import load_workload
+from harness.workload import Scenario, load_workload
 from harness.workload import scenario as scenario_rules
 from runtime.spec import OpenVINOSpec
 

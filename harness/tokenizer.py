@@ -46,14 +46,11 @@ class Tokenizer:
         *,
         clean_up_spaces: bool,
         bos_id: int | None,
-        eos_ids: tuple[int, ...],
     ) -> None:
         self._backend = backend
         self._clean_up_spaces = clean_up_spaces
         self.bos_id = bos_id
         """Id of the token that starts a sequence, or None if the checkpoint names none."""
-        self.eos_ids = eos_ids
-        """Ids that end an answer, in the checkpoint's order; Llama 3.1 Instruct has three."""
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
@@ -79,13 +76,8 @@ class Tokenizer:
         backend.no_truncation()
         backend.no_padding()
         settings = _read_json(folder / "tokenizer_config.json")
-        bos_id, eos_ids = special_ids(folder)
-        return cls(
-            backend,
-            clean_up_spaces=bool(settings.get("clean_up_tokenization_spaces", False)),
-            bos_id=bos_id,
-            eos_ids=eos_ids,
-        )
+        clean_up_spaces = bool(settings.get("clean_up_tokenization_spaces", False))
+        return cls(backend, clean_up_spaces=clean_up_spaces, bos_id=bos_id(folder))
 
     @property
     def vocab_size(self) -> int:
@@ -118,30 +110,22 @@ class Tokenizer:
         return [_clean_up(text) for text in texts] if self._clean_up_spaces else texts
 
 
-def special_ids(folder: Path) -> tuple[int | None, tuple[int, ...]]:
-    """BOS (None where the checkpoint has none) and the ids that end an answer.
-
-    They come from `generation_config.json`, else from `config.json`. Raises CheckpointError for a
-    damaged file.
+def bos_id(folder: Path) -> int | None:
+    """The id that starts a sequence, from a checkpoint's `generation_config.json`, else its
+    `config.json`; None where neither names one. Raises CheckpointError for a damaged file.
     """
-    sources = [_read_json(folder / f"{name}.json") for name in ("generation_config", "config")]
-    bos_id = next(iter(_first_ids("bos_token_id", sources)), None)
-    return bos_id, _first_ids("eos_token_id", sources)
+    for name in ("generation_config.json", "config.json"):
+        value = _read_json(folder / name).get("bos_token_id")
+        first = value[0] if isinstance(value, list) and value else value
+        if isinstance(first, int):
+            return first
+    return None
 
 
 def _clean_up(text: str) -> str:
     for old, new in _CLEAN_UP:
         text = text.replace(old, new)
     return text
-
-
-def _first_ids(key: str, sources: list[dict[str, Any]]) -> tuple[int, ...]:
-    """The ids of the first source that has any: one id or a list of them."""
-    for source in sources:
-        value = source.get(key)
-        if value is not None:
-            return tuple(value) if isinstance(value, list) else (value,)
-    return ()
 
 
 def _read_json(path: Path) -> dict[str, Any]:

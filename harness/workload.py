@@ -18,30 +18,32 @@ Scenario = Literal["Offline", "Server", "Interactive", "SingleStream"]
 
 PLACEHOLDER = "{article}"
 Metric = Literal["rouge1", "rouge2", "rougeL", "rougeLsum", "gen_len"]
+ResultKey = Literal[
+    "result_tokens_per_second",
+    "result_completed_tokens_per_second",
+    "result_90.00_percentile_latency_ns",
+]
 ROUGE: tuple[Metric, ...] = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
 
 class ScenarioRules(Frozen):
     """The rules of one scenario.
 
-    `ttft_ms` and `tpot_ms` limit time to first token and time per output token at `percentile`.
+    `ttft_ms` and `tpot_ms` limit the p99 of time to first token and of time per output token.
     `min_query_count` is None where LoadGen's own default holds. `metric` is the key of LoadGen's
     detail log that is the result. `official` is False where MLPerf has no such result.
     """
 
     ttft_ms: PositiveFloat | None = None
     tpot_ms: PositiveFloat | None = None
-    percentile: float
     min_query_count: PositiveInt | None = None
-    metric: Annotated[str, Field(pattern=r"^result_")]
+    metric: ResultKey
     official: bool = True
 
     @model_validator(mode="after")
     def _consistent(self) -> ScenarioRules:
         if (self.ttft_ms is None) != (self.tpot_ms is None):
             raise ValueError("`ttft_ms` and `tpot_ms` are given together, or both left out.")
-        if self.percentile not in (90, 99):
-            raise ValueError(f"`percentile` must be 90 or 99, not {self.percentile:g}.")
         return self
 
     @property
@@ -78,6 +80,13 @@ class AccuracyTarget(Frozen):
         length = self.reference["gen_len"]
         gates["gen_len"] = (length * self.gen_len_low, length * self.gen_len_high)
         return gates
+
+
+class OfficialModel(Frozen):
+    """The model of a benchmark: repository and commit on the Hugging Face hub."""
+
+    hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
 class OfficialData(Frozen):
@@ -119,7 +128,7 @@ class Workload(Frozen):
     """One benchmark: prompts, limits, scenarios and accuracy.
 
     `benchmark` is the name under which results are submitted, None for a workload of our own;
-    `data` says where the articles of a benchmark come from.
+    `model` and `data` say where a benchmark's checkpoint and articles come from.
     Lengths are in tokens. `max_input_tokens` is the longest prompt of the dataset, template
     included. `equal_issue` makes LoadGen ask every sample equally often (its
     sample_concatenate_permutation).
@@ -128,16 +137,15 @@ class Workload(Frozen):
     name: Name
     title: Text
     benchmark: Name | None = None
+    model: OfficialModel | None = None
     data: OfficialData | None = None
     prompt_template: str
     min_new_tokens: PositiveInt = 1
     max_new_tokens: PositiveInt
     max_input_tokens: PositiveInt
     num_samples: PositiveInt
-    model_revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
     loadgen_model: Text
     interactive_model: Text | None = None
-    performance_sample_count: PositiveInt
     equal_issue: bool
     min_duration_s: NonNegativeFloat
     scenarios: Annotated[dict[Scenario, ScenarioRules], Field(min_length=1)]
@@ -153,8 +161,6 @@ class Workload(Frozen):
             raise ValueError("`num_samples` is above the size of `data.split`; lower it.")
         if self.min_new_tokens > self.max_new_tokens:
             raise ValueError("`min_new_tokens` is above `max_new_tokens`; lower it.")
-        if self.performance_sample_count > self.num_samples:
-            raise ValueError("`performance_sample_count` is above `num_samples`; lower it.")
         if ("Interactive" in self.scenarios) != (self.interactive_model is not None):
             raise ValueError("`interactive_model` goes with the Interactive scenario.")
         if self.benchmark is None and any(rules.official for rules in self.scenarios.values()):
@@ -164,10 +170,9 @@ class Workload(Frozen):
                 raise ValueError(f"`ttft_ms` and `tpot_ms` do not fit scenario {name}.")
         return self
 
-    @property
-    def max_seq_len(self) -> int:
-        """Longest prompt and answer together, in tokens: what an engine must be built for."""
-        return self.max_input_tokens + self.max_new_tokens
+    def revision_of(self, model: str) -> str | None:
+        """The commit that the benchmark asks for when `model` is its model's hub id."""
+        return self.model.revision if self.model and self.model.hub == model else None
 
     def prompt(self, article: str) -> str:
         """The text that is asked about `article`."""

@@ -56,11 +56,15 @@ class ExecutorStats:
     queued: int
     kv_blocks_used: int | None = None
     kv_blocks_total: int | None = None
-    iteration_s: float | None = None
 
 
 class Executor(Protocol):
     """An in-flight-batching engine."""
+
+    @property
+    def prefix_caching(self) -> bool:
+        """Whether it reuses what it computed for an earlier request, as the engine itself says."""
+        ...
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Queue requests. Thread-safe; never waits for inference. Ids must be unique among open
@@ -71,9 +75,11 @@ class Executor(Protocol):
         ...
 
     def poll(self, timeout_s: float) -> list[Chunk]:
-        """New chunks since the last poll, in order; [] when none came within `timeout_s` seconds.
+        """New chunks since the last poll, in order; [] when the engine reported none. Waits at most
+        `timeout_s` seconds for it to report anything.
 
-        Raises EngineDied, at once and on every later call, when the engine is gone.
+        Raises EngineDied, on every call, when the engine is gone and its last chunks were handed
+        out.
         """
         ...
 

@@ -48,15 +48,22 @@ class OpenVINOExecutor:
             )
         self._conn = ours
         self._send_lock = threading.Lock()
+        self._receive_lock = threading.Lock()
+        self._received: list[Chunk] = []
         self._stats = ExecutorStats(active=0, queued=0)
         self._died: str | None = None
         self._send(spec_to_json(spec))
-        self._receive_ready()
+        self._prefix_caching = self._receive_ready()
 
     @property
     def pid(self) -> int:
         """The engine's process id."""
         return self._process.pid
+
+    @property
+    def prefix_caching(self) -> bool:
+        """See `Executor.prefix_caching`."""
+        return self._prefix_caching
 
     def submit(self, requests: Sequence[Request]) -> None:
         """See `Executor.submit`. The engine's process reads even while it computes."""
@@ -69,21 +76,12 @@ class OpenVINOExecutor:
 
     def poll(self, timeout_s: float) -> list[Chunk]:
         """See `Executor.poll`."""
-        if self._died:
+        with self._receive_lock:
+            if not self._died:
+                self._receive(timeout_s)
+            chunks, self._received = self._received, []
+        if self._died and not chunks:
             raise EngineDied(self._died)
-        chunks: list[Chunk] = []
-        wait_s = timeout_s
-        try:
-            while self._conn.poll(wait_s):
-                kind, body = pickle.loads(self._conn.recv_bytes())
-                if kind == "fatal":
-                    raise self._dead(body)
-                new, stats = body
-                self._stats = ExecutorStats(**stats)
-                chunks += [Chunk(*fields) for fields in new]
-                wait_s = 0.0
-        except (EOFError, OSError) as error:
-            raise self._dead(None) from error
         return chunks
 
     def stats(self) -> ExecutorStats:
@@ -109,9 +107,30 @@ class OpenVINOExecutor:
             with self._send_lock:
                 self._conn.send_bytes(data)
         except OSError as error:
+            with self._receive_lock:  # the engine may have said why it died
+                self._receive(_CLOSE_GRACE_S)
             raise self._dead(None) from error
 
-    def _receive_ready(self) -> None:
+    def _receive(self, timeout_s: float) -> None:
+        """Take in what the engine sent, waiting for it at most `timeout_s`; notice its end.
+
+        The caller holds the lock.
+        """
+        try:
+            while self._conn.poll(timeout_s):
+                kind, body = pickle.loads(self._conn.recv_bytes())
+                if kind == "fatal":
+                    self._dead(body)
+                    return
+                new, stats = body
+                self._stats = ExecutorStats(**stats)
+                self._received += [Chunk(*fields) for fields in new]
+                timeout_s = 0.0
+        except (EOFError, OSError):
+            self._dead(None)
+
+    def _receive_ready(self) -> bool:
+        """Wait until the engine is loaded; whether it caches prefixes."""
         try:
             kind, body = pickle.loads(self._conn.recv_bytes())
         except (EOFError, OSError) as error:
@@ -122,6 +141,7 @@ class OpenVINOExecutor:
             died = self._dead(body)
             self.close()
             raise died
+        return bool(body["prefix_caching"])
 
     def _dead(self, cause: str | None) -> EngineDied:
         """The one EngineDied of this executor, with what the process said or how it ended."""

@@ -14,7 +14,6 @@ import queue
 import signal
 import sys
 import threading
-import time
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -43,13 +42,14 @@ class Engine:
         self._ov, self._genai = openvino, genai
         engine = EngineFolder.load(spec.folder)
         self._limits = engine.limits
-        self._kv_blocks = num_kv_blocks(engine.manifest["model"], engine.limits, spec.kv_cache_gib)
+        self._kv_blocks = num_kv_blocks(engine.manifest["model"], engine.limits)
         scheduler = genai.SchedulerConfig()
         scheduler.max_num_batched_tokens = self._limits.max_num_tokens
         scheduler.max_num_seqs = self._limits.max_batch_size
         scheduler.num_kv_blocks = self._kv_blocks
         scheduler.dynamic_split_fuse = True
         scheduler.enable_prefix_caching = False  # MLPerf: every query is computed in its entirety
+        self.prefix_caching: bool = scheduler.enable_prefix_caching
         properties = dict(engine.manifest["runtime"])
         if spec.num_threads:
             properties["INFERENCE_NUM_THREADS"] = spec.num_threads
@@ -74,7 +74,6 @@ class Engine:
         """One iteration: the new chunks as (id, ids, finished, error), and the figures of
         `ExecutorStats`.
         """
-        started_s = time.perf_counter()
         while self._waiting and len(self._active) < self._limits.max_batch_size + _LOOKAHEAD:
             self._admit(self._waiting.popleft())
         if self._active:
@@ -88,7 +87,6 @@ class Engine:
             "queued": len(self._active) - batch + len(self._waiting),
             "kv_blocks_used": round(metrics.cache_usage / 100 * self._kv_blocks),
             "kv_blocks_total": self._kv_blocks,
-            "iteration_s": time.perf_counter() - started_s,
         }
 
     def _admit(self, request: tuple[Any, ...]) -> None:
@@ -156,7 +154,7 @@ class Engine:
         return chunks
 
 
-def num_kv_blocks(model: dict[str, Any], limits: Any, kv_cache_gib: float | None) -> int:
+def num_kv_blocks(model: dict[str, Any], limits: Any) -> int:
     """Blocks of the key/value cache: a full batch of full sequences, or what the memory allows.
 
     Bytes a token (f32, the widest that a CPU engine keeps) = 2 (key, value) x layers x KV heads x
@@ -167,10 +165,7 @@ def num_kv_blocks(model: dict[str, Any], limits: Any, kv_cache_gib: float | None
     )
     blocks_per_sequence = -(-limits.max_seq_len // _KV_BLOCK_TOKENS) + 1
     wanted = limits.max_batch_size * blocks_per_sequence
-    if kv_cache_gib is not None:
-        allowed = int(kv_cache_gib * 2**30) // block_bytes
-    else:
-        allowed = int(_available_bytes() * _KV_SHARE_OF_FREE_MEMORY) // block_bytes
+    allowed = int(_available_bytes() * _KV_SHARE_OF_FREE_MEMORY) // block_bytes
     if allowed < blocks_per_sequence:
         need_gib = blocks_per_sequence * block_bytes / 2**30
         raise MemoryError(
@@ -195,7 +190,7 @@ def _serve(conn: multiprocessing.connection.Connection) -> None:
     threading.Thread(target=_read, args=(conn, inbox), daemon=True).start()
     try:
         engine = Engine(spec)
-        send("ready", None)
+        send("ready", {"prefix_caching": engine.prefix_caching})
         gc.collect()
         gc.freeze()
         while True:

@@ -47,6 +47,11 @@ class SimulatedExecutor:
         self._num_finished = 0
         self._died: str | None = None
 
+    @property
+    def prefix_caching(self) -> bool:
+        """See `Executor.prefix_caching`: it computes nothing, and so reuses nothing."""
+        return False
+
     def submit(self, requests: Sequence[Request]) -> None:
         """See `Executor.submit`."""
         if self._died:
@@ -109,7 +114,7 @@ class SimulatedExecutor:
             self._next_start_s = start_s + 1.0 / self._spec.samples_per_s
         first_s = start_s + self._spec.ttft_s
         last_s = first_s + (len(ids) - 1) * self._spec.tpot_s
-        heapq.heappush(self._due, (first_s, 2 * number, Chunk(request.id, ids[:1], len(ids) == 1)))
+        heapq.heappush(self._due, (first_s, 2 * number, Chunk(request.id, ids[:1], len(ids) <= 1)))
         if len(ids) > 1:
             heapq.heappush(self._due, (last_s, 2 * number + 1, Chunk(request.id, ids[1:], True)))
 

@@ -18,8 +18,6 @@ class OpenVINOSpec:
     """An engine folder of the CPU target, executed by OpenVINO GenAI."""
 
     folder: Path
-    kv_cache_gib: float | None = None
-    """GiB of key/value cache; None sizes it for `max_batch_size` sequences of full length."""
     num_threads: int | None = None
     """CPU threads of the engine; None leaves it to OpenVINO (one per physical core)."""
 

@@ -58,7 +58,7 @@ def dataset(
     purpose: Purpose = "calibration" if calibration else "evaluation"
     progress = make_progress()
     try:
-        folder = resolve_tokenizer(model)
+        folder = resolve_tokenizer(model, rules.revision_of(model))
         source = Source.for_workload(dataset, rules, progress, purpose)
         if count is None and source.path is None:
             count = rules.num_samples
@@ -141,9 +141,10 @@ def _own_model(rules: Workload) -> str:
 
     if rules.benchmark is None:
         return BUNDLED
+    example = f"a folder, or {rules.model.hub}" if rules.model else "a folder, or its hub id"
     raise UsageError(
         f"Prompts of {rules.name} depend on the model's tokenizer; give the checkpoint by --model "
-        "(a folder, or meta-llama/Llama-3.1-8B-Instruct)."
+        f"({example})."
     )
 
 

@@ -34,8 +34,12 @@ def demo(*, output: Path = Path("results/demo"), fresh: bool = False, json: bool
     _show(out, rows)
     out.say()
     out.say(
-        "Short runs of a demo workload: they compare the recipes, and are no benchmark results."
+        "Short runs of a demo workload: they compare the recipes, and are no benchmark results. "
+        f"p99 of {rows[0]['num_latency_samples']} queries is the slowest of them."
     )
+    invalid = {name for row in rows for name, said in row["verdicts"].items() if said != "VALID"}
+    if invalid:
+        out.say(f"INVALID by LoadGen's rules (run.json says why): {', '.join(sorted(invalid))}.")
     out.say(f"Runs, with LoadGen's own logs: {output}")
     out.result(rows)
     out.next(

@@ -77,7 +77,7 @@ class StartTest:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What the warm-up showed: a first estimate for plans, not a result."""
+    """What loading and warming up showed: a first estimate for plans, not a result."""
 
     load_s: float
     """Seconds until the engine was ready."""
@@ -85,3 +85,5 @@ class Probe:
     """One request alone, from submission to its last token."""
     samples_per_s: float
     """Rate over the warm-up batch."""
+    prefix_caching: bool = False
+    """Whether the engine says that it reuses what it computed for an earlier query."""

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from pathlib import Path
 
-Scenario = Literal["Offline", "Server", "Interactive", "SingleStream"]
+    from harness.workload import Scenario
+
 Mode = Literal["performance", "accuracy"]
 
 DIGITS = 6  # of a number in user.conf

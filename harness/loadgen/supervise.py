@@ -198,6 +198,9 @@ class _Watch:
 
     def interrupt(self) -> Outcome:
         """Stop the test and keep what it measured."""
+        cause = "stopped by the user"
+        if self._plan is None:  # it loads or warms up: there is nothing to wait for
+            return Outcome("interrupted", cause, self._probe, self._plan)
         self._process.say("stop")
         deadline_s = time.monotonic() + _STOP_GRACE_S
         with contextlib.suppress(queue.Empty, KeyboardInterrupt):
@@ -207,7 +210,6 @@ class _Watch:
                     break
                 if message.pop("kind") in ("progress", "stopped"):
                     self._figures |= message
-        cause = "stopped by the user"
         return Outcome("interrupted", cause, self._probe, self._plan, self._figures)
 
     def _start(self, probe: Probe, make_plan: Callable[[Probe], LoadgenPlan]) -> None:

@@ -9,6 +9,7 @@ or `stopped`) and a hard exit, because LoadGen's destructors abort after an unfi
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import json
 import os
@@ -215,10 +216,9 @@ def _serve(job: Job, messages: Messages, orders: Orders) -> int:
     started_s = time.perf_counter()
     executor = load(job.executor)
     load_s = time.perf_counter() - started_s
-    messages.send("loaded", load_s=load_s)
     single_s, rate = warm_up(executor, prompts, limits, job.warmup_samples)
-    probe = Probe(load_s, single_s, rate)
-    messages.send("ready", load_s=load_s, latency_s=probe.latency_s, samples_per_s=rate)
+    probe = Probe(load_s, single_s, rate, executor.prefix_caching)
+    messages.send("ready", **dataclasses.asdict(probe))
     start = orders.wait_for_start()
     if start is None:
         executor.close()

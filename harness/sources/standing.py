@@ -107,7 +107,8 @@ def notes(workload: Workload, source: Source, facts: SetFacts, purpose: Purpose)
             return []
         return [
             f"drawn as the reference's download script does now; nobody has shown that this is "
-            f"{workload.data.file}: for a submission take that file"
+            f"{workload.data.file}: for a submission take that file (name `{workload.data.uri}` of "
+            "MLCommons' downloader)"
         ]
     if facts.longest == workload.max_input_tokens:
         return []

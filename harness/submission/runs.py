@@ -87,8 +87,6 @@ def _refusals(record: RunRecord, division: str, chosen: Round) -> Iterator[str]:
         elif not test["verdict"]["valid"]:
             yield f"its {mode} test is {test['verdict']['sentence']}."
     yield from integrity.problems(record)
-    if content["executor"].get("prefix_caching"):
-        yield "prefix caching was on; every query must be computed whole."
     version = str(content["versions"].get("mlcommons-loadgen"))
     if not chosen.loadgen.fits(version):
         yield (

@@ -321,6 +321,9 @@ def test_hub_id_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
     assert resolve_checkpoint("someone/Tiny-1B").name == "Tiny-1B"
     assert "*.safetensors" in asked["someone/Tiny-1B"]["allow_patterns"]
+    assert asked["someone/Tiny-1B"]["revision"] is None
+    resolve_checkpoint("someone/Tiny-1B", "0123abc")
+    assert asked["someone/Tiny-1B"]["revision"] == "0123abc"
 
 
 def test_a_tokenizer_is_found_without_the_weights(

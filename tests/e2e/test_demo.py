@@ -28,6 +28,9 @@ def test_the_demo_has_a_row_for_each_recipe_and_goes_on_where_it_was(tmp_path: P
         assert row["server"]["ttft_p99_s"] > 0
         assert row["single_stream"]["tpot_p50_s"] > 0
         assert row["accuracy"]["gen_num"] == 6
+        assert row["num_latency_samples"] == 4
+        assert row["verdicts"]["Offline"] == "VALID"
+        assert row["verdicts"]["Server"].startswith("INVALID because ")
     notes = Notes()
     again = run_demo(tmp_path, notes, fresh=False, num_samples=6, num_latency_samples=4)
     assert [row.figures() for row in again] == rows

@@ -12,12 +12,12 @@ import numpy as np
 
 from harness.dataset import Dataset
 from harness.loadgen.job import Job, Probe
-from harness.loadgen.settings import LoadgenPlan, Mode, Scenario
+from harness.loadgen.settings import LoadgenPlan, Mode
 from harness.planning import RunScope
 from harness.progress import NullProgress
 from harness.prompts import save_prompts
 from harness.run import Run, RunRequest, execute
-from harness.workload import load_workload
+from harness.workload import Scenario, load_workload
 from runtime.spec import SimulatedSpec
 
 NUM_SAMPLES = 16

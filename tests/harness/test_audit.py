@@ -16,10 +16,11 @@ import pytest
 from build_engine.errors import ResultProblem, RunExists, UsageError
 from harness.audit import TEST, audit, audit_config, verify
 from harness.loadgen import logs
-from harness.loadgen.settings import LoadgenPlan, Scenario
+from harness.loadgen.settings import LoadgenPlan
 from harness.progress import NullProgress
 from harness.record import RunRecord
 from harness.rounds import load_round
+from harness.workload import Scenario
 from runtime.spec import SimulatedSpec
 from tests.harness.rehearsal import make_dataset, make_job, make_plan, rehearse
 from tests.harness.submission.finished_runs import edit_record, engine_manifest
@@ -127,7 +128,11 @@ def test_an_audit_that_failed_is_repeated_once_it_is_moved_away(tmp_path: Path) 
     audit(run.folder, V61, NullProgress())
     (run.folder / TEST).rename(tmp_path / "failed")
     job = run.folder / "performance" / "job.json"
-    job.write_text(make_job(make_dataset(tmp_path / "dataset"), FAST).to_json())  # mended
+    job.write_text(make_job(make_dataset(tmp_path / "dataset"), FAST).to_json())
+    with pytest.raises(ResultProblem, match=r"performance/job\.json was edited"):
+        audit(run.folder, V61, NullProgress())
+    record = RunRecord.read(run.folder)
+    record.save(files=record.digests())  # the engine is mended
     assert run_audit(run.folder)[0] == 0
     assert RunRecord.read(run.folder).content["audits"][TEST]["status"] == "complete"
 

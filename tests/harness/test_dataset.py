@@ -339,6 +339,13 @@ def test_two_at_once_make_one(
     assert len(both[0].prompts()) == 3
 
 
+def test_others_may_read_what_was_prepared(workload: Workload, rows: Path, tmp_path: Path) -> None:
+    made = _prepare(workload, rows, tmp_path / "root")
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    assert made.folder.stat().st_mode == plain.stat().st_mode
+
+
 def test_progress_reaches_the_end(workload: Workload, rows: Path, tmp_path: Path) -> None:
     class Told(NullProgress):
         def __init__(self) -> None:

@@ -70,8 +70,6 @@ def test_an_a30_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
             pcie_generation=4,
             pcie_lanes=16,
             num_nvlinks=4,
-            power_limit_w=165.0,
-            mig=False,
         ),
     )
     assert (report.driver, report.cuda, report.reason) == ("550.54.15", "12.4", "NVML")
@@ -87,16 +85,13 @@ def test_what_a_gpu_or_an_old_library_does_not_tell_is_none(
         nvmlSystemGetDriverVersion=lambda: b"470.1",
         nvmlSystemGetCudaDriverVersion=not_supported,
         nvmlDeviceGetEccMode=not_supported,
-        nvmlDeviceGetMigMode=not_supported,
         nvmlDeviceGetMemoryBusWidth=None,
         nvmlDeviceGetNvLinkState=not_supported,
-        nvmlDeviceGetEnforcedPowerLimit=not_supported,
     )
     report = detect_gpus()
     (gpu,) = report.gpus
     assert (gpu.name, report.driver, report.cuda) == ("NVIDIA GeForce", "470.1", None)
-    unknown = (gpu.ecc, gpu.mig, gpu.memory_bus_bits, gpu.power_limit_w)
-    assert unknown == (None, None, None, None)
+    assert (gpu.ecc, gpu.memory_bus_bits) == (None, None)
     assert gpu.num_nvlinks == 0
     assert "has no ECC memory" in report.ecc_problems[0]
 

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from build_engine.errors import RunExists
+from harness.progress import NullProgress
 from harness.record import RunRecord
 from runtime.spec import SimulatedSpec
+from tests.harness import rehearsal
 from tests.harness.rehearsal import NUM_SAMPLES, rehearse
 
 FAST = SimulatedSpec(num_tokens=5)
@@ -63,6 +65,26 @@ def test_a_failed_test_ends_the_run_with_its_cause(tmp_path: Path) -> None:
     assert content["status"] == "failed"
     assert content["cause"] == "the simulated engine died at answer 20, as told"
     assert list(content["tests"]) == ["performance"]
+
+
+def test_a_file_that_cannot_be_written_fails_the_run_and_keeps_what_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class InTheWay(NullProgress):
+        """A folder where the accuracy test's user.conf would go."""
+
+        def phase(self, name: str) -> None:
+            if "accuracy: loading" in name:
+                (tmp_path / "run" / "accuracy" / "user.conf").mkdir()
+
+    monkeypatch.setattr(rehearsal, "NullProgress", InTheWay)
+    run = rehearse(tmp_path, modes=("performance", "accuracy"), spec=FAST)
+    assert run.exit_code == 3
+    content = RunRecord.read(run.folder).content
+    assert content["status"] == "failed"
+    assert content["cause"].startswith(f"Cannot write to {run.folder} (Is a directory); free space")
+    assert content["tests"]["performance"]["verdict"]["valid"]
+    assert content["files"]["performance/mlperf_log_detail.txt"]
 
 
 def test_a_folder_with_anything_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -107,6 +107,14 @@ def test_a_good_choice_becomes_a_run(
     assert len(built) == 1
 
 
+@pytest.mark.parametrize(("setting", "marked"), [("kv_cache=int8", True), ("kv_cache=bf16", False)])
+def test_a_changed_recipe_is_marked(
+    choice: RunChoice, built: list[EngineSpec], setting: str, marked: bool
+) -> None:
+    request = _with_engine(choice, overrides=(setting,)).request(NullProgress())
+    assert ("changed recipe" in request.marks) == marked
+
+
 def test_names_are_taken_in_any_case(choice: RunChoice, built: list[EngineSpec]) -> None:
     request = replace(choice, scenario="singlestream", mode="Accuracy").request(NullProgress())
     assert request.scope.scenario == "SingleStream"

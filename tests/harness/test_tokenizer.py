@@ -110,20 +110,14 @@ def test_no_texts_give_no_ids(folder: Path) -> None:
 
 
 def test_generation_config_decides_over_config(folder: Path) -> None:
-    """As in Llama 3.1 Instruct, where only generation_config.json lists all three end tokens."""
-    assert Tokenizer.load(folder).eos_ids == (1,)
-    _write(folder / "generation_config.json", {"bos_token_id": 5, "eos_token_id": [7, 8, 9]})
-    tokenizer = Tokenizer.load(folder)
-    assert (tokenizer.bos_id, tokenizer.eos_ids) == (5, (7, 8, 9))
-    _write(folder / "generation_config.json", {"bos_token_id": None, "eos_token_id": 9})
-    tokenizer = Tokenizer.load(folder)
-    assert (tokenizer.bos_id, tokenizer.eos_ids) == (0, (9,))
+    for value, expected in ((5, 5), ([6, 7], 6), (None, 0)):
+        _write(folder / "generation_config.json", {"bos_token_id": value})
+        assert Tokenizer.load(folder).bos_id == expected
 
 
-def test_checkpoint_that_names_no_bos_or_eos(folder: Path) -> None:
+def test_checkpoint_that_names_no_bos(folder: Path) -> None:
     (folder / "config.json").unlink()
-    tokenizer = Tokenizer.load(folder)
-    assert (tokenizer.bos_id, tokenizer.eos_ids) == (None, ())
+    assert Tokenizer.load(folder).bos_id is None
 
 
 def test_vocab_size_counts_added_tokens(folder: Path) -> None:

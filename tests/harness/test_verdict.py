@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from harness.loadgen import logs
-from harness.loadgen.settings import LoadgenPlan, Mode, Scenario
+from harness.loadgen.settings import LoadgenPlan, Mode
 from harness.rounds import load_round
 from harness.verdict import Evidence, Verdict, judge, judge_unfinished, primary_result
-from harness.workload import load_workload, scenario
+from harness.workload import Scenario, load_workload, scenario
 from tests.harness.misbehave import NUM_TOKENS, misbehave
 from tests.harness.rehearsal import make_plan
 

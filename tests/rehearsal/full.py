@@ -129,7 +129,6 @@ def _quick_rules(folder: Path) -> list[str]:
     workload |= {
         "name": "quick",
         "num_samples": _QUICK_SAMPLES,
-        "performance_sample_count": _QUICK_SAMPLES,
         "min_duration_s": _QUICK_S,
     }
     workload["scenarios"]["Server"]["min_query_count"] = _QUICK_SAMPLES

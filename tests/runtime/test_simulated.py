@@ -50,6 +50,14 @@ def test_timed_answers_give_the_first_token_on_its_own() -> None:
     assert (rest.token_ids.tolist(), rest.finished) == ([101, 102, 103], True)
 
 
+@pytest.mark.parametrize("ttft_s", [0.0, 0.01])
+def test_an_answer_without_tokens_ends_too(ttft_s: float) -> None:
+    executor = load(SimulatedSpec(num_tokens=0, ttft_s=ttft_s))
+    executor.submit([request(1)])
+    (chunk,) = collect(executor, 1)
+    assert (len(chunk.token_ids), chunk.finished) == (0, True)
+
+
 def test_a_rate_spaces_the_answers() -> None:
     executor = load(SimulatedSpec(num_tokens=1, samples_per_s=50.0))
     started_s = time.monotonic()

@@ -12,7 +12,7 @@ from runtime.spec import ExecutorSpec, OpenVINOSpec, SimulatedSpec, spec_from_js
 @pytest.mark.parametrize(
     "spec",
     [
-        OpenVINOSpec(folder=Path("/engines/x"), kv_cache_gib=0.5, num_threads=2),
+        OpenVINOSpec(folder=Path("/engines/x"), num_threads=2),
         SimulatedSpec(num_tokens=3, samples_per_s=2.5, fault="drop", fault_after=4),
     ],
 )

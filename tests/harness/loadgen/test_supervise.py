@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.loadgen import logs
+from harness.loadgen import logs, supervise
 from harness.loadgen.job import Job, Probe
-from harness.loadgen.settings import LoadgenPlan, Mode, Scenario
+from harness.loadgen.settings import LoadgenPlan, Mode
 from harness.loadgen.supervise import Outcome, run_test
 from harness.progress import NullProgress
+from harness.workload import Scenario
 from runtime.spec import SimulatedSpec
 from tests.harness.rehearsal import NUM_SAMPLES, make_dataset, make_job, make_plan
 
@@ -169,6 +170,28 @@ def test_ctrl_c_keeps_what_was_measured_and_leaves_no_process(tmp_path: Path) ->
     assert processes_in(tmp_path) == []
 
 
+def test_ctrl_c_while_the_engine_warms_up_waits_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise, "_STOP_GRACE_S", 120.0)
+    dataset = make_dataset(tmp_path / "dataset")
+    folder = tmp_path / "test"
+    folder.mkdir()
+
+    def interrupt() -> None:
+        _wait(lambda: worker_pids(folder) != [])
+        time.sleep(0.5)  # its start is behind us, and its warm-up takes for ever
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    job = make_job(dataset, SimulatedSpec(ttft_s=600.0))
+    started_s = time.monotonic()
+    outcome = run_test(job, lambda probe: make_plan(), folder, NullProgress())
+    assert time.monotonic() - started_s < 60.0
+    assert (outcome.status, outcome.plan) == ("interrupted", None)
+    assert processes_in(tmp_path) == []
+
+
 def interfere(tmp_path: Path, act: object, *, silence_s: float = 30.0) -> tuple[Outcome, Path]:
     """Run a test that takes long, and `act` on its process once some answers are there."""
     assert callable(act)
@@ -250,7 +273,6 @@ def test_an_audit_config_in_the_working_directory_is_not_picked_up(tmp_path: Pat
 
 def test_two_tests_in_a_row_both_get_mlperfs_own_settings(tmp_path: Path) -> None:
     # LoadGen applies its built-in conf once per process: a second test would have seeds of 0.
-    # 0.
     dataset = make_dataset(tmp_path / "dataset")
     for name in ("first", "second"):
         (tmp_path / name).mkdir()

@@ -54,6 +54,8 @@ def read(address: int, num_bytes: int) -> list[int]:
 class Scripted:
     """An executor that answers with the chunks it was given."""
 
+    prefix_caching = False
+
     def __init__(self, *chunks: Chunk | Exception) -> None:
         self.requests: list[Request] = []
         self._chunks = list(chunks)

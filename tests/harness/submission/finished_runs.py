@@ -21,14 +21,14 @@ from harness.accuracy import Accuracy, check_gates
 from harness.audit import TEST, audit_config, verify
 from harness.loadgen import logs
 from harness.loadgen.job import Job, Probe
-from harness.loadgen.settings import LoadgenPlan, Scenario
+from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.supervise import run_test
 from harness.machine import library_versions
 from harness.progress import NullProgress
 from harness.record import RunRecord
 from harness.rounds import load_round
 from harness.verdict import Evidence, judge, primary_result
-from harness.workload import Workload, load_workload, scenario
+from harness.workload import Scenario, Workload, load_workload, scenario
 from tests.harness.rehearsal import make_dataset, make_job
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "full_length_tests.tar.xz"
@@ -174,8 +174,7 @@ def _test(folder: Path, planned: LoadgenPlan, workload: Workload, count: int) ->
 
 def _accuracy(workload: Workload, scores: Accuracy) -> dict[str, Any]:
     assert workload.accuracy is not None
-    reference = {str(metric): value for metric, value in workload.accuracy.reference.items()}
-    gates = check_gates(scores, reference)
+    gates = check_gates(scores, workload.accuracy)
     return {
         "scores": asdict(scores),
         "gates": [{**asdict(g), "passed": g.passed, "sentence": str(g)} for g in gates],
@@ -194,7 +193,7 @@ def _description(workload: Workload, scenario_name: str) -> dict[str, Any]:
         "dataset": {"source": "cnn_eval.json", "digest": "d" * 64, "shortfalls": []},
         "engine": engine_manifest(),
         "engine_folder": "/engines/int8_wo",
-        "executor": {"kind": "openvino", "prefix_caching": False},
+        "executor": {"kind": "openvino"},
         "machine": {
             "cpu": "Example CPU 9000",
             "num_cpus": 64,

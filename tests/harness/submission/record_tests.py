@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.loadgen.job import Probe
-from harness.loadgen.settings import LoadgenPlan, Scenario
+from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.supervise import run_test
 from harness.planning import RunScope
 from harness.progress import NullProgress
-from harness.workload import load_workload
+from harness.workload import Scenario, load_workload
 from runtime.spec import SimulatedSpec
 from tests.harness.rehearsal import make_dataset, make_job
 

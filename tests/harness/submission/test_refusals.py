@@ -115,7 +115,6 @@ def rewrite(path: Path, old: str, new: str) -> None:
             change(versions=library_versions() | {"enginebench": "0.0.9"}),
             "server: it was run by enginebench 0.0.9, and this is",
         ),
-        (change(executor={"prefix_caching": True}), "server: prefix caching was on"),
         (
             own_calibration,
             "server: its engine was calibrated on newsbrief, not on the benchmark's calibration",
