@@ -170,6 +170,18 @@ def test_answers_of_a_random_llama_equal_transformers(tmp_path: Path) -> None:
     assert generate(engine, fixture["prompts"], len(fixture["answers"][0])) == fixture["answers"]
 
 
+def test_the_cpu_plugin_recognises_norms_and_rotary_embeddings(tmp_path: Path) -> None:
+    """Fused, they are fast; and of a fused embedding the plugin keeps the angles in float32 even
+    in bf16 (openvino, mark_rope_input_to_keep_in_mixed_precision.cpp).
+    """
+    checkpoint = open_checkpoint(write_checkpoint(tmp_path / "tiny", rope=LLAMA3_ROPE))
+    network = build_network(checkpoint.config, checkpoint.tensors())
+    executed = ov.Core().compile_model(network, "CPU", F32).get_runtime_model()
+    kinds = [op.get_rt_info()["layerType"].astype(str) for op in executed.get_ops()]
+    assert kinds.count("RoPE") == 4  # queries and keys of two layers
+    assert kinds.count("RMS") == 5
+
+
 @pytest.mark.parametrize("count", [16, pytest.param(200, marks=pytest.mark.slow)])
 def test_answers_of_newsbrief_equal_transformers(tmp_path: Path, count: int) -> None:
     from tokenizers import Tokenizer
