@@ -125,12 +125,10 @@ def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
             f"{folder} lacks {', '.join(missing)}; download the checkpoint again, in safetensors "
             "format and with its tokenizer.json."
         )
-    generation = folder / "generation_config.json"
-    config = parse_config(
-        _read_json(folder / "config.json"),
-        _read_json(generation) if generation.is_file() else {},
-        str(folder / "config.json"),
-    )
+    said = {
+        name: _read_json(folder / name) for name in COMPANION_FILES if (folder / name).is_file()
+    }
+    config = parse_config(said["config.json"], said.get("generation_config.json", {}), folder)
     checkpoint = Checkpoint(name or folder.name, folder, config, _weight_files(folder))
     _check_tensors(checkpoint)
     return checkpoint
@@ -142,7 +140,7 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
     index = folder / INDEX_FILE
     weight_map = _read_json(index).get("weight_map")
     named = weight_map.values() if isinstance(weight_map, dict) else ()
-    if not named or not all(isinstance(shard, str) for shard in named):
+    if not named or not all(isinstance(s, str) and s == Path(s).name for s in named):
         raise CheckpointError(
             f"{index} has no weight_map from tensors to files; download the checkpoint again."
         )
@@ -181,7 +179,7 @@ def _check_tensors(checkpoint: Checkpoint) -> None:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not valid JSON ({error}); download it again.") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is not a JSON object; download it again.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from build_engine.errors import CheckpointError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ARCHITECTURE = "LlamaForCausalLM"
+_LARGEST = 3.4e38  # of a float32
 ROPE_TYPES = ("default", "linear", "llama3")
 
 
@@ -115,14 +117,17 @@ class LlamaConfig:
         return shapes
 
 
-def parse_config(raw: Mapping[str, Any], generation: Mapping[str, Any], source: str) -> LlamaConfig:
-    """Read the parsed `config.json` and `generation_config.json` ({} when absent); `source` names
-    them in errors.
+def parse_config(
+    raw: Mapping[str, Any], generation: Mapping[str, Any], folder: Path
+) -> LlamaConfig:
+    """Read the parsed `config.json` and `generation_config.json` ({} when absent) of `folder`,
+    which errors name.
 
     The stop ids of `generation_config.json` win over those of `config.json`, as in transformers.
     Raises CheckpointError for another architecture, a rope type other than `ROPE_TYPES`, or a
     missing or impossible value.
     """
+    source = str(folder / "config.json")
     _require_llama(raw, source)
     hidden_size = _positive_int(raw, "hidden_size", source)
     num_heads = _positive_int(raw, "num_attention_heads", source)
@@ -140,7 +145,10 @@ def parse_config(raw: Mapping[str, Any], generation: Mapping[str, Any], source: 
         )
     rope_theta, rope_scaling = _parse_rope(raw, source)
     vocab_size = _positive_int(raw, "vocab_size", source)
-    eos = generation.get("eos_token_id", raw.get("eos_token_id"))
+    if "eos_token_id" in generation:
+        eos, eos_source = generation["eos_token_id"], str(folder / "generation_config.json")
+    else:
+        eos, eos_source = raw.get("eos_token_id"), source
     return LlamaConfig(
         hidden_size=hidden_size,
         intermediate_size=_positive_int(raw, "intermediate_size", source),
@@ -153,10 +161,10 @@ def parse_config(raw: Mapping[str, Any], generation: Mapping[str, Any], source: 
         rope_theta=rope_theta,
         rope_scaling=rope_scaling,
         max_position_embeddings=_positive_int(raw, "max_position_embeddings", source, default=2048),
-        tie_word_embeddings=bool(raw.get("tie_word_embeddings", False)),
-        eos_token_ids=_stop_ids(eos, vocab_size, source),
-        attention_bias=bool(raw.get("attention_bias", False)),
-        mlp_bias=bool(raw.get("mlp_bias", False)),
+        tie_word_embeddings=_flag(raw, "tie_word_embeddings", source),
+        eos_token_ids=_stop_ids(eos, vocab_size, eos_source),
+        attention_bias=_flag(raw, "attention_bias", source),
+        mlp_bias=_flag(raw, "mlp_bias", source),
     )
 
 
@@ -230,9 +238,16 @@ def _positive_float(
 ) -> float:
     value = raw.get(key)
     value = default if value is None else value
-    if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LARGEST:
         raise CheckpointError(_wrong_value(key, value, "a positive number", source))
     return float(value)
+
+
+def _flag(raw: Mapping[str, Any], key: str, source: str) -> bool:
+    value = raw.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise CheckpointError(_wrong_value(key, value, "true or false", source))
+    return bool(value)
 
 
 def _wrong_value(key: str, value: object, wanted: str, source: str) -> str:

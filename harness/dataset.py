@@ -113,6 +113,15 @@ class Dataset:
                 f"with --max-input-len {longest + workload.max_new_tokens}."
             )
 
+    def check_ids(self, vocab_size: int) -> None:
+        """Raise DatasetError when a prompt has an id for which the model has no embedding."""
+        largest = max(int(ids.max()) for ids in self.prompts())
+        if largest >= vocab_size:
+            raise DatasetError(
+                f"The tokenizer gives id {largest}, and the model has {vocab_size} tokens; take "
+                "the tokenizer.json that belongs to the checkpoint."
+            )
+
     def _check_lengths(self, limit: int, whose: str, remedy: str) -> None:
         if self.max_prompt_len <= limit:
             return

@@ -75,6 +75,7 @@ class RunChoice:
         # the dataset before the engine: its mistakes are found in seconds, a build takes minutes
         dataset = prepare(workload, source, spec.checkpoint.folder, cache_root(), count, progress)
         dataset.check_fits(workload, spec.limits)
+        dataset.check_ids(spec.checkpoint.config.vocab_size)
         engine = build_spec(spec, progress)
         return RunRequest(
             scope=RunScope(

@@ -103,7 +103,8 @@ def test_generation_config_decides_the_stop_ids(tmp_path: Path) -> None:
 def test_a_stop_id_that_is_no_token(tmp_path: Path, eos: object) -> None:
     folder = write_checkpoint(tmp_path)
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": eos}))
-    with pytest.raises(CheckpointError, match=r"eos_token_id is .*, and must be an id below 96"):
+    told = r"generation_config\.json: eos_token_id is .*, and must be an id below 96"
+    with pytest.raises(CheckpointError, match=told):
         open_checkpoint(folder)
 
 
@@ -117,12 +118,13 @@ def test_missing_file_is_named(tmp_path: Path, file: str) -> None:
 
 @pytest.mark.parametrize(
     ("raw", "fault"),
-    [("{", "is not valid JSON"), ("[]", "is not a JSON object")],
+    [("{", "is not valid JSON"), ("[]", "is not a JSON object"), ("[" * 100_000, "is not valid")],
 )
-def test_broken_config_json(tmp_path: Path, raw: str, fault: str) -> None:
+@pytest.mark.parametrize("name", COMPANION_FILES)
+def test_a_broken_file_is_named(tmp_path: Path, name: str, raw: str, fault: str) -> None:
     folder = write_checkpoint(tmp_path)
-    (folder / "config.json").write_text(raw)
-    with pytest.raises(CheckpointError, match=rf"config\.json {fault}.*download"):
+    (folder / name).write_text(raw)
+    with pytest.raises(CheckpointError, match=rf"{name} {fault}.*download"):
         open_checkpoint(folder)
 
 
@@ -174,7 +176,10 @@ def test_shard_of_the_index_is_missing(tmp_path: Path) -> None:
         open_checkpoint(folder)
 
 
-@pytest.mark.parametrize("raw", ["{}", '{"weight_map": []}', '{"weight_map": {"a": 1}}'])
+@pytest.mark.parametrize(
+    "raw",
+    ["{}", '{"weight_map": []}', '{"weight_map": {"a": 1}}', '{"weight_map": {"a": "../b"}}'],
+)
 def test_index_without_weight_map(tmp_path: Path, raw: str) -> None:
     folder = write_checkpoint(tmp_path, num_shards=2)
     (folder / "model.safetensors.index.json").write_text(raw)
@@ -198,6 +203,10 @@ def test_index_without_weight_map(tmp_path: Path, raw: str) -> None:
         ({"num_key_value_heads": 3}, "num_attention_heads 4 is not a multiple"),
         ({"head_dim": 15}, "head_dim 15 is odd"),
         ({"rms_norm_eps": 0}, "rms_norm_eps is 0"),
+        ({"rms_norm_eps": float("nan")}, "rms_norm_eps is nan, and must be a positive number"),
+        ({"rope_theta": float("inf")}, "rope_theta is inf"),
+        ({"rope_theta": 10**400}, "rope_theta is 1000"),
+        ({"tie_word_embeddings": "false"}, "tie_word_embeddings is 'false', and must be true or"),
         ({"rope_theta": "big"}, "rope_theta is 'big'"),
         (
             {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -31,6 +32,7 @@ from harness.assemble import EngineChoice
 from harness.progress import NullProgress
 from harness.session import RunChoice, check_output
 from harness.workload import load_workload
+from newsbrief import CHECKPOINT
 from tests.build_engine.checkpoints import write_checkpoint
 from tests.build_engine.specs import write_engine
 
@@ -113,6 +115,15 @@ def test_a_changed_recipe_is_marked(
 ) -> None:
     request = _with_engine(choice, overrides=(setting,)).request(NullProgress())
     assert ("changed recipe" in request.marks) == marked
+
+
+def test_a_tokenizer_of_another_model_is_refused_before_the_build(
+    choice: RunChoice, built: list[EngineSpec], tmp_path: Path
+) -> None:
+    model = write_checkpoint(tmp_path / "other", vocab_size=200)
+    shutil.copyfile(CHECKPOINT / "tokenizer.json", model / "tokenizer.json")
+    told = r"gives id \d+, and the model has 200 tokens; take the tokenizer\.json"
+    _refused(_with_engine(choice, model=str(model)), built, DatasetError, told)
 
 
 def test_names_are_taken_in_any_case(choice: RunChoice, built: list[EngineSpec]) -> None:
