@@ -63,7 +63,7 @@ def make_spec(
         calibration = None
     elif calibration is None:
         raise DatasetError(
-            f"Recipe `{recipe.name}` looks at {recipe.calibration_samples} calibration prompts"
+            f"Recipe `{recipe.name}` needs {recipe.calibration_samples} calibration prompts"
             " and got none; give a"
             " calibration set, or choose a recipe without calibration."
         )

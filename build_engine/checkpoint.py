@@ -193,6 +193,7 @@ def _download(hub_id: str, revision: str | None, patterns: Sequence[str]) -> Pat
         from huggingface_hub.errors import (
             GatedRepoError,
             HfHubHTTPError,
+            HFValidationError,
             LocalEntryNotFoundError,
             RepositoryNotFoundError,
         )
@@ -205,7 +206,7 @@ def _download(hub_id: str, revision: str | None, patterns: Sequence[str]) -> Pat
             f"{hub_id} is gated on the hub; accept its licence there, then log in with: hf auth "
             "login"
         ) from error
-    except RepositoryNotFoundError as error:
+    except (RepositoryNotFoundError, HFValidationError) as error:
         raise CheckpointError(
             f"There is no folder and no hub repository {hub_id} that you can read; correct the "
             "name, or log in with: hf auth login"
@@ -213,6 +214,6 @@ def _download(hub_id: str, revision: str | None, patterns: Sequence[str]) -> Pat
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         reason = str(error).split("\n")[0]
         raise EnvironmentFault(
-            f"{hub_id} cannot be fetched from the Hugging Face hub ({reason}); connect to it, or "
-            "copy the checkpoint here and give its folder."
+            f"There is no folder {hub_id}, and as a name on the Hugging Face hub it cannot be "
+            f"fetched ({reason}); correct the path, or connect to the hub."
         ) from error

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path, PurePath
@@ -58,7 +58,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises EngineError when it is missing, broken, altered, or of another schema.
     """
     try:
-        manifest = json.loads((folder / MANIFEST_NAME).read_bytes())
+        text = (folder / MANIFEST_NAME).read_bytes()
+        manifest = json.loads(text, parse_constant=_refuse_constant)
     except (FileNotFoundError, NotADirectoryError):
         raise EngineError(
             f"`{folder}` is not an engine: it has no {MANIFEST_NAME}; `enginebench engines list`"
@@ -140,8 +141,12 @@ def seal_files(folder: Path) -> dict[str, dict[str, Any]]:
     return entries
 
 
-def size_problems(folder: Path, files: Mapping[str, Any]) -> dict[str, str]:
-    """`{name: sentence}` of the files that are not there with their size; nothing is read."""
+def file_problems(
+    folder: Path, files: Mapping[str, Any], sha256: Callable[[Path], str]
+) -> dict[str, str]:
+    """`{name: sentence}` of the missing, truncated and altered files, by the digests that `sha256`
+    gives.
+    """
     problems = {}
     for name, entry in files.items():
         path = folder / name
@@ -151,18 +156,18 @@ def size_problems(folder: Path, files: Mapping[str, Any]) -> dict[str, str]:
             problems[name] = f"{name} is missing."
         elif (size := path.stat().st_size) != entry["bytes"]:
             problems[name] = f"{name} has {size} bytes instead of {entry['bytes']}."
+        else:
+            try:
+                if sha256(path) != entry["sha256"]:
+                    problems[name] = f"{name} was altered: its checksum differs."
+            except OSError as error:
+                problems[name] = f"{name} cannot be read: {error.strerror}."
     return problems
 
 
 def content_problems(folder: Path, files: Mapping[str, Any]) -> list[str]:
     """One sentence per missing, truncated, altered or extra file; reads every byte."""
-    problems = size_problems(folder, files)
-    for name in files.keys() - problems.keys():
-        try:
-            if hash_file(folder / name) != files[name]["sha256"]:
-                problems[name] = f"{name} was altered: its checksum differs."
-        except OSError as error:
-            problems[name] = f"{name} cannot be read: {error.strerror}."
+    problems = file_problems(folder, files, hash_file)
     for path in files_below(folder):
         name = path.relative_to(folder).as_posix()
         if name not in files and name != MANIFEST_NAME:
@@ -184,6 +189,11 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _refuse_constant(name: str) -> None:
+    """NaN and the infinities: Python would read them, and no canonical JSON can hold them."""
+    raise ValueError(f"{name} is not JSON")
 
 
 def _check_fields(folder: Path, manifest: dict[str, Any]) -> None:

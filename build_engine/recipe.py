@@ -23,7 +23,8 @@ class Recipe(Frozen):
 
     `activations` is the precision in which matrix products are computed. `group_size` is the number
     of weights that share one scale, None for one scale per output channel; only 4-bit weights have
-    groups. `calibration_samples` is the number of prompts that the algorithm looks at, 0 for none.
+    groups. `calibration_samples` is the number of prompts that the algorithm is given, 0 for none;
+    the CPU engine looks at the first of them, up to `MAX_CALIBRATION_TOKENS`.
     """
 
     name: Name

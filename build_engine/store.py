@@ -13,7 +13,7 @@ import itertools
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 
 from filelock import FileLock, Timeout
 
+from build_engine.digest import file_sha256
 from build_engine.engine import SHORT_KEY_LEN, BuildFacts, Engine, EngineSpec, folder_name
 from build_engine.errors import (
     CheckpointError,
@@ -33,8 +34,8 @@ from build_engine.manifest import (
     MANIFEST_NAME,
     build_record,
     content_problems,
+    file_problems,
     seal_files,
-    size_problems,
     sync,
     write_manifest,
 )
@@ -60,7 +61,8 @@ class EngineStore:
         self.engines = self.root / "engines"
 
     def find(self, spec: EngineSpec) -> Engine | None:
-        """The stored engine of this content, or None. Compares file sizes; hashes nothing.
+        """The stored engine of this content, or None for none that is whole. Reads only the files
+        that have changed since they were last hashed.
 
         The engine may lie under another model name: the same checkpoint under two names is one
         engine.
@@ -111,6 +113,11 @@ class EngineStore:
             if (folder / MANIFEST_NAME).exists():
                 return Engine.load(folder.absolute())
         engines = self.list()
+        for folder in self._folders():
+            name = "/".join(folder.relative_to(self.engines).parts)
+            readable = any(folder == engine.folder for engine in engines)
+            if text and not readable and (text in name.rsplit("-", 1) or text == name):
+                Engine.load(folder)  # raises, and says what is wrong with it
         if not engines:
             raise EngineError(
                 f"No engine is stored in `{self.engines}`; build one with: enginebench build"
@@ -131,7 +138,7 @@ class EngineStore:
     @staticmethod
     def why(a: dict[str, Any], b: dict[str, Any]) -> Differences:
         """(dotted field, value in `a`, value in `b`) where two identities differ, by field."""
-        left, right = dict(_flat(a)), dict(_flat(b))
+        left, right = dict(flat(a)), dict(flat(b))
         return [
             (name, left.get(name, ABSENT), right.get(name, ABSENT))
             for name in sorted(left.keys() | right.keys())
@@ -175,7 +182,7 @@ class EngineStore:
         for folder in itertools.chain((final,), self._leaves()):
             if folder.name == final.name:
                 with suppress(EngineError):
-                    engine = _sound(folder)
+                    engine = open_engine(folder)
                     if engine.key == key:
                         return engine
         return None
@@ -210,7 +217,7 @@ class EngineStore:
             # Nothing is here after the rename, everything after a failure or Ctrl-C.
             shutil.rmtree(temp, ignore_errors=True)
             self._prune(final.parent)
-        return Engine.load(final)
+        return open_engine(final)
 
     def _leaves(self) -> Iterator[Path]:
         """Every entry three levels down, `<model>/<target>/<leaf>`, hidden leaves included."""
@@ -284,12 +291,12 @@ class EngineStore:
             raise
 
 
-def _sound(folder: Path) -> Engine:
-    """The engine in `folder`. Raises EngineError unless each file is there with its size; hashes
-    nothing.
+def open_engine(folder: Path) -> Engine:
+    """The engine in `folder`. Raises EngineError unless each file is there as it was built, by
+    digests that are remembered until a file's size or time of modification changes.
     """
     engine = Engine.load(folder)
-    problems = size_problems(folder, engine.manifest["files"])
+    problems = file_problems(folder, engine.manifest["files"], file_sha256)
     if problems:
         raise EngineError(
             f"`{folder}` is damaged: {' '.join(problems.values())} Build it again:"
@@ -300,7 +307,7 @@ def _sound(folder: Path) -> Engine:
 
 def _damage(folder: Path) -> str | None:
     try:
-        _sound(folder)
+        open_engine(folder)
     except EngineError as error:
         return str(error)
     return None
@@ -312,10 +319,11 @@ def _names(engine: Engine) -> tuple[str, str]:
     return f"{engine.model}/{rest}", f"{folder_name(engine.model)}/{rest}"
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, value) of every value of nested mappings, each name behind `prefix`."""
     for name, value in values.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 

@@ -56,6 +56,8 @@ class ExecutorStats:
     queued: int
     kv_blocks_used: int | None = None
     kv_blocks_total: int | None = None
+    iteration_s: float | None = None
+    """How long the latest iteration took."""
 
 
 class Executor(Protocol):
@@ -63,7 +65,7 @@ class Executor(Protocol):
 
     @property
     def prefix_caching(self) -> bool:
-        """Whether it reuses what it computed for an earlier request, as the engine itself says."""
+        """Whether it is set to reuse what it computed for an earlier request."""
         ...
 
     def submit(self, requests: Sequence[Request]) -> None:

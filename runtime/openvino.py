@@ -28,14 +28,15 @@ _CLOSE_GRACE_S = 5.0
 class OpenVINOExecutor:
     """An Executor over an engine folder of the CPU target.
 
-    Raises EngineError when the engine was built by another version or for other arithmetic,
-    EngineDied when it does not start.
+    Raises EngineError when the engine is damaged or was built by another version or for other
+    arithmetic, EngineDied when it does not start.
     """
 
     def __init__(self, spec: OpenVINOSpec) -> None:
-        from build_engine.engine import Engine, check_loadable
+        from build_engine.engine import check_loadable
+        from build_engine.store import open_engine
 
-        check_loadable(Engine.load(spec.folder))
+        check_loadable(open_engine(spec.folder))
         ours, theirs = multiprocessing.connection.Pipe()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  it lives until close()
         with theirs:

@@ -14,10 +14,11 @@ import queue
 import signal
 import sys
 import threading
+import time
 from collections import deque
-from pathlib import Path
 from typing import Any
 
+from runtime.memory import available_bytes
 from runtime.spec import OpenVINOSpec, spec_from_json
 
 _KV_BLOCK_TOKENS = 32  # OpenVINO GenAI's block size on CPU
@@ -42,7 +43,9 @@ class Engine:
         self._ov, self._genai = openvino, genai
         engine = EngineFolder.load(spec.folder)
         self._limits = engine.limits
-        self._kv_blocks = num_kv_blocks(engine.manifest["model"], engine.limits)
+        self._vocab_size: int = engine.manifest["model"]["vocab_size"]
+        free_bytes = available_bytes() - engine.size_bytes  # the weights are not loaded yet
+        self._kv_blocks = num_kv_blocks(engine.manifest["model"], engine.limits, free_bytes)
         scheduler = genai.SchedulerConfig()
         scheduler.max_num_batched_tokens = self._limits.max_num_tokens
         scheduler.max_num_seqs = self._limits.max_batch_size
@@ -60,6 +63,7 @@ class Engine:
         self._active: dict[int, Any] = {}
         self._failed: list[tuple[Any, ...]] = []
         self._configs: dict[tuple[Any, ...], Any] = {}
+        self._iteration_s: float | None = None
 
     @property
     def idle(self) -> bool:
@@ -77,7 +81,9 @@ class Engine:
         while self._waiting and len(self._active) < self._limits.max_batch_size + _LOOKAHEAD:
             self._admit(self._waiting.popleft())
         if self._active:
+            started_s = time.perf_counter()
             self._pipeline.step()
+            self._iteration_s = time.perf_counter() - started_s
         chunks, self._failed = self._failed, []
         chunks += self._collect()
         metrics = self._pipeline.get_metrics()
@@ -87,29 +93,43 @@ class Engine:
             "queued": len(self._active) - batch + len(self._waiting),
             "kv_blocks_used": round(metrics.cache_usage / 100 * self._kv_blocks),
             "kv_blocks_total": self._kv_blocks,
+            "iteration_s": self._iteration_s,
         }
 
     def _admit(self, request: tuple[Any, ...]) -> None:
         import numpy as np
 
-        request_id, prompt, max_new, *_ = request
+        request_id, prompt, *wishes = request
+        error = self._refusal(request)
+        if error is None:
+            ids = self._ov.Tensor(np.ascontiguousarray(prompt, np.int64).reshape(1, -1))
+            config = self._config(*wishes)
+            self._active[request_id] = self._pipeline.add_request(request_id, ids, config)
+        else:
+            self._failed.append((request_id, np.empty(0, np.int32), True, error))
+
+    def _refusal(self, request: tuple[Any, ...]) -> str | None:
+        """Why the engine cannot serve a request, or None when it can."""
+        request_id, prompt, max_new, min_new, stop_ids, _ = request
         limits = self._limits
-        error = None
+        if request_id in self._active:
+            return "its id is that of another open request"
+        if len(prompt) == 0:
+            return "its prompt is empty"
         if len(prompt) > limits.max_input_len:
-            error = f"its prompt has {len(prompt)} tokens, the engine takes {limits.max_input_len}"
-        elif len(prompt) + max_new > limits.max_seq_len:
-            error = (
+            return f"its prompt has {len(prompt)} tokens, the engine takes {limits.max_input_len}"
+        if not 0 <= prompt.min() <= prompt.max() < self._vocab_size:
+            return f"its prompt has ids outside of the vocabulary of {self._vocab_size}"
+        if min(stop_ids, default=0) < 0:
+            return f"it is to stop at {min(stop_ids)}, and ids begin at 0"
+        if not 0 <= min_new <= max_new or max_new == 0:
+            return f"it asks for at least {min_new} and at most {max_new} new tokens"
+        if len(prompt) + max_new > limits.max_seq_len:
+            return (
                 f"its prompt of {len(prompt)} tokens and {max_new} new ones exceed the engine's "
                 f"{limits.max_seq_len}"
             )
-        elif len(prompt) == 0:
-            error = "its prompt is empty"
-        if error:
-            self._failed.append((request_id, np.empty(0, np.int32), True, error))
-            return
-        ids = self._ov.Tensor(np.ascontiguousarray(prompt, np.int64).reshape(1, -1))
-        config = self._config(*request[2:])
-        self._active[request_id] = self._pipeline.add_request(request_id, ids, config)
+        return None
 
     def _config(
         self, max_new: int, min_new: int, stop_ids: tuple[int, ...], ignore_eos: bool
@@ -154,8 +174,9 @@ class Engine:
         return chunks
 
 
-def num_kv_blocks(model: dict[str, Any], limits: Any) -> int:
-    """Blocks of the key/value cache: a full batch of full sequences, or what the memory allows.
+def num_kv_blocks(model: dict[str, Any], limits: Any, free_bytes: int) -> int:
+    """Blocks of the key/value cache: a full batch of full sequences, or what a share of the free
+    memory allows.
 
     Bytes a token (f32, the widest that a CPU engine keeps) = 2 (key, value) x layers x KV heads x
     head size x 4.
@@ -165,7 +186,7 @@ def num_kv_blocks(model: dict[str, Any], limits: Any) -> int:
     )
     blocks_per_sequence = -(-limits.max_seq_len // _KV_BLOCK_TOKENS) + 1
     wanted = limits.max_batch_size * blocks_per_sequence
-    allowed = int(_available_bytes() * _KV_SHARE_OF_FREE_MEMORY) // block_bytes
+    allowed = int(free_bytes * _KV_SHARE_OF_FREE_MEMORY) // block_bytes
     if allowed < blocks_per_sequence:
         need_gib = blocks_per_sequence * block_bytes / 2**30
         raise MemoryError(
@@ -175,9 +196,10 @@ def num_kv_blocks(model: dict[str, Any], limits: Any) -> int:
     return int(min(wanted, allowed))
 
 
-def _available_bytes() -> int:
-    lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+def last_line(error: Exception) -> str:
+    """OpenVINO's own errors are RuntimeErrors of many lines; the last one says what happened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def _serve(conn: multiprocessing.connection.Connection) -> None:
@@ -200,9 +222,7 @@ def _serve(conn: multiprocessing.connection.Connection) -> None:
                 engine.add(inbox.get())
             send("chunks", engine.step())
     except (RuntimeError, MemoryError, ValueError) as error:
-        # OpenVINO's own errors are RuntimeErrors of many lines; the last one says what happened.
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        send("fatal", lines[-1] if lines else type(error).__name__)
+        send("fatal", last_line(error))
 
 
 def _read(

@@ -63,8 +63,6 @@ class SimulatedExecutor:
         deadline_s = time.monotonic() + timeout_s
         while True:
             self._receive()
-            if self._died:
-                raise EngineDied(self._died)
             now_s = time.monotonic()
             while self._due and self._due[0][0] <= now_s:
                 self._ready.append(heapq.heappop(self._due)[2])
@@ -72,6 +70,8 @@ class SimulatedExecutor:
                 chunks = [self._ready.popleft() for _ in range(min(len(self._ready), _MAX_CHUNKS))]
                 self._num_finished += sum(chunk.finished for chunk in chunks)
                 return chunks
+            if self._died:
+                raise EngineDied(self._died)
             if now_s >= deadline_s:
                 return []
             next_s = min(self._due[0][0], deadline_s) if self._due else deadline_s
@@ -100,6 +100,8 @@ class SimulatedExecutor:
             return
 
     def _answer(self, request: Request, arrived_s: float) -> None:
+        if self._died:
+            return
         number = self._num_received
         self._num_received += 1
         if self._spec.fault and number == self._spec.fault_after:

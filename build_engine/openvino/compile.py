@@ -38,7 +38,12 @@ def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> B
     progress.phase("network")
     model = build_network(checkpoint.config, checkpoint.tensors())
     stored = _stored_types(checkpoint)
-    done = Quantised(model, f"{' and '.join(stored)}, as in the checkpoint", stored)
+    done = Quantised(
+        model,
+        f"{' and '.join(stored)}, as in the checkpoint",
+        stored,
+        note="" if stored == ("bfloat16",) else f"The checkpoint is in {' and '.join(stored)}.",
+    )
     if recipe.weights != "bf16":
         progress.phase("quantisation")
         done = quantise(model, checkpoint.config, recipe, spec.calibration, progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from build_engine.errors import ConfigError
 from harness.cli.output import Output
 
 
@@ -39,15 +40,22 @@ def build(
     max_input_len
         Tokens of the longest prompt.
     set
-        Change a field of the recipe: `--set group_size=64`.
+        Change a field of the recipe: `--set recipe.group_size=64`.
     json
         Write the engine's manifest to standard output.
     """
     from harness.assemble import EngineChoice
     from harness.progress import make_progress
+    from harness.session import split_settings
     from harness.workload import load_workload
 
     out = Output(as_json=json)
+    recipe_settings, workload_settings = split_settings(set or ())
+    if workload_settings:
+        raise ConfigError(
+            f"`--set workload.{workload_settings[0]}` is for `enginebench run`; an engine does not "
+            "depend on it, so leave it out."
+        )
     choice = EngineChoice(
         model=model,
         target=target,
@@ -55,7 +63,7 @@ def build(
         calibration=calibration,
         max_batch_size=max_batch_size,
         max_input_len=max_input_len,
-        overrides=tuple(set or ()),
+        overrides=recipe_settings,
     )
     rules = load_workload(workload)
     progress = make_progress()

@@ -9,7 +9,7 @@ from cyclopts import App
 from build_engine.engine import Engine
 from build_engine.errors import EXIT_OK, EXIT_RESULT
 from build_engine.paths import cache_root
-from build_engine.store import EngineStore
+from build_engine.store import EngineStore, flat
 from harness.cli.output import Output
 
 app = App(
@@ -73,7 +73,7 @@ def show(engine: str, *, json: bool = False) -> None:
     rows = [
         [field, str(value)]
         for part in ("identity", "precision", "runtime", "build")
-        for field, value in _flatten(manifest[part], part)
+        for field, value in flat(manifest[part], f"{part}.")
     ]
     out.table(["field", "value"], rows)
     out.result({"folder": str(found.folder), **manifest})
@@ -165,11 +165,3 @@ def _summary(engine: Engine) -> dict[str, Any]:
         "size_bytes": engine.size_bytes,
         "folder": str(engine.folder),
     }
-
-
-def _flatten(values: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
-    for key, value in values.items():
-        name = f"{prefix}.{key}"
-        flat += _flatten(value, name) if isinstance(value, dict) else [(name, value)]
-    return flat

@@ -136,6 +136,7 @@ class SystemUnderTest:
             "queued": stats.queued,
             "kv_blocks_used": stats.kv_blocks_used,
             "kv_blocks_total": stats.kv_blocks_total,
+            "iteration_s": stats.iteration_s,
         }
         for name, values in (("ttft", ttft), ("tpot", tpot)):
             p50, p99 = np.percentile(values, (50, 99)).tolist() if values else (None, None)

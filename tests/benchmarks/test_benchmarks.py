@@ -71,17 +71,19 @@ def test_the_ceiling_is_read_from_loadgens_log() -> None:
     assert latency[0] > 0
 
 
-def test_efficiency_has_its_rates_and_the_cpu_time_of_both_processes(
+def test_efficiency_has_the_rates_and_the_cpu_time_of_both_sides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path))
-    result = efficiency.measure("bf16", 40, 1, NullProgress())
-    found = {item.name: item.value for item in result.figures}
-    rates = found["under LoadGen"], found["bare executor"]
-    assert found["LoadGen / bare"] == pytest.approx(rates[0] / rates[1])
-    cpu = found["CPU of the LoadGen process"], found["CPU of the bare process"]
-    assert all(0 < percent < 100 for percent in cpu)
-    assert found["harness cost by CPU time"] == pytest.approx(cpu[0] - cpu[1])
+    result = efficiency.measure("bf16", 40, 2, NullProgress())
+    found = {item.name: item.samples for item in result.figures}
+    rates = list(zip(found["under LoadGen"], found["bare executor"], strict=True))
+    assert len(rates) == 2
+    assert found["LoadGen / bare"] == pytest.approx([a / b for a, b in rates])
+    cpu = zip(found["CPU of the process, LoadGen"], found["CPU of the process, bare"], strict=True)
+    pairs = list(cpu)
+    assert all(0 < percent < 100 for pair in pairs for percent in pair)
+    assert found["harness cost by CPU time"] == pytest.approx([a - b for a, b in pairs])
 
 
 def test_the_dataset_benchmark_prepares_and_scores_both_kinds() -> None:

@@ -46,18 +46,6 @@ LLAMA3_ROPE = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
 }
-SMOLLM2_135M = TinyLlama(
-    hidden_size=576,
-    intermediate_size=1536,
-    num_layers=30,
-    num_heads=9,
-    num_kv_heads=3,
-    head_dim=64,
-    vocab_size=49152,
-    dtype="BF16",
-    rope_theta=100_000.0,
-    std=0.02,
-)
 HF_UNTIED = TinyLlama(
     hidden_size=96,
     intermediate_size=192,

@@ -117,7 +117,7 @@ def test_the_key_holds_the_calibration_prompts_that_are_used(checkpoint: Checkpo
 
 
 def test_a_calibrated_recipe_needs_enough_prompts(checkpoint: Checkpoint) -> None:
-    with pytest.raises(DatasetError, match="looks at 2 calibration prompts and got none"):
+    with pytest.raises(DatasetError, match="needs 2 calibration prompts and got none"):
         make_spec(checkpoint, CPU, AWQ)
     with pytest.raises(DatasetError, match="has 1 prompts"):
         make_spec(checkpoint, CPU, AWQ, calibration=prompts(1))

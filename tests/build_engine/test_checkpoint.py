@@ -357,10 +357,17 @@ def test_a_tokenizer_is_found_without_the_weights(
         resolve_tokenizer("no/such/folder")
 
 
+@pytest.mark.parametrize("name", ["runs/run--3", "foo/bar.git", "foo/bär", "models/llama-"])
+def test_a_name_that_is_no_folder_and_no_hub_id(name: str) -> None:
+    for resolve in (resolve_checkpoint, resolve_tokenizer):
+        with pytest.raises(CheckpointError, match=f"There is no folder and .* {name}"):
+            resolve(name)
+
+
 def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     def fetch(hub_id: str, **options: Any) -> str:
         raise LocalEntryNotFoundError("no connection\nmany details")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
-    with pytest.raises(EnvironmentFault, match=r"fetched .*\(no connection\).*give its folder"):
+    with pytest.raises(EnvironmentFault, match=r"There is no folder someone/Tiny-1B.*\(no conn"):
         resolve_checkpoint("someone/Tiny-1B")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from build_engine import manifest as manifest_module
+from build_engine import digest
 from build_engine.engine import BuildFacts, Engine, EngineSpec
 from build_engine.errors import CheckpointError, EngineError, OutputError, UnknownName
 from build_engine.manifest import SCHEMA_VERSION
@@ -49,13 +49,13 @@ def test_a_stored_engine_is_found_and_not_built_again(
     assert store.list() == [engine]
 
 
-def test_finding_hashes_no_engine_file(
+def test_finding_reads_no_file_that_did_not_change(
     store: EngineStore, spec: EngineSpec, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: Path) -> str:
         raise AssertionError(f"{path} was hashed")
 
-    monkeypatch.setattr(manifest_module, "hash_file", refuse)
+    monkeypatch.setattr(digest, "hash_file", refuse)
     assert store.find(spec) == engine
 
 
@@ -210,12 +210,23 @@ def test_verify_lists_all_problems_by_file(store: EngineStore, engine: Engine) -
     ]
 
 
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (damage_truncated, "has 1 bytes instead of 6"),
+        (damage_altered, "openvino_model.xml was altered"),
+    ],
+)
 def test_a_damaged_engine_is_not_used_and_is_replaced_with_a_word(
-    store: EngineStore, spec: EngineSpec, engine: Engine
+    store: EngineStore,
+    spec: EngineSpec,
+    engine: Engine,
+    damage: Callable[[Path], None],
+    problem: str,
 ) -> None:
-    damage_truncated(engine.folder)
+    damage(engine.folder)
     assert store.find(spec) is None
-    assert "has 1 bytes instead of 6" in next(iter(store.damaged().values()))
+    assert problem in next(iter(store.damaged().values()))
     told = Notes()
     assert store.verify(store.get_or_build(spec, write_engine, told)) == []
     assert len(told.notes) == 1
@@ -318,6 +329,31 @@ def test_an_unknown_engine_lists_names_that_resolve(
         store.resolve(text)
     offered = str(unknown.value).rsplit("Valid: ", 1)[1].rstrip(".")
     assert store.resolve(offered) == engine
+
+
+@pytest.mark.parametrize("other_engine", [False, True])
+def test_an_engine_that_cannot_be_read_is_named_with_the_reason(
+    store: EngineStore, engine: Engine, tmp_path: Path, other_engine: bool
+) -> None:
+    if other_engine:
+        other = tiny_spec(tmp_path / "tiny", max_batch_size=8)
+        store.get_or_build(other, write_engine, NullProgress())
+    (engine.folder / "engine.json").write_text('{"schema_version": 1}')
+    for text in ("tiny/cpu/" + engine.folder.name, engine.key[:12]):
+        with pytest.raises(EngineError, match="was built by an older enginebench"):
+            store.resolve(text)
+
+
+def test_one_broken_manifest_hides_no_other_engine(
+    store: EngineStore, spec: EngineSpec, engine: Engine
+) -> None:
+    broken = engine.folder.with_name("bf16-0123456789ab")
+    broken.mkdir()
+    manifest = (engine.folder / "engine.json").read_text()
+    (broken / "engine.json").write_text(manifest.replace('"max_batch_size": 64', '"x": NaN'))
+    assert store.list() == [engine]
+    assert store.find(spec) == engine
+    assert "NaN is not JSON" in store.damaged()[broken]
 
 
 def test_an_ambiguous_name_asks_for_a_key(

@@ -9,7 +9,9 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from build_engine.build import build, make_spec
 from build_engine.checkpoint import resolve_checkpoint
 from build_engine.engine import Engine, EngineLimits
 from build_engine.errors import EngineDied, EngineError
-from build_engine.manifest import content_key, write_manifest
+from build_engine.manifest import content_key, seal_files, write_manifest
 from build_engine.progress import NullProgress
 from build_engine.recipe import load_recipe
 from build_engine.store import EngineStore
@@ -111,20 +113,33 @@ def test_min_new_tokens_holds_the_stop_id_back(executor: OpenVINOExecutor) -> No
 
 
 @pytest.mark.parametrize(
-    ("length", "max_new", "says"),
+    ("length", "fields", "says"),
     [
-        (49, 8, "its prompt has 49 tokens, the engine takes 48"),
-        (48, 30, "its prompt of 48 tokens and 30 new ones exceed the engine's 64"),
-        (0, 8, "its prompt is empty"),
+        (49, {}, "its prompt has 49 tokens, the engine takes 48"),
+        (48, {"max_new_tokens": 30}, "48 tokens and 30 new ones exceed the engine's 64"),
+        (0, {}, "its prompt is empty"),
+        (8, {"min_new_tokens": 9}, "it asks for at least 9 and at most 8 new tokens"),
+        (8, {"min_new_tokens": 0, "max_new_tokens": 0}, "at least 0 and at most 0 new tokens"),
+        (2, {"prompt_ids": np.array([5, 96], np.int32)}, "outside of the vocabulary of 96"),
+        (2, {"prompt_ids": np.array([5, -7], np.int32)}, "outside of the vocabulary of 96"),
+        (8, {"stop_ids": (2, -1)}, "it is to stop at -1"),
     ],
 )
-def test_a_request_that_does_not_fit_fails_alone(
-    executor: OpenVINOExecutor, length: int, max_new: int, says: str
+def test_a_request_that_cannot_be_served_fails_alone(
+    executor: OpenVINOExecutor, length: int, fields: dict[str, Any], says: str
 ) -> None:
-    executor.submit([request(1, length, max_new_tokens=max_new), request(2)])
+    executor.submit([replace(request(1, length), **fields), request(2)])
     chunks = collect(executor, 2)
-    assert [chunk.error for chunk in chunks if chunk.id == 1] == [says]
+    [error] = [chunk.error for chunk in chunks if chunk.id == 1]
+    assert error is not None
+    assert says in error
     assert sum(len(chunk.token_ids) for chunk in chunks if chunk.id == 2) == 8
+
+
+def test_a_second_request_of_the_same_id_fails(executor: OpenVINOExecutor) -> None:
+    executor.submit([request(1), request(1)])
+    errors = [chunk.error for chunk in collect(executor, 2) if chunk.finished]
+    assert sorted(errors, key=str) == [None, "its id is that of another open request"]
 
 
 def test_stats_follow_the_work(executor: OpenVINOExecutor) -> None:
@@ -136,6 +151,8 @@ def test_stats_follow_the_work(executor: OpenVINOExecutor) -> None:
     assert stats.kv_blocks_total is not None
     assert stats.kv_blocks_used is not None
     assert 0 < stats.kv_blocks_used <= stats.kv_blocks_total
+    assert stats.iteration_s is not None
+    assert 0 < stats.iteration_s < 60
     collect(executor, 19)
     assert executor.stats().active == 0
 
@@ -186,7 +203,7 @@ def test_the_cause_of_death_and_the_last_chunks_are_kept_whoever_notices_first(
     executor.close()
 
 
-def test_the_engine_says_that_it_caches_no_prefix(executor: OpenVINOExecutor) -> None:
+def test_prefix_caching_is_off(executor: OpenVINOExecutor) -> None:
     assert not executor.prefix_caching
 
 
@@ -201,10 +218,23 @@ def test_closing_ends_the_process_even_in_the_middle_of_work(engine: Engine) -> 
         executor.poll(0.0)
 
 
-def test_a_damaged_engine_says_so_instead_of_starting(engine: Engine, tmp_path: Path) -> None:
+def test_a_damaged_engine_is_not_started(engine: Engine, tmp_path: Path) -> None:
+    folder = tmp_path / "engine"
+    shutil.copytree(engine.folder, folder)
+    weights = folder / "openvino_model.bin"
+    weights.write_bytes(bytes(weights.stat().st_size))
+    with pytest.raises(EngineError, match=r"openvino_model\.bin was altered.*Build it again: "):
+        load(OpenVINOSpec(folder=folder))
+
+
+def test_an_engine_that_openvino_cannot_load_says_so(engine: Engine, tmp_path: Path) -> None:
     folder = tmp_path / "engine"
     shutil.copytree(engine.folder, folder)
     (folder / "openvino_model.xml").write_text("<net")
+    manifest = json.loads((folder / "engine.json").read_text())
+    (folder / "engine.json").unlink()
+    del manifest["seal"]
+    write_manifest(folder, manifest | {"files": seal_files(folder)})
     with pytest.raises(EngineDied, match="the engine died: "):
         load(OpenVINOSpec(folder=folder))
 
@@ -224,9 +254,11 @@ def test_an_engine_of_another_version_is_refused(engine: Engine, tmp_path: Path)
 def test_too_little_memory_for_one_sequence_is_said() -> None:
     model = {"num_layers": 10**9, "num_kv_heads": 8, "head_dim": 128}
     with pytest.raises(MemoryError, match=r"one sequence of 64 tokens needs .* key/value cache"):
-        num_kv_blocks(model, LIMITS)
+        num_kv_blocks(model, LIMITS, 2**40)
 
 
 def test_the_cache_holds_a_full_batch_of_full_sequences() -> None:
     model = {"num_layers": 2, "num_kv_heads": 2, "head_dim": 16}
-    assert num_kv_blocks(model, LIMITS) == 4 * 3  # 64 tokens: two blocks of 32, and one spare
+    assert num_kv_blocks(model, LIMITS, 2**30) == 4 * 3  # 64 tokens: two blocks and one spare
+    block_bytes = 2 * 2 * 2 * 16 * 4 * 32
+    assert num_kv_blocks(model, LIMITS, 10 * block_bytes) == 6  # of less memory, 60 % of it

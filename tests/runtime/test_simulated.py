@@ -73,9 +73,10 @@ def test_poll_returns_nothing_when_nothing_is_due() -> None:
     assert executor.stats().active == 1
 
 
-def test_a_dead_engine_raises_at_once_and_from_then_on() -> None:
+def test_a_dead_engine_hands_out_its_last_chunks_and_then_only_raises() -> None:
     executor = load(SimulatedSpec(fault="die", fault_after=1))
-    executor.submit([request(1), request(2)])
+    executor.submit([request(1), request(2), request(3)])
+    assert [(chunk.id, chunk.finished) for chunk in executor.poll(1.0)] == [(1, True)]
     for _ in range(2):
         with pytest.raises(EngineDied, match="died at answer 1"):
             executor.poll(1.0)

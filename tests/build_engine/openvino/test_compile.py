@@ -160,7 +160,7 @@ def test_awq_stops_at_the_token_limit(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("name", ["bf16", "int4_awq"])
-def test_equal_input_gives_equal_files(tmp_path: Path, name: str) -> None:
+def test_equal_input_gives_equal_weights(tmp_path: Path, name: str) -> None:
     changes = {"calibration_samples": 2} if name == "int4_awq" else {}
     folders = [make(tmp_path / part, recipe(name, **changes))[0] for part in ("one", "two")]
     one, two = ((folder / "openvino_model.bin").read_bytes() for folder in folders)

@@ -55,7 +55,7 @@ def test_a_checkpoint_that_only_the_hub_has(line: Line, monkeypatch: pytest.Monk
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     sentence = line.refused(3, "build", "--model", "no-one/has-this", "--recipe", "bf16")
-    assert "no-one/has-this cannot be fetched" in sentence
+    assert "There is no folder no-one/has-this, and" in sentence
     assert "no network" in sentence
 
 
