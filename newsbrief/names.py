@@ -1,7 +1,8 @@
 """Invented names: people, places and companies put together from syllables.
 
-Every name of one article starts with another syllable, so a reader (or a small model) can tell
-them apart by their first letters, and no list of real people or firms is involved.
+Every family name, place and company of one article starts with another syllable, so a reader (or a
+small model) can tell them apart by their first letters, and no list of real people or firms is
+involved.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What can stand in a sentence's gap: a person, a place, a company, a number, a choice.
 
 A slot is a description; `Filler` draws the value. Within one article names and numbers are
-distinct, so that every fact has one place in the text that states it.
+distinct (the days of dates are not), so that a fact has one place in the text that states it.
 """
 
 from __future__ import annotations

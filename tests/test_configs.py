@@ -13,6 +13,7 @@ from build_engine.recipe import Recipe, load_recipe
 from build_engine.target import Target, load_target
 from harness.rounds import Round, load_round
 from harness.workload import Workload, load_workload
+from newsbrief import PROMPT_TEMPLATE
 
 LOADERS: dict[str, Callable[[str], Target | Recipe | Workload | Round]] = {
     "targets": load_target,
@@ -39,6 +40,10 @@ def test_a_shipped_file_is_named_like_what_it_holds(kind: str, name: str) -> Non
 @pytest.mark.parametrize(("kind", "name"), FILES)
 def test_a_shipped_file_loads_the_same_by_path(kind: str, name: str) -> None:
     assert LOADERS[kind](str(FOLDER / kind / f"{name}.yaml")) == LOADERS[kind](name)
+
+
+def test_the_bundled_model_is_asked_as_it_was_trained() -> None:
+    assert load_workload("newsbrief").prompt_template == PROMPT_TEMPLATE
 
 
 def test_no_two_targets_claim_the_same_gpu() -> None:

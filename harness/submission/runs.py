@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from build_engine.errors import ResultProblem
+from build_engine.store import EngineStore
 from harness import integrity
 from harness.machine import version_of
 from harness.record import RunRecord
@@ -147,10 +148,11 @@ def _together(records: Sequence[RunRecord], chosen: Round) -> Iterator[str]:
     for record in records[1:]:
         content = record.content
         if content["engine"]["key"] != first["engine"]["key"]:
-            different = _differences(first["engine"]["identity"], content["engine"]["identity"])
+            fields = EngineStore.why(first["engine"]["identity"], content["engine"]["identity"])
+            different = ", ".join(f"{name} {ours} and {other}" for name, ours, other in fields)
             yield (
                 f"{record.folder.name} is of another engine than {records[0].folder.name} "
-                f"({', '.join(different)}); pack the runs of one engine."
+                f"({different}); pack the runs of one engine."
             )
         for fact in ("cpu", "num_cpus", "memory_gib"):
             if content["machine"].get(fact) != first["machine"].get(fact):
@@ -183,18 +185,6 @@ def _scenarios(records: Sequence[RunRecord], division: str, chosen: Round) -> It
             )
         for missing in rules.missing(scenarios) if division == "closed" else ():
             yield f"A closed result of {name} needs {missing} too; run it."
-
-
-def _differences(first: Mapping[str, Any], second: Mapping[str, Any], at: str = "") -> list[str]:
-    """Dotted names of the fields in which two identities differ."""
-    found = []
-    for key in sorted(first.keys() | second.keys()):
-        a, b = first.get(key), second.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found += _differences(a, b, f"{at}{key}.")
-        elif a != b:
-            found.append(f"{at}{key} {a} and {b}")
-    return found
 
 
 def _folder_name(content: Mapping[str, Any], chosen: Round) -> str:
