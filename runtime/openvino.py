@@ -123,9 +123,13 @@ class OpenVINOExecutor:
                 if kind == "fatal":
                     self._dead(body)
                     return
-                new, stats = body
+                rows, ids, stats = body
                 self._stats = ExecutorStats(**stats)
-                self._received += [Chunk(*fields) for fields in new]
+                start = 0
+                for request_id, num_ids, finished, error in rows:
+                    part = ids[start : start + num_ids]
+                    self._received.append(Chunk(request_id, part, finished, error))
+                    start += num_ids
                 timeout_s = 0.0
         except (EOFError, OSError):
             self._dead(None)

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import Any
+from typing import Any, TypeAlias
 
 from runtime.memory import available_bytes
 from runtime.spec import OpenVINOSpec, spec_from_json
@@ -25,6 +25,9 @@ _KV_BLOCK_TOKENS = 32  # OpenVINO GenAI's block size on CPU
 _KV_SHARE_OF_FREE_MEMORY = 0.6
 # requests handed to the scheduler beyond the batch, so that a freed slot is filled in the next step
 _LOOKAHEAD = 8
+
+Row: TypeAlias = tuple[int, int, bool, str | None]
+"""A chunk without its ids: the request's id, the number of ids, finished, error."""
 
 
 class Engine:
@@ -61,7 +64,7 @@ class Engine:
         )
         self._waiting: deque[tuple[Any, ...]] = deque()
         self._active: dict[int, Any] = {}
-        self._failed: list[tuple[Any, ...]] = []
+        self._failed: list[Row] = []
         self._configs: dict[tuple[Any, ...], Any] = {}
         self._iteration_s: float | None = None
 
@@ -74,9 +77,9 @@ class Engine:
         """Queue requests in order of arrival."""
         self._waiting.extend(requests)
 
-    def step(self) -> tuple[list[tuple[Any, ...]], dict[str, Any]]:
-        """One iteration: the new chunks as (id, ids, finished, error), and the figures of
-        `ExecutorStats`.
+    def step(self) -> tuple[list[Row], list[int], dict[str, Any]]:
+        """One iteration: a row for each new chunk, the ids of all of them end to end, and the
+        figures of `ExecutorStats`.
         """
         while self._waiting and len(self._active) < self._limits.max_batch_size + _LOOKAHEAD:
             self._admit(self._waiting.popleft())
@@ -84,17 +87,21 @@ class Engine:
             started_s = time.perf_counter()
             self._pipeline.step()
             self._iteration_s = time.perf_counter() - started_s
-        chunks, self._failed = self._failed, []
-        chunks += self._collect()
+        rows, self._failed = self._failed, []
+        ids = self._collect(rows)
         metrics = self._pipeline.get_metrics()
         batch = min(len(self._active), self._limits.max_batch_size)
-        return chunks, {
-            "active": batch,
-            "queued": len(self._active) - batch + len(self._waiting),
-            "kv_blocks_used": round(metrics.cache_usage / 100 * self._kv_blocks),
-            "kv_blocks_total": self._kv_blocks,
-            "iteration_s": self._iteration_s,
-        }
+        return (
+            rows,
+            ids,
+            {
+                "active": batch,
+                "queued": len(self._active) - batch + len(self._waiting),
+                "kv_blocks_used": round(metrics.cache_usage / 100 * self._kv_blocks),
+                "kv_blocks_total": self._kv_blocks,
+                "iteration_s": self._iteration_s,
+            },
+        )
 
     def _admit(self, request: tuple[Any, ...]) -> None:
         import numpy as np
@@ -106,7 +113,7 @@ class Engine:
             config = self._config(*wishes)
             self._active[request_id] = self._pipeline.add_request(request_id, ids, config)
         else:
-            self._failed.append((request_id, np.empty(0, np.int32), True, error))
+            self._failed.append((request_id, 0, True, error))
 
     def _refusal(self, request: tuple[Any, ...]) -> str | None:
         """Why the engine cannot serve a request, or None when it can."""
@@ -151,27 +158,27 @@ class Engine:
             self._configs[key] = config
         return self._configs[key]
 
-    def _collect(self) -> list[tuple[Any, ...]]:
-        import numpy as np
-
+    def _collect(self, rows: list[Row]) -> list[int]:
+        """Append a row for each request with news; their ids, end to end."""
         status = self._genai.GenerationStatus
-        chunks: list[tuple[Any, ...]] = []
+        ids: list[int] = []
         for request_id, handle in list(self._active.items()):
-            ids: list[int] = []
+            num_before = len(ids)
             while handle.can_read():
                 for output in handle.read().values():
                     ids += output.generated_ids
+            num_new = len(ids) - num_before
             state = handle.get_status()
-            if not ids and state == status.RUNNING:
+            if not num_new and state == status.RUNNING:
                 continue
             error = None
             if state == status.IGNORED:
                 error = "the engine has no key/value cache left for it"
             finished = state != status.RUNNING
-            chunks.append((request_id, np.array(ids, np.int32), finished, error))
+            rows.append((request_id, num_new, finished, error))
             if finished:
                 del self._active[request_id]
-        return chunks
+        return ids
 
 
 def num_kv_blocks(model: dict[str, Any], limits: Any, free_bytes: int) -> int:
@@ -206,6 +213,8 @@ def _serve(conn: multiprocessing.connection.Connection) -> None:
     def send(kind: str, body: Any) -> None:
         conn.send_bytes(pickle.dumps((kind, body), protocol=pickle.HIGHEST_PROTOCOL))
 
+    import numpy as np
+
     spec = spec_from_json(pickle.loads(conn.recv_bytes()))
     assert isinstance(spec, OpenVINOSpec)
     inbox: queue.SimpleQueue[list[tuple[Any, ...]]] = queue.SimpleQueue()
@@ -220,7 +229,9 @@ def _serve(conn: multiprocessing.connection.Connection) -> None:
                 engine.add(inbox.get())
             while not inbox.empty():
                 engine.add(inbox.get())
-            send("chunks", engine.step())
+            rows, ids, stats = engine.step()
+            # One array for all chunks: an array each would cost more than all else that is sent.
+            send("chunks", (rows, np.array(ids, np.int32), stats))
     except (RuntimeError, MemoryError, ValueError) as error:
         send("fatal", last_line(error))
 

@@ -177,7 +177,7 @@ conn = multiprocessing.connection.Connection(int(sys.argv[-1]))
 conn.recv_bytes()
 send = lambda kind, body: conn.send_bytes(pickle.dumps((kind, body)))
 send("ready", {"prefix_caching": False})
-send("chunks", ([(7, np.array([5], np.int32), True, None)], {"active": 1, "queued": 0}))
+send("chunks", ([(7, 1, True, None)], np.array([5], np.int32), {"active": 1, "queued": 0}))
 send("fatal", "no more key/value cache")
 """
 
