@@ -24,7 +24,7 @@ class Job:
     min_new_tokens: int
     stop_ids: tuple[int, ...]
     warmup_samples: int
-    """Requests of the warm-up batch, after one single request."""
+    """Requests of the warm-up batch, which runs twice after one single request."""
     stall_s: float = 120.0
     """Seconds without any token, while queries are open, after which the engine counts as hung."""
 
