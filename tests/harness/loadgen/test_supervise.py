@@ -101,10 +101,10 @@ def test_the_first_token_comes_first_even_when_it_is_also_the_last(tmp_path: Pat
 @pytest.mark.parametrize("mode", ["performance", "accuracy"])
 def test_a_dead_engine_ends_the_test_with_its_cause(tmp_path: Path, mode: Mode) -> None:
     dataset = make_dataset(tmp_path / "dataset")
-    spec = SimulatedSpec(num_tokens=5, fault="die", fault_after=11)  # after the warm-up's six
+    spec = SimulatedSpec(num_tokens=5, fault="die", fault_after=13)  # after the warm-up's eight
     outcome, _ = start(tmp_path, make_job(dataset, spec), make_plan("SingleStream", mode))
     assert outcome.status == "failed"
-    assert outcome.cause == "the simulated engine died at answer 11, as told"
+    assert outcome.cause == "the simulated engine died at answer 13, as told"
     assert outcome.figures["done"] == 5
     assert processes_in(tmp_path) == []
 
