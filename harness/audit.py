@@ -70,13 +70,14 @@ def audit(run: Path, chosen: Round, progress: Progress) -> Audit:
     """
     require_loadgen(chosen)
     record = RunRecord.read(run)
-    plan, job = _performance_test(record)
+    plan = _plan(record)
     folder = run / TEST
     taken = f"{folder} exists: the run was audited, or is now; move it away to audit it again."
     if folder.exists():
         raise RunExists(taken)
     _forget_audit(record)
     require_intact(record)
+    job = _job(record)
     settings = chosen.compliance_tests[TEST]
     try:
         (folder / "accuracy").mkdir(parents=True)
@@ -137,8 +138,8 @@ def _forget_audit(record: RunRecord) -> None:
     record.content["files"] = {k: v for k, v in files.items() if not k.startswith(f"{TEST}/")}
 
 
-def _performance_test(record: RunRecord) -> tuple[LoadgenPlan, Job]:
-    """Plan and job of the run's performance test, whose dataset and engine are still the same."""
+def _plan(record: RunRecord) -> LoadgenPlan:
+    """The plan of the performance test of a complete run."""
     content = record.content
     test = content["tests"].get("performance")
     if content["status"] != "complete" or test is None:
@@ -146,11 +147,20 @@ def _performance_test(record: RunRecord) -> tuple[LoadgenPlan, Job]:
             f"{record.folder} is {content['status']} and has "
             f"{'a' if test else 'no'} performance test; audit a complete run with one."
         )
+    return LoadgenPlan(**test["plan"])
+
+
+def _job(record: RunRecord) -> Job:
+    """The job of an unedited run, whose dataset and engine are still the same."""
+    content = record.content
     text = (record.folder / "performance" / "job.json").read_text(encoding="utf-8")
     job = Job.from_json(text)
-    meta = job.dataset / "dataset.json"
-    found = json.loads(meta.read_text(encoding="utf-8")) if meta.is_file() else {}
-    if found.get("digest") != content["dataset"]["digest"]:
+    try:
+        meta = json.loads((job.dataset / "dataset.json").read_text(encoding="utf-8"))
+        digest = meta["digest"]
+    except (OSError, ValueError, KeyError, TypeError):  # gone, or damaged
+        digest = None
+    if digest != content["dataset"]["digest"]:
         raise UsageError(
             f"The dataset of the run is not at {job.dataset} any more; prepare it again with "
             f"`enginebench dataset`."
@@ -161,7 +171,7 @@ def _performance_test(record: RunRecord) -> tuple[LoadgenPlan, Job]:
         folder = getattr(job.executor, "folder", None)
         if folder is None or Engine.load(folder).key != content["engine"]["key"]:
             raise UsageError(f"{folder} is another engine than the run's; run again.")
-    return LoadgenPlan(**test["plan"]), job
+    return job
 
 
 def _conduct(

@@ -80,8 +80,9 @@ def fetch_split(hub_id: str, config: str, split: str, root: Path, progress: Prog
             raise explain(error, hub_id) from error
         progress.note(f"{hub_id} is taken from the cache: {cached.revision[:12]}")
         return cached
-    remotes = [_remote(sibling) for sibling in info.siblings or []]
-    wanted = [remote for remote in remotes if PurePosixPath(remote.name).match(pattern)]
+    listed = info.siblings or []
+    named = [sibling for sibling in listed if PurePosixPath(sibling.rfilename).match(pattern)]
+    wanted = [_remote(hub_id, sibling) for sibling in named]
     if not wanted:
         raise DatasetError(
             f"{hub_id} has no file {pattern} at commit {info.sha}; check HF_ENDPOINT, or give the "
@@ -157,9 +158,14 @@ def _network_errors() -> tuple[type[Exception], ...]:
     return (OSError, ValueError, *chain.from_iterable(raised))
 
 
-def _remote(sibling: Any) -> _Remote:
+def _remote(hub_id: str, sibling: Any) -> _Remote:
     sha256 = sibling.lfs["sha256"] if sibling.lfs else None
-    return _Remote(sibling.rfilename, int(sibling.size or 0), sha256)
+    if not sibling.size:  # without one, nobody can tell a file that was cut off from a whole one
+        raise DatasetError(
+            f"{hub_id} lists {sibling.rfilename} without its size; check HF_ENDPOINT, or give the "
+            "official file with --dataset."
+        )
+    return _Remote(sibling.rfilename, int(sibling.size), sha256)
 
 
 def _check_shards(hub_id: str, names: Sequence[str]) -> None:

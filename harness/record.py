@@ -22,6 +22,7 @@ from build_engine.errors import OutputError, RunExists, UsageError
 
 SCHEMA_VERSION = 1  # raised when a field changes its meaning or goes away
 NAME = "run.json"
+_REQUIRED = {"status": str, "process": dict}
 _DIGESTED = (
     "mlperf_log_detail.txt",
     "mlperf_log_summary.txt",
@@ -86,6 +87,11 @@ class RunRecord:
         if schema > SCHEMA_VERSION:
             raise UsageError(
                 f"{folder / NAME} was written by a newer enginebench; update this one."
+            )
+        missing = [key for key in _REQUIRED if not isinstance(content.get(key), _REQUIRED[key])]
+        if missing:
+            raise UsageError(
+                f"{folder / NAME} is not the record of a run: it has no {', '.join(missing)}."
             )
         if content["status"] == "running" and not _is_alive(content["process"]):
             content |= {"status": "interrupted", "cause": "its process was killed"}

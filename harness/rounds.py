@@ -120,6 +120,8 @@ class Round(Frozen):
     max_accuracy_log_bytes: PositiveInt
     layout: Layout
     benchmarks: dict[str, Benchmark]
+    reserved_names: list[Name]
+    """The checker's other benchmarks, and its own aliases: no workload of a user's may have one."""
     compliance_tests: dict[str, dict[str, int]]
     statuses: list[Text]
     system_fields: dict[str, bool]

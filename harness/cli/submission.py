@@ -113,7 +113,7 @@ def check(
 
     out = Output(as_json=json)
     chosen = load_round(round)
-    findings = check_tree(tree, chosen)
+    findings = check_tree(tree, chosen, submitter)
     official = run_official(checker, tree, chosen.name, submitter) if checker else None
     if official is None:
         out.say(f"official checker   not run: it is in a checkout of {REPOSITORY} (--checker PATH)")

@@ -229,7 +229,7 @@ def summary_differences(folder: Path, log: DetailLog) -> list[str]:
 
 
 def _same(shown: str, logged: str | float) -> bool:
-    if isinstance(logged, str) or not re.fullmatch(r"-?[\d.]+(e[+-]?\d+)?", shown):
+    if isinstance(logged, str) or not re.fullmatch(r"-?\d+(\.\d*)?(e[+-]?\d+)?", shown):
         return shown == str(logged)
     decimals = len(shown.partition(".")[2]) if "." in shown and "e" not in shown else 6
     return abs(float(shown) - logged) <= 0.501 * 10.0**-decimals + 1e-5 * abs(logged)

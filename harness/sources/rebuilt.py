@@ -51,7 +51,7 @@ def from_hub(data: OfficialData, num_samples: int, root: Path, progress: Progres
     name = _name(data, num_samples)
     index = root / "sources" / f"{name}.json"
     found = _find(index)
-    if found is not None:
+    if found is not None and found.origin.get("hub") == data.hub:
         return found
     rows, origin = _hub_rows(data, root, progress)
     rebuilt = _write(name, rows, data, num_samples, origin, root, progress)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from build_engine.errors import UsageError
+from build_engine.errors import UnknownName, UsageError
 from harness.rounds import Benchmark, Round
 from harness.submission.checks.accuracy import accuracy_problems
 from harness.submission.checks.compliance import compliance_problems
@@ -33,10 +33,10 @@ class Finding:
     sentence: str
 
 
-def check_tree(root: Path, chosen: Round) -> list[Finding]:
+def check_tree(root: Path, chosen: Round, submitter: str | None = None) -> list[Finding]:
     """Everything that is wrong with the tree; none for a tree that may be submitted.
 
-    Raises UsageError when `root` is no submission.
+    Raises UsageError when `root` is no submission, or has none of the `submitter`.
     """
     root = root.absolute()
     found = list(submitters(root, chosen))
@@ -45,6 +45,9 @@ def check_tree(root: Path, chosen: Round) -> list[Finding]:
             f"{root} is no submission: it has no <division>/<submitter> folder, with a division "
             f"of {', '.join(DIVISIONS)}."
         )
+    names = sorted({by.folder.name for by in found})
+    if submitter is not None and submitter not in names:
+        raise UnknownName("submitter", submitter, names)
     return [finding for by in found for finding in _submitter(by, chosen)]
 
 
@@ -63,7 +66,7 @@ def _submitter(by: Submitter, chosen: Round) -> Iterator[Finding]:
             described.add(system)
             for problem in system_problems(results[0], chosen):
                 yield Finding(top, problem)
-        rules = chosen.benchmarks.get(mapping.get(name, name.replace("llama3_1", "llama3.1")))
+        rules = chosen.benchmarks.get(_official_name(name, mapping, chosen))
         if rules is None:
             known = ", ".join(chosen.benchmarks)
             yield Finding(
@@ -101,6 +104,14 @@ def _result(result: Result, rules: Benchmark, chosen: Round) -> Iterator[str]:
     yield from accuracy_problems(result, rules, chosen)
     if result.by.division != "open":
         yield from compliance_problems(result, rules, chosen)
+
+
+def _official_name(name: str, mapping: dict[str, str], chosen: Round) -> str:
+    """As the checker finds it: its own names and aliases come before model_mapping.json."""
+    own = name.replace("llama3_1", "llama3.1")
+    if own in chosen.benchmarks or name in chosen.reserved_names:
+        return own
+    return mapping.get(name, own)
 
 
 def _mapping(by: Submitter) -> dict[str, str]:

@@ -143,7 +143,9 @@ def _closed_refusals(content: Mapping[str, Any], chosen: Round) -> Iterator[str]
 
 
 def _together(records: Sequence[RunRecord], chosen: Round) -> Iterator[str]:
-    """Runs of one pack are of one engine, on one machine, and of different scenarios."""
+    """Runs of one pack are of one engine, on one machine, and of different scenarios; those of one
+    workload are on one dataset.
+    """
     first = records[0].content
     for record in records[1:]:
         content = record.content
@@ -162,8 +164,17 @@ def _together(records: Sequence[RunRecord], chosen: Round) -> Iterator[str]:
                     f"runs of one system."
                 )
     seen: dict[tuple[str, str], str] = {}
+    datasets: dict[str, tuple[str, str | None]] = {}
     for record in records:
-        key = (_folder_name(record.content, chosen), record.content["scenario"])
+        name = _folder_name(record.content, chosen)
+        digest = record.content["dataset"].get("digest")
+        other, its_digest = datasets.setdefault(name, (record.folder.name, digest))
+        if digest != its_digest:
+            yield (
+                f"{record.folder.name} is on another dataset than {other}; pack runs of {name} on "
+                "the same data."
+            )
+        key = (name, record.content["scenario"])
         if key in seen:
             yield f"{seen[key]} and {record.folder.name} are both {key[1]}; give one of them."
         seen[key] = record.folder.name
@@ -190,6 +201,8 @@ def _scenarios(records: Sequence[RunRecord], division: str, chosen: Round) -> It
 def _folder_name(content: Mapping[str, Any], chosen: Round) -> str:
     """The official name for the benchmark itself only; others are called what they are."""
     name = str(content["benchmark"] or content["workload"])
+    if name in chosen.reserved_names:
+        return f"{name}-own"
     if name not in chosen.benchmarks:
         return name
     if content["benchmark"] is None:

@@ -20,8 +20,8 @@ from harness.rounds import Round
 from harness.system import PLACEHOLDER
 
 _PLACEHOLDERS = re.compile(
-    r"\bfill[ _-]?(me|in)\b|\bto ?do\b|\btbd\b|\bfixme\b|\bxxx+\b|\bchange ?me\b|\bplaceholder\b"
-    r"|^\s*<.*>\s*$|^\?+$",
+    r"\bfill[ _-]?(me|in|this)\b|^\s*fill\s*$|\btodo\b|^\s*to do\b|\btbd\b|\bto be determined\b"
+    r"|\bfixme\b|\bxxx+\b|\bchange ?me\b|\bplaceholder\b|^\s*<.*>\s*$|^\W+$",
     re.IGNORECASE,
 )
 _WHOLE_NUMBERS = ("number_of_nodes", "accelerators_per_node")  # the checker multiplies them

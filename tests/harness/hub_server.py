@@ -38,6 +38,8 @@ class Hub:
     """Break the connection off at this byte of each file; what lies behind it never comes."""
     stall_s: float = 0.0
     """Wait this long in the middle of a file."""
+    sized: bool = True
+    """Say the size and the digest of each file."""
     damaged: bool = False
     """Send other bytes than those that were announced."""
     ranges: list[str | None] = field(default_factory=list)
@@ -158,6 +160,8 @@ class _Handler(BaseHTTPRequestHandler):
             }
             for name, content in self.shown.files.items()
         ]
+        if not self.shown.sized:
+            siblings = [{"rfilename": each["rfilename"]} for each in siblings]
         return {
             "id": HUB_ID,
             "sha": REVISION,

@@ -106,6 +106,20 @@ def test_a_dataset_that_is_gone_is_named(tmp_path: Path) -> None:
         audit(run.folder, V61, NullProgress())
 
 
+def test_a_dataset_whose_description_is_broken_is_named(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, spec=FAST)
+    (tmp_path / "dataset" / "dataset.json").write_text("{")
+    with pytest.raises(UsageError, match="prepare it again with `enginebench dataset`"):
+        audit(run.folder, V61, NullProgress())
+
+
+def test_a_broken_job_is_an_edited_file(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, spec=FAST)
+    (run.folder / "performance" / "job.json").write_text("{")
+    with pytest.raises(ResultProblem, match=r"performance/job\.json was edited"):
+        audit(run.folder, V61, NullProgress())
+
+
 def test_another_engine_than_the_runs_is_not_audited(tmp_path: Path) -> None:
     run = rehearse(tmp_path, spec=FAST)
     edit_record(run.folder, engine=engine_manifest())

@@ -76,6 +76,14 @@ def _validation(files: dict[str, bytes]) -> list[bytes]:
     return [content for name, content in files.items() if "/validation-" in name]
 
 
+def test_a_listing_without_sizes_gives_no_file_at_all(hub: Hub, root: Path) -> None:
+    hub.sized = False
+    with pytest.raises(DatasetError, match=r"lists 3\.0\.0/validation-.* without its size; check"):
+        _fetch(root)
+    assert hub.ranges == []
+    assert list(root.rglob("*.parquet")) == []
+
+
 def test_only_the_files_of_the_split_come_whole(
     hub: Hub, files: dict[str, bytes], root: Path
 ) -> None:

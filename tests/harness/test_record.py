@@ -180,6 +180,7 @@ def test_a_run_that_has_ended_stays_so(folder: Path, status: str) -> None:
         (None, r"is not a run folder: it has no run.json"),
         ("{", r"run.json is broken"),
         ("[]", r"no schema_version"),
+        ('{"schema_version": 1}', r"is not the record of a run: it has no status, process\."),
         ('{"status": "complete"}', r"no schema_version"),
         ('{"schema_version": 999}', r"newer enginebench; update"),
     ],

@@ -162,6 +162,11 @@ class TestOfficialTables:
             "schedule_rng_seed": ours.schedule,
         }
 
+    def test_reserved_names(self, constants: ModuleType, name: str) -> None:
+        official, chosen = constants.MODEL_CONFIG[name], load_round(name)
+        taken = {*official["models"], *official["model_mapping"]}
+        assert taken - set(chosen.benchmarks) == set(chosen.reserved_names)
+
     def test_gates_and_counts(self, constants: ModuleType, name: str) -> None:
         official = constants.MODEL_CONFIG[name]
         for benchmark, rules in load_round(name).benchmarks.items():

@@ -42,6 +42,10 @@ def _detail(result: Result, rules: Benchmark, chosen: Round) -> Iterator[str]:
     mode = log.values.get("effective_test_mode")
     if mode != "AccuracyOnly":
         yield f"the accuracy log is of mode {mode}."
+    expected = "Server" if result.scenario == "Interactive" else result.scenario
+    scenario = log.values.get("effective_scenario")
+    if scenario != expected:
+        yield f"the accuracy log is of scenario {scenario}; run the accuracy test of each scenario."
     total = log.values.get("qsl_reported_total_count", 0)
     count = log.values.get("effective_accuracy_sample_count", total)  # new in LoadGen 6.0.15
     if count != rules.num_samples:

@@ -60,3 +60,13 @@ def test_findings_are_listed_and_the_official_checker_is_pointed_to(
         "sentence": "the folder src/ is missing; add the code that ran.",
     } in document["findings"]
     assert "not run: it is in a checkout of https://github.com/mlcommons/inference" in text
+
+
+def test_a_submitter_who_is_not_in_the_tree_is_an_error_of_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The official checker finds nothing wrong with nothing."""
+    (tmp_path / "open" / "Example" / "systems").mkdir(parents=True)
+    code, document, _ = call(capsys, "submission", "check", tmp_path, "--submitter", "Exmple")
+    assert code == 2
+    assert "Unknown submitter `Exmple`. Did you mean `Example`?" in document["error"]

@@ -322,6 +322,18 @@ def test_offline_what_datasets_loaded_before_is_found(copy: Path, tmp_path: Path
     assert json.loads(found.stdout)["origin"]["revision"] is None
 
 
+def test_a_set_of_another_owners_hub_is_not_found_for_the_benchmarks(
+    copy: Path, data: OfficialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = Hub(_files(copy))
+    with serve(hub) as address:
+        point_at(address, tmp_path / "library", monkeypatch)
+        from_hub(data, ROWS, tmp_path, NullProgress())
+        others = data.model_copy(update={"hub": f"someone/{data.short_name}"})
+        with pytest.raises(EnvironmentFault, match="HTTP 404 for someone/cnn_dailymail"):
+            from_hub(others, ROWS, tmp_path, NullProgress())
+
+
 def test_what_was_rebuilt_is_found_again_until_it_is_damaged(
     copy: Path, data: OfficialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,11 @@ def server_as_interactive(tree: Path) -> None:
     shutil.copytree(tree / RESULTS / "Server", tree / RESULTS / "Interactive")
 
 
+def borrowed_accuracy(tree: Path) -> None:
+    shutil.rmtree(tree / RESULTS / "Server" / "accuracy")
+    shutil.copytree(tree / RESULTS / "Offline" / "accuracy", tree / RESULTS / "Server" / "accuracy")
+
+
 def without_server(tree: Path) -> None:
     shutil.rmtree(tree / RESULTS / "Server")
     shutil.rmtree(tree / RESULTS / "Interactive")
@@ -131,6 +136,12 @@ DEFECTS: list[tuple[Callable[[Path], None], str, bool]] = [
     (move(f"{HOME}/src", f"{HOME}/code"), "src/ is missing (there is code/; rename it).", True),
     (remove(f"{HOME}/src/README.md"), "the folder src/ is empty; add the code that ran.", False),
     (remove(f"{HOME}/documentation"), "documentation/ has no calibration description", False),
+    (
+        rewrite(f"{RESULTS}/Server/performance/run_1/mlperf_log_summary.txt", "21.90", "21.9.0"),
+        "the summary of the performance test does not agree with its detail: ",
+        False,
+    ),
+    (borrowed_accuracy, "the accuracy log is of scenario Offline; run the accuracy test", False),
     (without_server, "the required scenario Server or Interactive is missing", True),
     (remove(f"{RESULTS}/Offline"), "the required scenario Offline is missing", True),
     (

@@ -166,6 +166,32 @@ def test_a_changed_benchmark_loses_its_name(runs: dict[str, Path], tmp_path: Pat
     assert "(changed workload)" in packed.results[0].readme.read_text()
 
 
+@pytest.mark.parametrize("name", ["llama3_1-8b", "resnet"])
+def test_a_name_that_the_checker_takes_for_its_own_is_not_given_to_a_users_workload(
+    runs: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    as_newsbrief(runs["Offline"])
+    edit_record(runs["Offline"], workload=name)
+    packed = pack_runs(tmp_path, runs["Offline"], division="open")
+    assert packed.results[0].benchmark == f"{name}-own"
+    assert check_tree(packed.root, load_round("v6.1")) == []
+    if REPOSITORY is not None:
+        assert run_official(Path(REPOSITORY), packed.root, "v6.1", None).passed
+
+
+def test_a_mapping_does_not_rename_a_benchmark_of_the_checker(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    as_newsbrief(runs["Offline"])
+    packed = pack_runs(tmp_path, runs["Offline"], division="open")
+    home = packed.root / "open" / "ExampleOrg"
+    for named in sorted(home.rglob("newsbrief")):
+        named.rename(named.with_name("resnet"))
+    (home / "model_mapping.json").write_text('{"resnet": "llama3.1-8b"}')
+    found = [finding.sentence for finding in check_tree(packed.root, load_round("v6.1"))]
+    assert any(sentence.startswith("resnet is no benchmark known here") for sentence in found)
+
+
 @pytest.mark.parametrize(
     ("choices", "error", "says"),
     [

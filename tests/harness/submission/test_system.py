@@ -65,7 +65,22 @@ def test_a_person_wins_over_the_detection_and_the_engine_names_the_framework() -
 
 
 @pytest.mark.parametrize(
-    "text", ["TODO", "tbd", "<your cooling>", "FILL IN: air", "xxx", "???", "change me", "Fill-me"]
+    "text",
+    [
+        "TODO",
+        "to do",
+        "tbd",
+        "To be determined",
+        "<your cooling>",
+        "FILL IN: air",
+        "FILL",
+        "xxx",
+        "???",
+        "...",
+        "-",
+        "change me",
+        "Fill-me",
+    ],
 )
 def test_a_placeholder_is_recognised(text: str) -> None:
     problems = field_problems(dict.fromkeys(V61.system_fields, "1") | {"cooling": text}, V61)
@@ -77,6 +92,7 @@ def test_a_placeholder_is_recognised(text: str) -> None:
     [
         "Autodoor cooling",
         "Fillmore",
+        "nothing to do with water",
         "N/A",
         "air; todos los santos",
         "liquid, filling of glycol",
