@@ -80,9 +80,11 @@ def fetch_split(hub_id: str, config: str, split: str, root: Path, progress: Prog
             raise explain(error, hub_id) from error
         progress.note(f"{hub_id} is taken from the cache: {cached.revision[:12]}")
         return cached
-    listed = info.siblings or []
-    named = [sibling for sibling in listed if PurePosixPath(sibling.rfilename).match(pattern)]
-    wanted = [_remote(hub_id, sibling) for sibling in named]
+    wanted = [
+        _remote(hub_id, sibling)
+        for sibling in info.siblings or []
+        if PurePosixPath(sibling.rfilename).match(pattern)
+    ]
     if not wanted:
         raise DatasetError(
             f"{hub_id} has no file {pattern} at commit {info.sha}; check HF_ENDPOINT, or give the "

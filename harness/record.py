@@ -88,7 +88,7 @@ class RunRecord:
             raise UsageError(
                 f"{folder / NAME} was written by a newer enginebench; update this one."
             )
-        missing = [key for key in _REQUIRED if not isinstance(content.get(key), _REQUIRED[key])]
+        missing = [k for k, kind in _REQUIRED.items() if not isinstance(content.get(k), kind)]
         if missing:
             raise UsageError(
                 f"{folder / NAME} is not the record of a run: it has no {', '.join(missing)}."

@@ -24,6 +24,11 @@ OFFLINE_SLACK = 1.1
 _SINGLE_STREAM_SLACK = 2.0  # and for twice the queries that the expected latency does
 
 
+def loadgen_scenario(scenario: str) -> str:
+    """LoadGen has no Interactive scenario: it is Server under other limits."""
+    return "Server" if scenario == "Interactive" else scenario
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadgenPlan:
     """One LoadGen test.
@@ -59,8 +64,8 @@ class LoadgenPlan:
 
     @property
     def loadgen_scenario(self) -> str:
-        """LoadGen has no Interactive scenario: it is Server under other limits."""
-        return "Server" if self.scenario == "Interactive" else self.scenario
+        """What LoadGen calls the scenario."""
+        return loadgen_scenario(self.scenario)
 
     @property
     def user_conf(self) -> str:

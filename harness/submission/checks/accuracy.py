@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from build_engine.errors import RunFailed
 from harness.loadgen import logs
+from harness.loadgen.settings import loadgen_scenario
 from harness.rounds import Benchmark, Round
 from harness.submission.checks.performance import log_problems
 from harness.submission.tree import Result, original
@@ -42,9 +43,8 @@ def _detail(result: Result, rules: Benchmark, chosen: Round) -> Iterator[str]:
     mode = log.values.get("effective_test_mode")
     if mode != "AccuracyOnly":
         yield f"the accuracy log is of mode {mode}."
-    expected = "Server" if result.scenario == "Interactive" else result.scenario
     scenario = log.values.get("effective_scenario")
-    if scenario != expected:
+    if scenario != loadgen_scenario(result.scenario):
         yield f"the accuracy log is of scenario {scenario}; run the accuracy test of each scenario."
     total = log.values.get("qsl_reported_total_count", 0)
     count = log.values.get("effective_accuracy_sample_count", total)  # new in LoadGen 6.0.15

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from build_engine.errors import RunFailed
 from harness.loadgen import logs
 from harness.loadgen.logs import DetailLog
+from harness.loadgen.settings import loadgen_scenario
 from harness.rounds import Benchmark, Round, ScenarioResult
 from harness.submission.tree import Result
 
@@ -70,8 +71,7 @@ def log_problems(log: DetailLog, chosen: Round, test: str) -> Iterator[str]:
 
 
 def _scenario(result: Result, log: DetailLog) -> Iterator[str]:
-    """LoadGen has no Interactive: that is Server, under the limits which are checked below."""
-    expected = "Server" if result.scenario == "Interactive" else result.scenario
+    """The limits of an Interactive result, whose log says Server, are checked below."""
     found = log.values["effective_scenario"]
     inferred = (found, result.scenario) == ("SingleStream", "Offline")
     if inferred:
@@ -79,7 +79,7 @@ def _scenario(result: Result, log: DetailLog) -> Iterator[str]:
             "Offline was inferred from SingleStream logs, whose samples/s the checker would show "
             "as tokens/s; run Offline itself."
         )
-    elif found != expected:
+    elif found != loadgen_scenario(result.scenario):
         yield f"the performance log is of scenario {found}."
 
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,15 @@ def copy(tmp_path: Path) -> Path:
     write_split(folder, "train", 70)
     (folder / "README.md").write_text(CARD, encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def hub(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub with that copy, which the library talks to."""
+    hub = Hub(_files(copy))
+    with serve(hub) as address:
+        point_at(address, tmp_path / "library", monkeypatch)
+        yield hub
 
 
 def _rebuild(folder: Path, data: OfficialData, root: Path, count: int = ROWS) -> Rebuilt:
@@ -158,18 +167,13 @@ def test_another_configuration_is_refused(data: OfficialData, copy: Path, tmp_pa
 
 
 def test_a_split_of_another_size_is_not_remembered(
-    copy: Path, data: OfficialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, data: OfficialData, tmp_path: Path
 ) -> None:
-    hub = Hub(_files(copy))
     larger = data.model_copy(update={"split_samples": {"validation": ROWS + 1}})
-    with serve(hub) as address:
-        point_at(address, tmp_path / "library", monkeypatch)
-        for _ in range(2):
-            asked = hub.num_requests
-            assert (
-                from_hub(larger, ROWS + 1, tmp_path, NullProgress()).origin["split_samples"] == 50
-            )
-            assert hub.num_requests > asked
+    for _ in range(2):
+        asked = hub.num_requests
+        assert from_hub(larger, ROWS + 1, tmp_path, NullProgress()).origin["split_samples"] == 50
+        assert hub.num_requests > asked
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", '{"splits": 3}'])
@@ -323,29 +327,25 @@ def test_offline_what_datasets_loaded_before_is_found(copy: Path, tmp_path: Path
 
 
 def test_a_set_of_another_owners_hub_is_not_found_for_the_benchmarks(
-    copy: Path, data: OfficialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, data: OfficialData, tmp_path: Path
 ) -> None:
-    hub = Hub(_files(copy))
-    with serve(hub) as address:
-        point_at(address, tmp_path / "library", monkeypatch)
-        from_hub(data, ROWS, tmp_path, NullProgress())
-        others = data.model_copy(update={"hub": f"someone/{data.short_name}"})
-        with pytest.raises(EnvironmentFault, match="HTTP 404 for someone/cnn_dailymail"):
-            from_hub(others, ROWS, tmp_path, NullProgress())
+    from_hub(data, ROWS, tmp_path, NullProgress())
+    asked = hub.num_requests
+    others = data.model_copy(update={"hub": f"someone/{data.short_name}"})
+    with pytest.raises(EnvironmentFault, match="HTTP 404 for someone/cnn_dailymail"):
+        from_hub(others, ROWS, tmp_path, NullProgress())
+    assert hub.num_requests > asked
 
 
 def test_what_was_rebuilt_is_found_again_until_it_is_damaged(
-    copy: Path, data: OfficialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, data: OfficialData, tmp_path: Path
 ) -> None:
-    hub = Hub(_files(copy))
-    with serve(hub) as address:
-        point_at(address, tmp_path / "library", monkeypatch)
-        first = from_hub(data, ROWS, tmp_path, NullProgress())
-        asked = hub.num_requests
-        assert from_hub(data, ROWS, tmp_path, NullProgress()) == first
-        assert hub.num_requests == asked
-        first.path.write_bytes(first.path.read_bytes()[:-10])
-        assert from_hub(data, ROWS, tmp_path, NullProgress()) == first
+    first = from_hub(data, ROWS, tmp_path, NullProgress())
+    asked = hub.num_requests
+    assert from_hub(data, ROWS, tmp_path, NullProgress()) == first
+    assert hub.num_requests == asked
+    first.path.write_bytes(first.path.read_bytes()[:-10])
+    assert from_hub(data, ROWS, tmp_path, NullProgress()) == first
     assert hub.num_requests > asked
     assert len(_rows(first)) == ROWS
     assert first.origin["revision"] == REVISION
