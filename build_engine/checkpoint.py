@@ -54,11 +54,14 @@ class Checkpoint:
         """
         parts = {
             "config": asdict(self.config),
-            "files": {
-                file.name: file_sha256(file) for file in (*self.weight_files, *self.companions)
-            },
+            "files": self.weights | {file.name: file_sha256(file) for file in self.companions},
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """SHA-256 in hex of each weight file, by its name."""
+        return {file.name: file_sha256(file) for file in self.weight_files}
 
     @property
     def companions(self) -> tuple[Path, ...]:
@@ -196,6 +199,7 @@ def _download(hub_id: str, revision: str | None, patterns: Sequence[str]) -> Pat
             HFValidationError,
             LocalEntryNotFoundError,
             RepositoryNotFoundError,
+            RevisionNotFoundError,
         )
     except ImportError as error:
         raise MissingLibrary("huggingface_hub", "hub") from error
@@ -210,6 +214,11 @@ def _download(hub_id: str, revision: str | None, patterns: Sequence[str]) -> Pat
         raise CheckpointError(
             f"There is no folder and no hub repository {hub_id} that you can read; correct the "
             "name, or log in with: hf auth login"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise CheckpointError(
+            f"{hub_id} has no commit {revision} on the hub; download the checkpoint that you mean "
+            "and give its folder."
         ) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         reason = str(error).split("\n")[0]

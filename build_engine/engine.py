@@ -193,13 +193,17 @@ class EngineSpec:
     ) -> dict[str, Any]:
         """The content of `engine.json` for this spec, once built: plain JSON values."""
         identity = self.identity
-        names = {"name": self.checkpoint.name, "source": self.model_source}
+        checkpoint = {
+            "name": self.checkpoint.name,
+            "source": self.model_source,
+            "weights": self.checkpoint.weights,
+        }
         looked_at = self.calibration
         return {
             "schema_version": SCHEMA_VERSION,
             "key": content_key(identity),
             "identity": identity,
-            "model": names | asdict(self.checkpoint.config),
+            "model": checkpoint | asdict(self.checkpoint.config),
             "calibration": looked_at
             and {
                 "name": looked_at.name,

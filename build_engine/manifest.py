@@ -20,7 +20,7 @@ from typing import Any
 from build_engine.digest import hash_file
 from build_engine.errors import EngineError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MANIFEST_NAME = "engine.json"
 
 # Every field that an engine is asked for later, so that the answer is checked once, here.
@@ -35,6 +35,7 @@ _REQUIRED: tuple[tuple[str, type], ...] = (
     ("identity.backend", dict),
     ("model.name", str),
     ("model.source", str),
+    ("model.weights", dict),
     ("model.vocab_size", int),
     ("model.eos_token_ids", list),
     ("model.max_position_embeddings", int),

@@ -7,6 +7,7 @@ produce an official result.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
@@ -83,10 +84,17 @@ class AccuracyTarget(Frozen):
 
 
 class OfficialModel(Frozen):
-    """The model of a benchmark: repository and commit on the Hugging Face hub."""
+    """The model of a benchmark: repository and commit on the Hugging Face hub, and the SHA-256 in
+    hex of each of its weight files.
+    """
 
     hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    weights: dict[Text, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
+
+    def has_weights(self, digests: Mapping[str, str]) -> bool:
+        """Whether files with these digests are the model's weights, whatever their names."""
+        return sorted(digests.values()) == sorted(self.weights.values())
 
 
 class OfficialData(Frozen):

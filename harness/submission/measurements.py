@@ -1,5 +1,5 @@
 """What was done to the weights: measurements.json and the calibration description, from the
-engine's manifest alone.
+engine's manifest and from whether its weights are the reference's.
 """
 
 from __future__ import annotations
@@ -14,22 +14,28 @@ _METHODS = {
     "awq": "quantised by AWQ, which scales weight channels by how strongly they are used",
     "max": "quantised with scales from the largest absolute value",
 }
+_TAKEN = "the checkpoint was taken as it was given"
 
 
-def measurements(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """The fields of measurements.json for an engine."""
+def measurements(manifest: Mapping[str, Any], reference: str | None) -> dict[str, str]:
+    """The fields of measurements.json for an engine.
+
+    `reference` is the benchmark's model when the engine was built from its very weights; of any
+    others nobody here knows how they were trained.
+    """
     identity, model = manifest["identity"], manifest["model"]
     return {
         "input_data_types": "int32",  # token ids
-        "retraining": "No",
-        "starting_weights_filename": f"{model['name']} (sha256 {identity['checkpoint']})",
+        "retraining": "No" if reference else f"none by the build; {_TAKEN}",
+        "starting_weights_filename": f"{', '.join(sorted(model['weights']))} of "
+        f"{reference or model['name']} (checkpoint sha256 {identity['checkpoint']})",
         "weight_data_types": ", ".join(manifest["weights"]["types"]),
         "weight_transformations": _method(manifest),
     }
 
 
-def calibration_description(manifest: Mapping[str, Any]) -> str:
-    """The calibration document, in Markdown."""
+def calibration_description(manifest: Mapping[str, Any], reference: str | None) -> str:
+    """The calibration document, in Markdown; `reference` as in `measurements`."""
     identity, recipe = manifest["identity"], manifest["identity"]["recipe"]
     precision = manifest["precision"]
     lines = [
@@ -47,7 +53,8 @@ def calibration_description(manifest: Mapping[str, Any]) -> str:
         f"{name} {version}" for name, version in identity["backend"].items() if name != "name"
     )
     lines += [
-        "- No weight was retrained, and none that is not zero was pruned.",
+        f"- Starting weights: {f'those of {reference}, by sha256' if reference else _TAKEN}. The "
+        "build retrained no weight, and pruned none that is not zero.",
         f"- Made with {identity['backend']['name']} ({libraries}).",
         f"- Checkpoint digest (sha256): {identity['checkpoint']}.",
         f"- Engine key (sha256 of all of this): {manifest['key']}.",

@@ -142,7 +142,7 @@ def _write_result(by: Submitter, run: PackableRun, system: str, chosen: Round) -
     result.measurements.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source / "performance" / "user.conf", result.user_conf)
     result.readme.write_text(result_readme(run, chosen), encoding="utf-8")
-    _write_json(result.measurements, measurements(run.engine))
+    _write_json(result.measurements, measurements(run.engine, run.reference))
     return result
 
 
@@ -151,7 +151,7 @@ def _write_common(by: Submitter, runs: Sequence[PackableRun], system: dict[str, 
     by.systems.mkdir(parents=True)
     _write_json(by.systems / f"{system_id(system['system_name'])}.json", system)
     by.documentation.mkdir()
-    document = calibration_description(runs[0].engine)
+    document = calibration_description(runs[0].engine, runs[0].reference)
     (by.documentation / "calibration.md").write_text(document, encoding="utf-8")
     _write_source(by.source)
     own = {run.benchmark: run.official for run in runs if run.benchmark != run.official}

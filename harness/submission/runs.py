@@ -13,6 +13,7 @@ from harness import integrity
 from harness.machine import version_of
 from harness.record import RunRecord
 from harness.rounds import Round
+from harness.workload import load_workload
 
 _MODES = ("performance", "accuracy")
 
@@ -42,6 +43,13 @@ class PackableRun:
         """The manifest of its engine."""
         manifest: dict[str, Any] = self.content["engine"]
         return manifest
+
+    @property
+    def reference(self) -> str | None:
+        """The benchmark's model, when the engine was built from its very weights."""
+        model = load_workload(self.official).model
+        weights = self.engine["model"]["weights"]
+        return model.hub if model is not None and model.has_weights(weights) else None
 
 
 def accept(folders: Sequence[Path], division: str, chosen: Round) -> list[PackableRun]:
@@ -118,6 +126,13 @@ def _closed_refusals(content: Mapping[str, Any], chosen: Round) -> Iterator[str]
     if lacking:
         yield f"its dataset is not the benchmark's: {'; '.join(lacking)}; use --division open."
     engine = content["engine"]
+    model = load_workload(content["benchmark"]).model
+    if model is not None and not model.has_weights(engine["model"]["weights"]):
+        yield (
+            f"its engine was not built from the benchmark's weights: those files of "
+            f"{engine['model']['name']} are, by sha256, not {model.hub}'s at commit "
+            f"{model.revision[:12]}; build from those, or use --division open."
+        )
     seen = engine["identity"]["calibration"]
     if seen is not None and not seen["official"]:
         yield (

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub
 import numpy as np
 import pytest
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub.errors import LocalEntryNotFoundError, RevisionNotFoundError
 
 from build_engine import digest
 from build_engine.checkpoint import (
@@ -333,6 +334,16 @@ def test_hub_id_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert asked["someone/Tiny-1B"]["revision"] is None
     resolve_checkpoint("someone/Tiny-1B", "0123abc")
     assert asked["someone/Tiny-1B"]["revision"] == "0123abc"
+
+
+def test_a_commit_that_the_hub_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(hub_id: str, **options: Any) -> str:
+        response: Any = SimpleNamespace(headers={}, request=None)
+        raise RevisionNotFoundError(f"404 of {hub_id}", response=response)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    with pytest.raises(CheckpointError, match=r"someone/Tiny-1B has no commit 0123abc on the hub"):
+        resolve_checkpoint("someone/Tiny-1B", "0123abc")
 
 
 def test_a_tokenizer_is_found_without_the_weights(

@@ -85,6 +85,7 @@ def test_an_engine_says_what_it_is(spec: EngineSpec, tmp_path: Path) -> None:
     assert (engine.model, engine.target, engine.recipe) == ("tiny", "cpu", "int8_wo")
     assert (engine.stop_ids, engine.vocab_size, engine.compute) == ((2, 3), 32, "bf16")
     assert engine.size_bytes == 10
+    assert engine.manifest["model"]["weights"] == spec.checkpoint.weights
     assert engine.rebuild_command() == (
         f"enginebench build --model {spec.checkpoint.folder} --target cpu --recipe int8_wo "
         "--max-input-len 64"

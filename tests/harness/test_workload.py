@@ -21,7 +21,7 @@ def test_the_mlperf_prompt_and_limits_are_exact(name: str) -> None:
     assert workload.prompt("NEWS") == MLPERF_PROMPT
     assert (workload.min_new_tokens, workload.max_new_tokens) == (1, 128)
     assert workload.max_input_tokens == 2540
-    commit = "be673f326cab4cd22ccfef76109faf68e41aa5f1"
+    commit = "0e9e39f249a16976918f6564b8830bc894c89659"
     assert workload.revision_of("meta-llama/Llama-3.1-8B-Instruct") == commit
     assert workload.revision_of("someone/else") is None
     assert workload.min_duration_s == 600
@@ -163,3 +163,14 @@ def test_an_inconsistent_workload_is_refused(name: str, assignment: str, words: 
         apply_overrides(load_workload(name), [assignment])
 
     assert words in str(caught.value)
+
+
+def test_a_model_is_known_by_the_content_of_its_weights() -> None:
+    model = load_workload("llama3.1-8b").model
+    assert model is not None
+    assert model == load_workload("llama3.1-8b-edge").model
+    assert len(model.weights) == 4
+    assert model.has_weights({f"renamed-{name}": it for name, it in model.weights.items()})
+    for name in model.weights:
+        assert not model.has_weights(model.weights | {name: "a" * 64})
+        assert not model.has_weights({n: it for n, it in model.weights.items() if n != name})

@@ -49,7 +49,9 @@ def reference_accuracy(workload: Workload) -> Accuracy:
 
 
 def engine_manifest(recipe: str = "int8_wo") -> dict[str, Any]:
-    """An engine.json, as far as a submission reads it."""
+    """An engine.json, as far as a submission reads it, of the benchmark's own weights."""
+    model = load_workload("llama3.1-8b").model
+    assert model is not None
     identity = {
         "schema": 1,
         "checkpoint": "c" * 64,
@@ -73,7 +75,11 @@ def engine_manifest(recipe: str = "int8_wo") -> dict[str, Any]:
         "schema_version": 1,
         "key": content_key(identity),
         "identity": identity,
-        "model": {"name": "Llama-3.1-8B-Instruct", "source": "meta-llama/Llama-3.1-8B-Instruct"},
+        "model": {
+            "name": "Llama-3.1-8B-Instruct",
+            "source": "/models/Llama-3.1-8B-Instruct",
+            "weights": model.weights,
+        },
         "calibration": None,
         "precision": precision,
         "weights": {"types": ["int8"], "group_size": None},

@@ -43,6 +43,12 @@ def own_calibration(folder: Path) -> None:
     edit_record(folder, engine=engine)
 
 
+def other_weights(folder: Path) -> None:
+    engine = engine_manifest()
+    engine["model"] |= {"name": "my-tune", "weights": {"model.safetensors": "a" * 64}}
+    edit_record(folder, engine=engine)
+
+
 def without_ecc(folder: Path) -> None:
     content = json.loads((folder / "run.json").read_text())
     content["engine"]["identity"]["target"]["kind"] = "gpu"
@@ -123,6 +129,10 @@ def rewrite(path: Path, old: str, new: str) -> None:
         (
             own_calibration,
             "server: its engine was calibrated on newsbrief, not on the benchmark's calibration",
+        ),
+        (
+            other_weights,
+            "server: its engine was not built from the benchmark's weights: those files of my-tune",
         ),
         (without_ecc, "server: GPU 0 (A30) has ECC off; switch it on; then run again."),
         (as_newsbrief, "server: workload newsbrief is no MLPerf benchmark; use --division open."),
