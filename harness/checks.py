@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 from collections import Counter
@@ -12,7 +11,7 @@ from build_engine.paths import cache_root
 from build_engine.target import detect_cpu_compute, detect_target
 from harness.gpus import detect_gpus
 from harness.machine import machine_facts, version_of
-from harness.rounds import DEFAULT, LIBRARY, Round, load_round, loadgen_problem
+from harness.rounds import DEFAULT, LIBRARY, Round, installed_problem, load_round, loadgen_remedy
 
 _MIN_FREE_GIB = 2.0  # the demo's engines and runs take well under one
 _CPU_LIBRARIES = ("openvino", "openvino-genai", "nncf")
@@ -62,6 +61,9 @@ def _target() -> Check:
 def _gpus() -> list[Check]:
     """What NVML says of the GPUs, and whether each has its ECC on; nothing where there is none."""
     report = detect_gpus()
+    if report.blind:
+        remedy = "reinstall NVIDIA's driver, or pip install nvidia-ml-py"
+        return [Check("GPUs", False, f"cannot be asked: {report.reason}", remedy, required=False)]
     if not report.gpus:
         return []
     names = Counter(f"{gpu.name}, {gpu.memory_bytes / 2**30:.0f} GiB" for gpu in report.gpus)
@@ -91,13 +93,9 @@ def _library(name: str) -> Check:
 
 
 def _loadgen(chosen: Round) -> Check:
-    version = version_of(LIBRARY)
-    remedy = f"pip install --force-reinstall '{LIBRARY}=={chosen.loadgen.wheel}'"
-    problem = loadgen_problem(chosen, version)
-    if problem is None and importlib.util.find_spec("mlperf_loadgen") is None:
-        problem = f"{version} is installed without its module ({remedy})"
-    fits = f"{version}, for round {chosen.name}"
-    return Check("MLPerf LoadGen", problem is None, problem or fits, remedy)
+    problem = installed_problem(chosen)
+    fits = f"{version_of(LIBRARY)}, for round {chosen.name}"
+    return Check("MLPerf LoadGen", problem is None, problem or fits, loadgen_remedy(chosen))
 
 
 def _tensorrt_llm() -> Check:

@@ -45,9 +45,11 @@ class GpuReport:
 
     @property
     def ecc_problems(self) -> list[str]:
-        """The GPUs whose ECC is not on, which MLPerf demands of a datacenter system in all runs
-        (inference_rules.adoc, "ECC"): one sentence each, with the remedy.
+        """The GPUs whose ECC is not known to be on, which MLPerf demands of a datacenter system in
+        all runs (inference_rules.adoc, "ECC"): one sentence each, with the remedy.
         """
+        if self.blind:
+            return [f"the ECC state of the GPUs cannot be read ({self.reason}); mend that"]
         found = []
         for number, gpu in enumerate(self.gpus):
             if gpu.ecc is False:

@@ -55,9 +55,14 @@ class RunScope:
         return self.workload.min_duration_s if self.whole_dataset else 0.0
 
     @property
-    def official(self) -> bool:
+    def unchanged(self) -> bool:
         """Whether the workload is an MLPerf benchmark with every rule as MLPerf has it."""
         return self.workload.benchmark is not None and is_shipped(self.workload)
+
+    @property
+    def official(self) -> bool:
+        """Whether this is moreover a scenario that the benchmark has."""
+        return self.unchanged and scenario(self.workload, self.scenario).official
 
     @property
     def trial(self) -> bool:
@@ -78,7 +83,7 @@ class RunScope:
             min_queries = self.num_samples
             if self.scenario == "SingleStream":
                 min_queries -= 1  # LoadGen rounds N up to 2 N, and N - 1 to N
-        elif self.scenario == "Offline" and not self.official:
+        elif self.scenario == "Offline" and not self.unchanged:
             min_queries = self.num_samples
         return LoadgenPlan(
             scenario=self.scenario,
@@ -91,7 +96,7 @@ class RunScope:
             expected_latency_s=self._expected_latency_s(probe),
             ttft_ms=rules.ttft_ms,
             tpot_ms=rules.tpot_ms,
-            builtin_limits=self.official,
+            builtin_limits=self.unchanged,
             equal_issue=self._equal_issue,
             trial=self.trial,
         )

@@ -14,6 +14,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from build_engine.config import Frozen, Name, Text, config_names, load_config
 from build_engine.errors import EnvironmentFault, UnknownName
+from harness.loadgen.seeds import installed_seeds
 from harness.machine import version_of
 from harness.workload import AccuracyTarget, Scenario
 
@@ -25,20 +26,25 @@ SystemType = Literal["datacenter", "edge", "datacenter,edge"]
 
 
 class Seeds(Frozen):
-    """LoadGen's three seeds of a round, as its detail log names them."""
+    """LoadGen's three seeds of a round."""
 
     qsl: PositiveInt
     sample_index: PositiveInt
     schedule: PositiveInt
 
     @property
+    def by_setting(self) -> dict[str, int]:
+        """By their names in LoadGen's TestSettings."""
+        return {
+            "qsl_rng_seed": self.qsl,
+            "sample_index_rng_seed": self.sample_index,
+            "schedule_rng_seed": self.schedule,
+        }
+
+    @property
     def by_log_key(self) -> dict[str, int]:
         """Key of the detail log to the value that it must have."""
-        return {
-            "effective_qsl_rng_seed": self.qsl,
-            "effective_sample_index_rng_seed": self.sample_index,
-            "effective_schedule_rng_seed": self.schedule,
-        }
+        return {f"effective_{name}": seed for name, seed in self.by_setting.items()}
 
 
 class LoadgenRange(Frozen):
@@ -159,12 +165,17 @@ def load_round(name: str) -> Round:
     return load_config("rounds", name, Round)
 
 
+def loadgen_remedy(chosen: Round) -> str:
+    """The command that installs the LoadGen of a round."""
+    return f"pip install --force-reinstall '{LIBRARY}=={chosen.loadgen.wheel}'"
+
+
 def loadgen_problem(chosen: Round, version: str | None) -> str | None:
     """Why this version of LoadGen does not serve for a round, with the one that does; None if fit.
 
     `version` is None when LoadGen is not installed.
     """
-    remedy = f"pip install '{LIBRARY}=={chosen.loadgen.wheel}'"
+    remedy = loadgen_remedy(chosen)
     if version is None:
         return f"MLPerf LoadGen is not installed; round {chosen.name} needs it: {remedy}"
     if chosen.loadgen.fits(version):
@@ -178,9 +189,28 @@ def loadgen_problem(chosen: Round, version: str | None) -> str | None:
     )
 
 
+def installed_problem(chosen: Round) -> str | None:
+    """Why the installed LoadGen does not serve for a round: its version, then the seeds that it
+    really has, which a version newer than this round table may have changed. None if fit.
+    """
+    version, remedy = version_of(LIBRARY), loadgen_remedy(chosen)
+    problem = loadgen_problem(chosen, version)
+    if problem is not None:
+        return problem
+    seeds = installed_seeds()
+    if seeds is None:
+        return f"LoadGen {version} is installed, and its module does not work: {remedy}"
+    if seeds != chosen.loadgen.seeds.by_setting:
+        return (
+            f"LoadGen {version} does not have the seeds of round {chosen.name}, and the submission "
+            f"checker rejects any others; install the right one: {remedy}"
+        )
+    return None
+
+
 def require_loadgen(chosen: Round) -> None:
     """Raise EnvironmentFault when the installed LoadGen does not serve for a round."""
-    problem = loadgen_problem(chosen, version_of(LIBRARY))
+    problem = installed_problem(chosen)
     if problem is not None:
         raise EnvironmentFault(problem)
 

@@ -58,13 +58,14 @@ class RunRequest:
     @property
     def marks(self) -> list[str]:
         """What keeps this from being a benchmark result; shown wherever the run is."""
-        workload = self.scope.workload
+        benchmark = self.scope.workload.benchmark is not None
         found = {
             "simulated": isinstance(self.executor, SimulatedSpec),
-            "demo workload": workload.benchmark is None,
+            "demo workload": not benchmark,
             "changed recipe": bool(self.engine and recipe.changes(self.engine.identity["recipe"])),
-            "changed workload": workload.benchmark is not None and not self.scope.official,
-            "other data": workload.benchmark is not None and self.dataset.benchmark is None,
+            "changed workload": benchmark and not self.scope.unchanged,
+            "no MLPerf scenario": benchmark and self.scope.unchanged and not self.scope.official,
+            "other data": benchmark and self.dataset.benchmark is None,
             "short": self.scope.trial,
         }
         return [mark for mark, holds in found.items() if holds]
@@ -245,6 +246,7 @@ def _describe(request: RunRequest) -> dict[str, Any]:
         "marks": request.marks,
         "round": request.round.name,
         "workload": scope.workload.name,
+        "workload_rules": scope.workload.model_dump(mode="json"),
         "benchmark": request.dataset.benchmark if scope.official else None,
         "scenario": scope.scenario,
         "modes": list(request.modes),

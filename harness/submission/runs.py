@@ -145,11 +145,12 @@ def _closed_refusals(content: Mapping[str, Any], chosen: Round) -> Iterator[str]
     for gate in gates:
         if not gate["passed"]:
             yield f"{gate['sentence']}; use a recipe that keeps more, or --division open."
-    if content["engine"]["identity"]["target"]["kind"] == "gpu":
+    benchmark = chosen.benchmark(content["benchmark"])
+    if engine["identity"]["target"]["kind"] == "gpu" and "datacenter" in benchmark.system_types:
         yield from (
             f"{problem}; then run again." for problem in content["system"]["closed_problems"]
         )
-    for test in chosen.benchmark(content["benchmark"]).compliance:
+    for test in benchmark.compliance:
         audit = content.get("audits", {}).get(test)
         if audit is None:
             yield f"{test} is missing; run `enginebench audit` on it."
@@ -159,7 +160,7 @@ def _closed_refusals(content: Mapping[str, Any], chosen: Round) -> Iterator[str]
 
 def _together(records: Sequence[RunRecord], chosen: Round) -> Iterator[str]:
     """Runs of one pack are of one engine, on one machine, and of different scenarios; those of one
-    workload are on one dataset.
+    workload are on one dataset and under one set of rules.
     """
     first = records[0].content
     for record in records[1:]:
@@ -179,20 +180,31 @@ def _together(records: Sequence[RunRecord], chosen: Round) -> Iterator[str]:
                     f"runs of one system."
                 )
     seen: dict[tuple[str, str], str] = {}
-    datasets: dict[str, tuple[str, str | None]] = {}
+    firsts: dict[str, RunRecord] = {}
     for record in records:
         name = _folder_name(record.content, chosen)
-        digest = record.content["dataset"].get("digest")
-        other, its_digest = datasets.setdefault(name, (record.folder.name, digest))
-        if digest != its_digest:
-            yield (
-                f"{record.folder.name} is on another dataset than {other}; pack runs of {name} on "
-                "the same data."
-            )
+        yield from _differences(record, firsts.setdefault(name, record), name)
         key = (name, record.content["scenario"])
         if key in seen:
             yield f"{seen[key]} and {record.folder.name} are both {key[1]}; give one of them."
         seen[key] = record.folder.name
+
+
+def _differences(record: RunRecord, first: RunRecord, name: str) -> Iterator[str]:
+    """Why two runs are not of one workload, though both go into the folder `name`."""
+    ours, other = record.content, first.content
+    if ours["dataset"]["digest"] != other["dataset"]["digest"]:
+        yield (
+            f"{record.folder.name} is on another dataset than {first.folder.name}; pack runs of "
+            f"{name} on the same data."
+        )
+    rules, its_rules = ours["workload_rules"], other["workload_rules"]
+    changed = sorted(k for k in rules | its_rules if rules.get(k) != its_rules.get(k))
+    if changed:
+        yield (
+            f"{record.folder.name} ran {name} under other rules than {first.folder.name} "
+            f"({', '.join(changed)}); pack runs under the same rules."
+        )
 
 
 def _scenarios(records: Sequence[RunRecord], division: str, chosen: Round) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """The description of the system under test: what the run detected, and what only a person knows.
 
 A `system.yaml` holds what a person fills in (the output of `enginebench doctor --system-json` is
-one, too); it wins over what was detected. A field that nobody filled, and a placeholder that was
-left, are refused by name: the checker takes any text.
+one, too); it wins over what was detected, unless it is of another machine. A field that nobody
+filled, and a placeholder that was left, are refused by name: the checker takes any text.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ _PLACEHOLDERS = re.compile(
 )
 _WHOLE_NUMBERS = ("number_of_nodes", "accelerators_per_node")  # the checker multiplies them
 _SYSTEM_TYPES = ("datacenter", "edge", "datacenter,edge", "edge,datacenter")
+# what tells that a file is of another machine, or of another installation on it
+_OF_EVERY_SYSTEM = ("host_processor_model_name", "framework")
+_OF_A_GPU = ("accelerator_model_name", "accelerators_per_node")
 
 _FRAMEWORKS = {
     "openvino": ("OpenVINO GenAI", "openvino-genai"),
@@ -61,7 +64,15 @@ def describe(
         if not said.startswith(PLACEHOLDER) and said.lower() != value.lower():
             raise ConfigError(f"{file}: {key} is {given[key]}, the command says {value}.")
     filled = {key: value for key, value in given.items() if not value.startswith(PLACEHOLDER)}
-    known = detected(run) | {key: value for key, value in filled.items() if value} | fixed
+    found = detected(run)
+    on_gpu = run["engine"]["identity"]["target"]["kind"] == "gpu"
+    for key in (*_OF_EVERY_SYSTEM, *(_OF_A_GPU if on_gpu else ())):
+        if not _agree(filled.get(key, ""), found.get(key, "")):
+            raise ConfigError(
+                f"{file}: {key} is {filled[key]}, and the run found {found[key]}; describe the "
+                f"machine that ran, or leave {key} out to take what the run found."
+            )
+    known = found | {key: value for key, value in filled.items() if value} | fixed
     _check(file, known, run["system"]["fields"], chosen)
     return {key: known.get(key, "") for key in [*chosen.system_fields, *known]}
 
@@ -83,6 +94,20 @@ def field_problems(fields: Mapping[str, Any], chosen: Round) -> list[str]:
     if fields.get("system_type") and fields["system_type"] not in _SYSTEM_TYPES:
         found.append(f"field system_type must be one of {'; '.join(_SYSTEM_TYPES[:3])}.")
     return found
+
+
+def _agree(said: str, found: str) -> bool:
+    """Whether two names are of one thing: all words of one are in the other. Nothing said, or
+    nothing found, contradicts nothing.
+    """
+    ours, other = _words(said), _words(found)
+    return ours <= other or other <= ours
+
+
+def _words(text: str) -> set[str]:
+    """Without what makers add to the name of a processor: trademarks, `CPU`, the clock."""
+    plain = re.sub(r"\((R|TM)\)|@.*", " ", text, flags=re.IGNORECASE).lower()
+    return set(re.findall(r"[\w.-]+", plain)) - {"cpu", "processor"}
 
 
 def _check(file: Path, known: Mapping[str, str], asked: Mapping[str, str], chosen: Round) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from build_engine.target import Detected
-from harness import checks, machine
+from harness import checks, machine, rounds
 from harness.checks import Check, all_checks
 
 NAMES = [
@@ -66,11 +65,11 @@ def test_a_missing_library_names_its_extra(library: str, monkeypatch: pytest.Mon
 
 
 def test_loadgen_must_be_importable_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(rounds, "installed_seeds", lambda: None)
     check = _found("MLPerf LoadGen")
     assert not check.ok
     assert "mlcommons-loadgen" in check.remedy
-    monkeypatch.setattr(checks, "version_of", _absent("mlcommons-loadgen"))
+    monkeypatch.setattr(rounds, "version_of", _absent("mlcommons-loadgen"))
     assert "not installed" in _found("MLPerf LoadGen").finding
 
 

@@ -149,6 +149,9 @@ def test_a_driver_that_cannot_be_asked_is_not_a_machine_without_gpu(
     report = detect_gpus()
     assert report.blind is driver
     assert "nvidia-ml-py" in report.reason
+    shown = [check for check in all_checks() if check.name == "GPUs"]
+    assert [(check.ok, check.required) for check in shown] == ([(False, False)] if driver else [])
+    assert bool(report.ecc_problems) is driver
 
 
 def test_a_report_of_several_kinds() -> None:

@@ -114,3 +114,9 @@ def test_a_changed_rule_takes_the_official_name_away_and_is_told_to_loadgen() ->
     plan = scope.plan("performance", PROBE)
     assert "llama3_1-8b.Server.ttft_latency = 500\n" in plan.user_conf
     assert RunScope(workload=OFFICIAL, scenario="Server", num_samples=13368).official
+
+
+def test_a_scenario_that_the_benchmark_has_not_keeps_its_rules_but_not_its_name() -> None:
+    scope = RunScope(workload=OFFICIAL, scenario="SingleStream", num_samples=13368)
+    assert (scope.unchanged, scope.official) == (True, False)
+    assert scope.plan("performance", PROBE).builtin_limits

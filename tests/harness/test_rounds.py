@@ -51,7 +51,7 @@ def test_a_loadgen_of_another_round_is_refused_with_the_wheel_to_install() -> No
     assert loadgen_problem(load_round("v6.0"), "6.0.17") == (
         "LoadGen 6.0.17 does not fit round v6.0, which needs 6.0.5 to 6.0.15: its seeds are those "
         "of v6.1, and the submission checker rejects them; install the right one (pip install "
-        "'mlcommons-loadgen==6.0.15'), or choose another --round."
+        "--force-reinstall 'mlcommons-loadgen==6.0.15'), or choose another --round."
     )
     assert loadgen_problem(load_round("v6.1"), "6.0.17") is None
 
@@ -62,14 +62,29 @@ def test_a_loadgen_of_no_round_and_a_missing_one() -> None:
     assert "those of no round known here" in unknown
     missing = loadgen_problem(load_round("v6.1"), None)
     assert missing is not None
-    assert missing.endswith("pip install 'mlcommons-loadgen==6.0.17'")
+    assert missing.endswith("pip install --force-reinstall 'mlcommons-loadgen==6.0.17'")
 
 
 def test_the_installed_loadgen_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_loadgen(load_round("v6.1"))
     monkeypatch.setattr(rounds, "version_of", lambda library: "6.0.5")
-    require_loadgen(load_round("v6.0"))
     with pytest.raises(EnvironmentFault, match=r"LoadGen 6\.0\.5 does not fit round v6\.1"):
         require_loadgen(load_round("v6.1"))
+
+
+def test_a_loadgen_that_has_other_seeds_than_its_version_says_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    newest = load_round("v6.1")
+    monkeypatch.setattr(rounds, "version_of", lambda library: "7.0.1")
+    require_loadgen(newest)
+    later = newest.loadgen.seeds.model_copy(update={"qsl": 1}).by_setting
+    monkeypatch.setattr(rounds, "installed_seeds", lambda: later)
+    with pytest.raises(EnvironmentFault, match=r"LoadGen 7\.0\.1 does not have the seeds of round"):
+        require_loadgen(newest)
+    monkeypatch.setattr(rounds, "installed_seeds", lambda: None)
+    with pytest.raises(EnvironmentFault, match=r"its module does not work: pip install --force"):
+        require_loadgen(newest)
 
 
 def test_a_run_and_the_doctor_refuse_a_loadgen_of_another_round(

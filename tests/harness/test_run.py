@@ -13,8 +13,12 @@ from pathlib import Path
 import pytest
 
 from build_engine.errors import RunExists
+from harness.dataset import Dataset
+from harness.planning import RunScope
 from harness.progress import NullProgress
 from harness.record import RunRecord
+from harness.run import RunRequest, execute
+from harness.workload import Scenario, load_workload
 from runtime.spec import SimulatedSpec
 from tests.harness import rehearsal
 from tests.harness.rehearsal import NUM_SAMPLES, rehearse
@@ -38,6 +42,29 @@ def test_a_run_of_both_modes_keeps_logs_metrics_and_verdicts(tmp_path: Path) -> 
     assert content["files"] == RunRecord.read(run.folder).digests()
     lines = (run.folder / "progress.jsonl").read_text().splitlines()
     assert {json.loads(line)["test"] for line in lines} == {"performance", "accuracy"}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "benchmark", "mark"),
+    [("Offline", "llama3.1-8b", []), ("SingleStream", None, ["no MLPerf scenario"])],
+)
+def test_the_benchmarks_name_is_for_the_scenarios_that_it_has(
+    tmp_path: Path, scenario: Scenario, benchmark: str | None, mark: list[str]
+) -> None:
+    made = rehearsal.make_dataset(tmp_path / "dataset")
+    workload = load_workload("llama3.1-8b")
+    request = RunRequest(
+        scope=RunScope(workload=workload, scenario=scenario, num_samples=NUM_SAMPLES),
+        modes=["accuracy"],
+        dataset=Dataset(made.folder, {**made.meta, "benchmark": "llama3.1-8b"}),
+        engine=None,
+        executor=FAST,
+        folder=tmp_path / "run",
+    )
+    content = execute(request, NullProgress()).content
+    assert content["benchmark"] == benchmark
+    assert content["marks"] == ["simulated", *mark, "short"]
+    assert content["workload_rules"] == workload.model_dump(mode="json")
 
 
 def test_our_verdict_agrees_with_loadgens(tmp_path: Path) -> None:

@@ -151,6 +151,8 @@ def test_a_machine_that_hides_everything_leaves_it_all_to_a_person() -> None:
     assert {"host_storage_type", "host_networking", "accelerators_per_node"} <= names
     assert {"accelerator_model_name", "framework", "host_processors_per_node"} <= names
     assert "unknown GPUs: NVML does not start" in system.notes
+    (problem,) = system.closed_problems
+    assert problem == "the ECC state of the GPUs cannot be read (NVML does not start); mend that"
 
 
 def test_a_cpu_system() -> None:
@@ -191,7 +193,7 @@ def test_the_command_writes_the_json_and_nothing_else(
     off = replace(ONE_A30, gpus=(replace(A30, ecc=False),))
     monkeypatch.setattr("harness.system.detect_gpus", lambda: off)
     assert run(["doctor", "--system-json"]) == EXIT_ENVIRONMENT
-    assert "ERROR for the closed division: GPU 0 (NVIDIA A30) has ECC off" in (
+    assert "ERROR for a closed datacenter result: GPU 0 (NVIDIA A30) has ECC off" in (
         capsys.readouterr().err
     )
 

@@ -52,9 +52,10 @@ def test_loadgen_issues_as_many_queries_as_the_plan_says(
     outcome = run_test(job, lambda probe: planned, folder, NullProgress())
     assert outcome.status == "complete", outcome.cause
     issued = outcome.figures["done"]
-    if planned.scenario in ("Server", "Interactive") and not planned.equal_issue:
+    if planned.scenario in ("Server", "Interactive"):
         # A random arrival process: the count is LoadGen's minimum, or about rate times duration.
         assert issued == pytest.approx(planned.num_queries, rel=0.25)
+        assert not planned.equal_issue or issued % planned.num_samples == 0
     else:
         assert issued == planned.num_queries
     values = logs.read_detail(folder).values

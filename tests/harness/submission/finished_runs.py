@@ -192,6 +192,7 @@ def _description(workload: Workload, scenario_name: str) -> dict[str, Any]:
         "marks": [],
         "round": "v6.1",
         "workload": workload.name,
+        "workload_rules": workload.model_dump(mode="json"),
         "benchmark": workload.benchmark,
         "scenario": scenario_name,
         "modes": ["performance", "accuracy"],

@@ -70,6 +70,11 @@ def other_data(folder: Path) -> None:
     edit_record(folder, dataset=dataset | {"digest": "e" * 64})
 
 
+def other_rules(folder: Path) -> None:
+    rules = json.loads((folder / "run.json").read_text())["workload_rules"]
+    edit_record(folder, workload_rules=rules | {"max_new_tokens": 64})
+
+
 def edited_log(folder: Path) -> None:
     rewrite(folder / "performance" / "mlperf_log_summary.txt", "21.90", "99.90")
 
@@ -143,6 +148,10 @@ def rewrite(path: Path, old: str, new: str) -> None:
         (
             change(machine={"cpu": "Other CPU", "num_cpus": 64, "memory_gib": 251.6}),
             "server ran on another machine (cpu Other CPU, not Example CPU 9000)",
+        ),
+        (
+            other_rules,
+            "server ran llama3.1-8b under other rules than offline (max_new_tokens); pack runs",
         ),
         (other_data, "server is on another dataset than offline; pack runs of llama3.1-8b on the"),
         (change(num_samples=77, benchmark=None), "its 77 samples are not those of any benchmark"),

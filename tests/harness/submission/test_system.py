@@ -19,7 +19,6 @@ FILLED = {
     "status": "available",
     "system_name": "A server",
     "system_type": "datacenter",
-    "host_processor_model_name": "A CPU",
     "host_processors_per_node": "1",
     "host_processor_core_count": "8",
     "host_memory_capacity": "64 GB",
@@ -113,6 +112,54 @@ def test_a_system_that_is_no_network_says_nothing_of_it(tmp_path: Path, said: An
     file.write_text(json.dumps({**FILLED, "is_network": True}))
     with pytest.raises(ConfigError, match="the network division is not supported"):
         describe(file, this_machine(), V61, "ExampleOrg", "closed")
+
+
+@pytest.mark.parametrize(
+    ("said", "accepted"),
+    [
+        ("AMD EPYC 7763 64-Core Processor", True),  # what the kernel left out is added
+        ("amd epyc", True),
+        ("AMD EPYC 7543", True),
+        ("Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz", False),
+    ],
+)
+def test_a_processor_of_another_machine_is_refused(
+    tmp_path: Path, said: str, accepted: bool
+) -> None:
+    run = this_machine()
+    run["system"]["fields"] |= {"host_processor_model_name": "AMD EPYC"}
+    file = tmp_path / "system.json"
+    file.write_text(json.dumps({**FILLED, "host_processor_model_name": said}))
+    if accepted:
+        assert describe(file, run, V61, "O", "open")["host_processor_model_name"] == said
+    else:
+        with pytest.raises(ConfigError, match=r"and the run found AMD EPYC; describe the machine"):
+            describe(file, run, V61, "O", "open")
+
+
+def test_another_framework_is_refused_and_other_gpus_where_a_gpu_ran(tmp_path: Path) -> None:
+    run = this_machine()
+    file = tmp_path / "system.json"
+    file.write_text(json.dumps({**FILLED, "framework": "OpenVINO GenAI 2025.1"}))
+    with pytest.raises(
+        ConfigError, match=r"framework is OpenVINO GenAI 2025\.1, and the run found"
+    ):
+        describe(file, run, V61, "O", "open")
+
+    run["system"]["fields"] |= {
+        "accelerators_per_node": "1",
+        "accelerator_model_name": "NVIDIA A30",
+    }
+    file.write_text(json.dumps(FILLED))
+    assert describe(file, run, V61, "O", "open")["accelerators_per_node"] == "0"
+    run["engine"]["identity"]["target"]["kind"] = "gpu"
+    with pytest.raises(
+        ConfigError, match="accelerator_model_name is N/A, and the run found NVIDIA"
+    ):
+        describe(file, run, V61, "O", "open")
+    file.write_text(json.dumps({**FILLED, "accelerator_model_name": "A30"}))
+    with pytest.raises(ConfigError, match="accelerators_per_node is 0, and the run found 1"):
+        describe(file, run, V61, "O", "open")
 
 
 def test_a_system_name_must_name_a_folder(tmp_path: Path) -> None:
