@@ -103,7 +103,7 @@ def check(
     round
         v5.1, v6.0 or v6.1.
     submitter
-        Look at this submitter only, in the official checker.
+        Look at this submitter only.
     json
         Write the findings to standard output as JSON.
     """

@@ -28,7 +28,9 @@ _NUMBERS = re.compile(r"_(ns|ms|count|latency|second|sec|per_query|seed|overhead
 
 @dataclass(frozen=True, slots=True)
 class DetailLog:
-    """The last value of each key, and the error and warning messages."""
+    """The first value of each key, as the submission checker reads it, and the error and warning
+    messages.
+    """
 
     values: Mapping[str, Any]
     errors: tuple[str, ...]
@@ -139,7 +141,7 @@ def read_detail(folder: Path) -> DetailLog:
                 raise TypeError
         except (ValueError, KeyError, TypeError):
             raise RunFailed(f"{path} has a broken line; the run is incomplete") from None
-        values[key] = value
+        values.setdefault(key, value)
         if about.get("is_error"):
             errors.append(str(value))
         elif about.get("is_warning"):

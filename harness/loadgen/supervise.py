@@ -65,6 +65,7 @@ class _Process:
                 pass_fds=[write_fd],
                 start_new_session=True,  # Ctrl-C reaches the supervisor alone
                 cwd=log.parent,
+                env=_environment(),
                 text=True,
             )
         os.close(write_fd)
@@ -105,6 +106,15 @@ class _Process:
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
         self._reader.join(_END_GRACE_S)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with a PYTHONPATH that means the same in another working directory."""
+    paths = os.environ.get("PYTHONPATH")
+    if not paths:
+        return dict(os.environ)
+    absolute = os.pathsep.join(map(os.path.abspath, paths.split(os.pathsep)))
+    return {**os.environ, "PYTHONPATH": absolute}
 
 
 def run_test(

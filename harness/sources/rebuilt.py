@@ -49,9 +49,10 @@ def from_hub(data: OfficialData, num_samples: int, root: Path, progress: Progres
     Raises DatasetError, EnvironmentFault, OutputError and MissingLibrary, each with what to do.
     """
     name = _name(data, num_samples)
-    index = root / "sources" / f"{name}.json"
-    found = _find(index)
-    if found is not None and found.origin.get("hub") == data.hub:
+    owner = data.hub.partition("/")[0]
+    index = root / "sources" / f"{owner}-{name}.json"
+    found = _find(name, index)
+    if found is not None:
         return found
     rows, origin = _hub_rows(data, root, progress)
     rebuilt = _write(name, rows, data, num_samples, origin, root, progress)
@@ -93,13 +94,13 @@ def _name(data: OfficialData, num_samples: int) -> str:
     return f"{data.short_name}-{data.config}-{data.split}{part}"
 
 
-def _find(index: Path) -> Rebuilt | None:
+def _find(name: str, index: Path) -> Rebuilt | None:
     """What an earlier start wrote, None unless the file is there and as it was."""
     try:
         entry = json.loads(index.read_text(encoding="utf-8"))
         path = index.parent / entry["file"]
         if file_sha256(path) == entry["sha256"]:
-            return Rebuilt(index.stem, path, entry["sha256"], entry["origin"])
+            return Rebuilt(name, path, entry["sha256"], entry["origin"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return None

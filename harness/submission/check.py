@@ -34,7 +34,8 @@ class Finding:
 
 
 def check_tree(root: Path, chosen: Round, submitter: str | None = None) -> list[Finding]:
-    """Everything that is wrong with the tree; none for a tree that may be submitted.
+    """Everything that is wrong with the tree, or with the `submitter`'s part of it; none for one
+    that may be submitted.
 
     Raises UsageError when `root` is no submission, or has none of the `submitter`.
     """
@@ -45,10 +46,11 @@ def check_tree(root: Path, chosen: Round, submitter: str | None = None) -> list[
             f"{root} is no submission: it has no <division>/<submitter> folder, with a division "
             f"of {', '.join(DIVISIONS)}."
         )
-    names = sorted({by.folder.name for by in found})
+    names = sorted({by.name for by in found})
     if submitter is not None and submitter not in names:
         raise UnknownName("submitter", submitter, names)
-    return [finding for by in found for finding in _submitter(by, chosen)]
+    looked_at = [by for by in found if submitter in (None, by.name)]
+    return [finding for by in looked_at for finding in _submitter(by, chosen)]
 
 
 def _submitter(by: Submitter, chosen: Round) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,34 +67,30 @@ def pack(request: PackRequest) -> Packed:
         request.system, runs[0].content, request.round, request.submitter, request.division
     )
     root = request.output
-    temporary = root.with_name(f".{root.name}-packing")
-    places = [temporary, temporary.with_name(temporary.name + ORIGINALS)]
+    originals = root.with_name(root.name + ORIGINALS)
     try:
-        for place in places:
-            shutil.rmtree(place, ignore_errors=True)
-        by = Submitter(
-            root=temporary,
-            layout=request.round.layout,
-            division=request.division,
-            name=request.submitter,
-        )
-        results = [_write_result(by, run, system["system_name"], request.round) for run in runs]
-        _write_common(by, runs, system)
-        found = check_tree(temporary, request.round)
-        if found:
-            raise ResultProblem(
-                "Not packed. " + " ".join(f"{f.where}: {f.sentence}" for f in found)
+        with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as scratch:
+            by = Submitter(
+                root=Path(scratch) / "tree",
+                layout=request.round.layout,
+                division=request.division,
+                name=request.submitter,
             )
-        temporary.rename(root)
-        places[1].rename(root.with_name(root.name + ORIGINALS))
+            results = [_write_result(by, run, system["system_name"], request.round) for run in runs]
+            _write_common(by, runs, system)
+            found = check_tree(by.root, request.round)
+            if found:
+                raise ResultProblem(
+                    "Not packed. " + " ".join(f"{f.where}: {f.sentence}" for f in found)
+                )
+            # first what is to be kept: a tree stands only once its whole logs do
+            by.root.with_name(by.root.name + ORIGINALS).rename(originals)
+            by.root.rename(root)
     except OSError as error:
         raise cannot_write(root, error) from None
-    finally:
-        for place in places:
-            shutil.rmtree(place, ignore_errors=True)
     here = moved(by, root)
     placed = (Result(here, r.system, r.benchmark, r.scenario) for r in results)
-    return Packed(root, root.with_name(root.name + ORIGINALS), tuple(placed))
+    return Packed(root, originals, tuple(placed))
 
 
 def system_id(name: str) -> str:

@@ -82,7 +82,7 @@ def _figures(content: Mapping[str, Any]) -> list[str]:
         if name in metrics:
             lines.append(f"- {name.replace('_', ' ').removesuffix(' s')}: {metrics[name]:g} s")
     scores = content["accuracy"]["scores"]
-    lines.append("- " + ", ".join(f"{name} {value:g}" for name, value in scores.items()))
+    lines.append("- " + ", ".join(f"{name} {value:.10g}" for name, value in scores.items()))
     return lines
 
 

@@ -54,6 +54,17 @@ def test_an_edited_a_missing_and_a_foreign_log_are_each_named(record: RunRecord)
         require_intact(record)
 
 
+@pytest.mark.parametrize(
+    "name", ["performance/token_counts.json", "performance/job.json", "performance/user.conf"]
+)
+def test_what_a_verdict_rests_on_is_digested(record: RunRecord, name: str) -> None:
+    path = record.folder / name
+    path.write_text(path.read_text() + " ")
+    assert problems(record) == [
+        f"{name} was edited: its digest is not the recorded one; run again."
+    ]
+
+
 def test_a_log_that_breaks_off_is_named_not_raised(record: RunRecord) -> None:
     detail = record.folder / "performance" / "mlperf_log_detail.txt"
     detail.write_text(detail.read_text()[:-50])

@@ -62,20 +62,20 @@ def _scores(text: str, rules: Benchmark, *, closed: bool) -> Iterator[str]:
         )
     for metric in (*ROUGE, "gen_len"):
         pattern = _LENGTH_TEXT if metric == "gen_len" else _ROUGE_TEXT.format(metric)
-        found = next((m for m in (re.match(pattern, line) for line in lines) if m), None)
-        if found is None:
+        found = [match.group(1) for line in lines if (match := re.match(pattern, line))]
+        if not found:
             yield f"accuracy.txt has no {metric} that the checker can read; score the run again."
-            continue
         low, high = next(gate for name, gate in rules.accuracy.gates.items() if name == metric)
-        try:
-            value = float(found.group(1))
-        except ValueError:
-            yield f"accuracy.txt has {metric} {found.group(1)}, which is no number."
-            continue
-        if closed and value < low:
-            yield f"{metric} is {value:.10g}, below the gate of {low:.10g}."
-        if closed and high is not None and value > high:
-            yield f"{metric} is {value:.10g}, above the gate of {high:.10g}."
+        for shown in found:
+            try:
+                value = float(shown)
+            except ValueError:
+                yield f"accuracy.txt has {metric} {shown}, which is no number."
+                continue
+            if closed and value < low:
+                yield f"{metric} is {value:.10g}, below the gate of {low:.10g}."
+            if closed and high is not None and value > high:
+                yield f"{metric} is {value:.10g}, above the gate of {high:.10g}."
 
 
 def _answers(result: Result, text: str, chosen: Round) -> Iterator[str]:

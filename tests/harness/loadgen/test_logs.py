@@ -56,6 +56,11 @@ def test_figures_come_in_seconds_and_without_loadgens_wrong_throughput(tmp_path:
     }
 
 
+def test_a_key_that_comes_twice_has_its_first_value_as_for_the_checker(tmp_path: Path) -> None:
+    write(tmp_path, SCENARIO, ("result_validity", "INVALID", ""), ("result_validity", "VALID", ""))
+    assert not read_detail(tmp_path).valid
+
+
 def test_errors_count_even_in_a_valid_test(tmp_path: Path) -> None:
     write(
         tmp_path,

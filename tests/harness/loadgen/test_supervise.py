@@ -300,3 +300,18 @@ def test_what_the_plan_raises_is_raised_after_the_process_has_ended(tmp_path: Pa
     with pytest.raises(ValueError, match="no plan for this"):
         run_test(make_job(dataset, FAST), refuse, folder, NullProgress())
     assert processes_in(tmp_path) == []
+
+
+def test_a_relative_pythonpath_still_finds_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process works in the folder of its test, where `lib` would be another place."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "sitecustomize.py").write_text("print('found it')")
+    monkeypatch.chdir(tmp_path)
+    top = Path(supervise.__file__).parents[2]
+    monkeypatch.setenv("PYTHONPATH", f"lib{os.pathsep}{top}")
+    job = make_job(make_dataset(tmp_path / "dataset"), FAST)
+    outcome, folder = start(tmp_path, job, make_plan(mode="accuracy"))
+    assert outcome.status == "complete"
+    assert "found it" in (folder / "process.log").read_text()

@@ -161,6 +161,11 @@ DEFECTS: list[tuple[Callable[[Path], None], str, bool]] = [
     ),
     (rewrite(ACCURACY_TXT, "'rougeLsum'", "'rougeLmax'"), "accuracy.txt has no rougeLsum", True),
     (
+        rewrite(ACCURACY_TXT, "\n\nhash", "\n{'rouge1': '12.5'}\nhash"),
+        "rouge1 is 12.5, below the gate of 38.391408",
+        True,
+    ),
+    (
         rewrite(ACCURACY_TXT, "8167644", "8984409"),
         "gen_len is 8984409, above the gate of 8984408.4",
         True,
@@ -357,6 +362,12 @@ def test_the_open_division_needs_no_gate_no_scenario_and_no_compliance(tree: Pat
     assert sentences(tree) == []
     if REPOSITORY is not None:
         assert run_official(Path(REPOSITORY), tree, "v6.1", None).passed
+
+
+def test_one_submitter_of_many_can_be_looked_at(tree: Path) -> None:
+    (tree / "open" / "Another" / "systems").mkdir(parents=True)
+    assert check_tree(tree, V61, "ExampleOrg") == []
+    assert {finding.where for finding in check_tree(tree, V61, "Another")} == {"open/Another"}
 
 
 def test_an_unknown_benchmark_is_named(tree: Path) -> None:

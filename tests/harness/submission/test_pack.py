@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ import pytest
 from build_engine.errors import (
     ConfigError,
     EnginebenchError,
+    OutputError,
     RunExists,
     UnknownName,
     UsageError,
@@ -73,6 +75,7 @@ def test_the_tree_has_the_code_and_says_how_a_result_came_about(
     assert readme.startswith("# llama3.1-8b, Offline\n\nUnofficial until MLCommons")
     assert engine_manifest()["key"] in readme
     assert "- rouge1 38.7792" in readme
+    assert "gen_len 8167644" in readme
     measurements = json.loads(result.measurements.read_text())
     assert measurements["weight_data_types"] == "int8"
     assert measurements["weight_transformations"].startswith("quantised by rounding")
@@ -273,6 +276,24 @@ def test_an_output_that_is_the_working_folder(
     )
     with pytest.raises(RunExists, match="here exists already"):
         pack(request)
+
+
+def test_the_whole_logs_are_in_place_before_the_tree(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def full(path: Path, target: Path) -> Path:
+        if target == tmp_path / "tree":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        pack_runs(tmp_path, runs["Offline"], runs["Server"])
+    kept = {path.name for path in tmp_path.iterdir()} - {path.name for path in runs.values()}
+    assert kept == {f"tree{ORIGINALS}", "system.yaml"}
+    assert list((tmp_path / f"tree{ORIGINALS}").rglob("mlperf_log_accuracy.json"))
 
 
 def test_a_system_name_becomes_a_folder() -> None:
