@@ -28,8 +28,8 @@ from harness.loadgen.job import Job
 from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.supervise import Status, run_test
 from harness.record import ProgressLog, RunRecord, cannot_write
-from harness.rounds import Round, require_loadgen
-from harness.verdict import Rule, Verdict, judge_unfinished
+from harness.rounds import Round, load_round, require_loadgen
+from harness.verdict import Rule, Verdict, judge_unfinished, round_rules
 
 if TYPE_CHECKING:
     from harness.loadgen.logs import DetailLog, LoggedAnswer
@@ -44,6 +44,7 @@ class Audit:
     """One compliance test that has ended."""
 
     folder: Path
+    round: str
     status: Status
     cause: str | None
     verdict: Verdict
@@ -62,17 +63,22 @@ class Audit:
         return {"status": self.status, "cause": self.cause, "verdict": self.verdict.to_json()}
 
 
-def audit(run: Path, chosen: Round, progress: Progress) -> Audit:
+def audit(run: Path, chosen: Round | None, progress: Progress) -> Audit:
     """Run TEST06 on the engine and dataset of a complete run, and record it in its run.json.
 
-    Raises UsageError for a run that is not complete or whose dataset is gone, RunExists when it was
-    audited before, ResultProblem when its files were edited, EnvironmentFault for another LoadGen.
+    `chosen` is the run's own round when None. Raises UsageError for a run that is not complete, of
+    another round, or whose dataset is gone, RunExists when it was audited before, ResultProblem
+    when its files were edited, EnvironmentFault for a LoadGen of another round.
     """
-    require_loadgen(chosen)
     record = RunRecord.read(run)
+    chosen = _round(record, chosen)
+    require_loadgen(chosen)
     plan = _plan(record)
     folder = run / TEST
-    taken = f"{folder} exists: the run was audited, or is now; move it away to audit it again."
+    taken = (
+        f"{folder} exists: the run was audited, or is now; move it out of the run's folder to "
+        f"audit it again."
+    )
     if folder.exists():
         raise RunExists(taken)
     _forget_audit(record)
@@ -97,10 +103,10 @@ def audit(run: Path, chosen: Round, progress: Progress) -> Audit:
         audit_config=config.absolute(),
     )
     if outcome.status == "complete":
-        verdict = verify(folder, plan, settings, job)
+        verdict = verify(folder, plan, chosen, job)
     else:
         verdict = judge_unfinished(outcome.cause)
-    finished = Audit(folder, outcome.status, outcome.cause, verdict)
+    finished = Audit(folder, chosen.name, outcome.status, outcome.cause, verdict)
     audits = {**record.content.get("audits", {}), TEST: finished.to_json()}
     record.save(audits=audits, files=record.digests())
     return finished
@@ -111,15 +117,16 @@ def audit_config(settings: Mapping[str, int]) -> str:
     return "".join(f"*.*.{key} = {value}\n" for key, value in settings.items())
 
 
-def verify(folder: Path, plan: LoadgenPlan, settings: Mapping[str, int], job: Job) -> Verdict:
+def verify(folder: Path, plan: LoadgenPlan, chosen: Round, job: Job) -> Verdict:
     """Judge the logs of a TEST06 in `folder`, and write the two official outputs beside them."""
+    settings = chosen.compliance_tests[TEST]
     log, answers = logs.read_detail(folder), logs.read_answers(folder)
     first, eos, length = checks = (
         _first_tokens(plan, answers),
         _eos(answers, job.stop_ids),
         _lengths(answers, job),
     )
-    verdict = Verdict((*_conduct(log, answers, settings), *checks))
+    verdict = Verdict((*_conduct(log, answers, settings), *round_rules(log, chosen), *checks))
     skipped = plan.scenario == "Offline"
     lines = [
         f"First token check pass: {'Skipped' if skipped else first.passed}",
@@ -130,6 +137,19 @@ def verify(folder: Path, plan: LoadgenPlan, settings: Mapping[str, int], job: Jo
     (folder / VERIFICATION).write_text("\n".join(lines) + "\n", encoding="utf-8")
     shutil.copyfile(folder / logs.ACCURACY, folder / "accuracy" / logs.ACCURACY)
     return verdict
+
+
+def _round(record: RunRecord, chosen: Round | None) -> Round:
+    """The round of the run, which has the audit."""
+    name = str(record.content["round"])
+    chosen = chosen or load_round(name)
+    if chosen.name != name:
+        raise UsageError(
+            f"{record.folder} is of round {name}, not {chosen.name}; audit it as such."
+        )
+    if TEST not in chosen.compliance_tests:
+        raise UsageError(f"Round {name} has no {TEST}.")
+    return chosen
 
 
 def _forget_audit(record: RunRecord) -> None:

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from build_engine.errors import EnginebenchError, Interrupted, RunFailed, UsageError
+from build_engine.errors import Interrupted, RunFailed, UsageError
 from build_engine.paths import cache_root
 from harness.assemble import EngineChoice
 from harness.dataset import BUNDLED, Source, prepare
 from harness.machine import library_versions
 from harness.planning import RunScope
-from harness.record import RunRecord
+from harness.record import RunRecord, check_writable
+from harness.rounds import require_loadgen
 from harness.run import Run, RunRequest, execute
 from harness.workload import load_workload
 from runtime.spec import OpenVINOSpec
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from harness.dataset import Dataset
     from harness.loadgen.settings import Mode
     from harness.progress import Progress
+    from harness.rounds import Round
     from harness.workload import Scenario
 
 RECIPES = ("bf16", "int8_wo", "int4_wo")
@@ -71,6 +73,7 @@ def run_demo(
     progress: Progress,
     *,
     fresh: bool,
+    chosen: Round,
     num_samples: int = NUM_SAMPLES,
     num_latency_samples: int = NUM_LATENCY_SAMPLES,
 ) -> list[DemoRow]:
@@ -78,9 +81,12 @@ def run_demo(
 
     Offline runs over `num_samples`, Server and SingleStream over `num_latency_samples`.
 
-    Raises Interrupted and RunFailed with the cause when a run does not complete; what is complete
-    stays.
+    Raises OutputError and EnvironmentFault (a LoadGen of another round than `chosen`) before
+    anything is built, Interrupted and RunFailed with the cause when a run does not complete; what
+    is complete stays.
     """
+    check_writable(folder)
+    require_loadgen(chosen)
     workload = load_workload(BUNDLED)
     engines: list[Engine] = []
     for recipe in RECIPES:
@@ -91,7 +97,7 @@ def run_demo(
         count: prepare(workload, source, engines[0].folder, cache_root(), count, progress)
         for count in (num_samples, num_latency_samples)
     }
-    demo = _Demo(folder, datasets, progress, fresh)
+    demo = _Demo(folder, datasets, chosen, progress, fresh)
     both: Sequence[Mode] = ("performance", "accuracy")
     rows: list[DemoRow] = []
     server_qps: float | None = None
@@ -112,6 +118,7 @@ class _Demo:
 
     folder: Path
     datasets: dict[int, Dataset]
+    round: Round
     progress: Progress
     fresh: bool
 
@@ -145,6 +152,7 @@ class _Demo:
             engine=engine,
             executor=OpenVINOSpec(folder=engine.folder),
             folder=folder.absolute(),
+            round=self.round,
         )
         run = execute(request, self.progress)
         if run.content["status"] == "interrupted":
@@ -166,7 +174,12 @@ class _Demo:
         if record is not None and record.content["status"] == "complete" and not self.fresh:
             return record.content
         if record is not None and record.content["status"] == "running":
-            raise EnginebenchError(f"Another demo is running in {folder}; wait for it, or stop it.")
+            process = record.content["process"]
+            raise UsageError(
+                f"Another demo is running in {folder} (process {process['pid']} on "
+                f"{process['host']}, since {record.content['started_utc']}); wait for it, or "
+                f"remove that folder if it is gone."
+            )
         shutil.rmtree(folder)
         return None
 

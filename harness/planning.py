@@ -19,9 +19,6 @@ _SHARE_OF_RATE = 0.5
 # the warm-up's rate may be lower than the steady one, and too few samples end too early
 _ONE_PASS_MARGIN = 1.1
 _OFFLINE_MARGIN = 1.25
-# the share of its latency in the warm-up in which an engine might answer; LoadGen has a limit on
-# the queries that it generates, and ends by the clock
-_SHARE_OF_LATENCY = 0.5
 _TRIAL_WARMUP = 8
 _WHOLE_WARMUP = 128
 
@@ -104,8 +101,7 @@ class RunScope:
     def announcement(self, plan: LoadgenPlan, probe: Probe) -> str:
         """What will run and for how long, said before it starts."""
         expected_s = plan.expected_duration_s(probe.samples_per_s, probe.latency_s)
-        random = plan.loadgen_scenario == "Server" and plan.mode == "performance"
-        about = "about " if random and not self.trial else ""
+        about = "about " if plan.is_estimate and not self.trial else ""
         parts = [f"{about}{plan.num_queries:,} queries, about {duration(expected_s)}"]
         if self.scenario in ("Server", "Interactive"):
             chosen = "as asked" if self.qps else "half of the warm-up's rate; --qps sets it"
@@ -138,9 +134,7 @@ class RunScope:
         return rate * _OFFLINE_MARGIN
 
     def _expected_latency_s(self, probe: Probe) -> float | None:
-        if self.scenario != "SingleStream":
-            return None
-        return probe.latency_s * (1.0 if self._equal_issue else _SHARE_OF_LATENCY)
+        return probe.latency_s if self.scenario == "SingleStream" else None
 
     @property
     def _equal_issue(self) -> bool:

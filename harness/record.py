@@ -14,15 +14,17 @@ import os
 import shlex
 import socket
 import sys
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from build_engine.errors import OutputError, RunExists, UsageError
 
-SCHEMA_VERSION = 1  # raised when a field changes its meaning or goes away
+SCHEMA_VERSION = 2  # raised when a field changes its meaning or goes away
 NAME = "run.json"
-_REQUIRED = {"status": str, "process": dict}
+_REQUIRED = {"status": str, "process": dict, "tests": dict}
+_REQUIRED_OF_PROCESS = {"host": str, "pid": int}
 _DIGESTED = (
     "mlperf_log_detail.txt",
     "mlperf_log_summary.txt",
@@ -68,6 +70,7 @@ class RunRecord:
                     "pid": os.getpid(),
                     "start_ticks": _start_ticks(os.getpid()),
                 },
+                "tests": {},
                 **content,
             },
         )
@@ -92,13 +95,20 @@ class RunRecord:
             raise UsageError(
                 f"{folder / NAME} was written by a newer enginebench; update this one."
             )
-        missing = [k for k, kind in _REQUIRED.items() if not isinstance(content.get(k), kind)]
+        if schema < SCHEMA_VERSION:
+            raise UsageError(
+                f"{folder / NAME} was written by an older enginebench; run again with a new "
+                f"--output."
+            )
+        missing = _lacking(content, _REQUIRED)
+        missing += _lacking(content.get("process"), _REQUIRED_OF_PROCESS)
         if missing:
             raise UsageError(
                 f"{folder / NAME} is not the record of a run: it has no {', '.join(missing)}."
             )
         if content["status"] == "running" and not _is_alive(content["process"]):
-            content |= {"status": "interrupted", "cause": "its process was killed"}
+            cause = "its process was killed, or could not write to a full disk"
+            content |= {"status": "interrupted", "cause": cause}
         return cls(folder, content)
 
     def save(self, **changes: Any) -> None:
@@ -152,12 +162,26 @@ def require_free(folder: Path) -> None:
     raise RunExists(f"{folder} {found}; choose another --output, or move it out of the way.")
 
 
+def check_writable(folder: Path) -> None:
+    """Raise OutputError unless a folder is there, or can be made, and takes files."""
+    parent = next(path for path in [folder, *folder.absolute().parents] if path.exists())
+    if not os.access(parent, os.W_OK | os.X_OK) or not parent.is_dir():
+        problem = "is not writable" if parent.is_dir() else "is a file"
+        raise cannot_write(folder, OSError(f"{parent} {problem}"))
+
+
 def cannot_write(folder: Path, error: OSError) -> OutputError:
     """The error for a folder that does not take our files."""
     reason = error.strerror or str(error)
     return OutputError(
         f"Cannot write to {folder} ({reason}); free space, or choose another --output."
     )
+
+
+def _lacking(content: Any, fields: Mapping[str, type]) -> list[str]:
+    """Which fields an object has not, or has of another kind."""
+    found = content if isinstance(content, dict) else {}
+    return [name for name, kind in fields.items() if not isinstance(found.get(name), kind)]
 
 
 def _is_alive(process: dict[str, Any]) -> bool:

@@ -197,9 +197,10 @@ def installed_problem(chosen: Round) -> str | None:
     problem = loadgen_problem(chosen, version)
     if problem is not None:
         return problem
-    seeds = installed_seeds()
-    if seeds is None:
-        return f"LoadGen {version} is installed, and its module does not work: {remedy}"
+    try:
+        seeds = installed_seeds()
+    except EnvironmentFault as fault:
+        return f"LoadGen {version} is installed and does not work ({fault}): {remedy}"
     if seeds != chosen.loadgen.seeds.by_setting:
         return (
             f"LoadGen {version} does not have the seeds of round {chosen.name}, and the submission "

@@ -109,6 +109,10 @@ def execute(request: RunRequest, progress: Progress) -> Run:
             outcome = Outcome("failed", str(fault), None, None, exit_code=fault.exit_code)
         except KeyboardInterrupt:  # between the tests, or while scoring
             outcome = Outcome("interrupted", "stopped by the user", None, None)
+        except Exception as error:  # our own mistake: told as such, and the record is true
+            record.save(exit_code=EXIT_FAILED)
+            record.end("failed", f"{type(error).__name__}: {error}")
+            raise
         if outcome.status != "complete":
             break
     if outcome.status == "failed":
@@ -141,14 +145,14 @@ def _run_mode(request: RunRequest, mode: Mode, record: RunRecord, progress: Prog
         "last_figures": outcome.figures,
         "verdict": judge_unfinished(outcome.cause).to_json(),
     }
-    changes: dict[str, Any] = {}
+    counts: list[int] = []
     if outcome.status == "complete":
         counts = _token_counts(folder)
         test |= _measured(request, outcome, folder, counts)
-        if mode == "accuracy" and request.engine is not None:
-            progress.phase(f"{scope.scenario}, accuracy: scoring {len(counts):,} answers")
-            changes["accuracy"] = _score(request, request.engine, folder)
-    record.save(tests={**record.content["tests"], mode: test}, **changes)
+    record.save(tests={**record.content["tests"], mode: test})
+    if mode == "accuracy" and counts and request.engine is not None:
+        progress.phase(f"{scope.scenario}, accuracy: scoring {len(counts):,} answers")
+        record.save(accuracy=_score(request, request.engine, folder))
     return outcome
 
 

@@ -4,7 +4,6 @@ spent.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from harness.assemble import EngineChoice, build_spec, require_backend
 from harness.dataset import Source, check_count, prepare
 from harness.loadgen.settings import Mode
 from harness.planning import RunScope
-from harness.record import cannot_write, require_free
+from harness.record import check_writable, require_free
 from harness.rounds import DEFAULT, load_round, require_loadgen
 from harness.run import RunRequest
 from harness.workload import Scenario, load_workload
@@ -64,7 +63,7 @@ class RunChoice:
         chosen = load_round(self.round)
         require_loadgen(chosen)
         mode = _one_of("mode", self.mode, tuple(_MODES))
-        self._check_numbers()
+        self._check_numbers(scenario, mode)
         check_output(self.output)
         source = Source.for_workload(self.dataset, workload, progress)
         spec = self.engine.spec(workload, progress)
@@ -74,6 +73,8 @@ class RunChoice:
             count = workload.num_samples
         # the dataset before the engine: its mistakes are found in seconds, a build takes minutes
         dataset = prepare(workload, source, spec.checkpoint.folder, cache_root(), count, progress)
+        if dataset.num_samples < 2 and scenario in ("Server", "Interactive"):
+            raise UsageError(f"{scenario} needs 2 samples to have a rate; give --count 2 or more.")
         dataset.check_fits(workload, spec.limits)
         dataset.check_ids(spec.checkpoint.config.vocab_size)
         engine = build_spec(spec, progress)
@@ -93,8 +94,17 @@ class RunChoice:
             round=chosen,
         )
 
-    def _check_numbers(self) -> None:
+    def _check_numbers(self, scenario: Scenario, mode: str) -> None:
         check_count(self.count)
+        if self.qps is not None and scenario == "SingleStream":
+            raise UsageError(
+                "SingleStream has no rate: each query waits for the last; leave out --qps."
+            )
+        if self.duration_s is not None and mode == "accuracy":
+            raise UsageError(
+                "An accuracy test asks each sample once, however long that takes; leave out "
+                "--duration."
+            )
         for option, value in (("--qps", self.qps), ("--duration", self.duration_s)):
             if value is not None and not 0 < value < float("inf"):
                 raise UsageError(f"{option} is {value:g}; give a number above 0.")
@@ -112,10 +122,7 @@ def split_settings(assignments: Sequence[str]) -> tuple[tuple[str, ...], tuple[s
 def check_output(folder: Path) -> None:
     """Raise RunExists or OutputError now rather than after a build."""
     require_free(folder)
-    parent = next(path for path in [folder, *folder.absolute().parents] if path.exists())
-    if not os.access(parent, os.W_OK | os.X_OK) or not parent.is_dir():
-        problem = "is not writable" if parent.is_dir() else "is a file"
-        raise cannot_write(folder, OSError(f"{parent} {problem}"))
+    check_writable(folder)
 
 
 def _one_of(kind: str, name: str, valid: tuple[_Name, ...]) -> _Name:

@@ -285,16 +285,14 @@ def _loadgen_tokens(e: Evidence) -> Iterator[Rule]:
     )
 
 
-def _round(e: Evidence) -> Iterator[Rule]:
+def round_rules(log: DetailLog, chosen: Round) -> Iterator[Rule]:
     """LoadGen's version, state and seeds are those of the round."""
-    if e.round is None:
-        return
-    loadgen, values = e.round.loadgen, e.log.values
+    loadgen, values = chosen.loadgen, log.values
     yield Rule(
         "LoadGen's version",
-        loadgen.fits(e.log.version),
-        e.log.version,
-        f"{loadgen.text}, for round {e.round.name}",
+        loadgen.fits(log.version),
+        log.version,
+        f"{loadgen.text}, for round {chosen.name}",
         f"install mlcommons-loadgen=={loadgen.wheel}",
     )
     seeds = loadgen.seeds.by_log_key
@@ -303,7 +301,7 @@ def _round(e: Evidence) -> Iterator[Rule]:
         "seeds of the round",
         not wrong,
         ", ".join(f"{key} {value}" for key, value in wrong.items()) or "all three",
-        f"those of round {e.round.name}",
+        f"those of round {chosen.name}",
         f"install mlcommons-loadgen=={loadgen.wheel}",
     )
     changes = str(values.get("loadgen_git_status_message", "")).strip()
@@ -314,6 +312,11 @@ def _round(e: Evidence) -> Iterator[Rule]:
         "a build without uncommitted changes",
         f"install mlcommons-loadgen=={loadgen.wheel}",
     )
+
+
+def _round(e: Evidence) -> Iterator[Rule]:
+    if e.round is not None:
+        yield from round_rules(e.log, e.round)
 
 
 def _prefix_caching(e: Evidence) -> Iterator[Rule]:

@@ -24,6 +24,7 @@ ResultKey = Literal[
     "result_completed_tokens_per_second",
     "result_90.00_percentile_latency_ns",
 ]
+LoadgenName = Annotated[str, Field(pattern=r"^[\w.-]+$")]  # a key of LoadGen's user.conf
 ROUGE: tuple[Metric, ...] = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
 
@@ -152,8 +153,8 @@ class Workload(Frozen):
     max_new_tokens: PositiveInt
     max_input_tokens: PositiveInt
     num_samples: PositiveInt
-    loadgen_model: Text
-    interactive_model: Text | None = None
+    loadgen_model: LoadgenName
+    interactive_model: LoadgenName | None = None
     equal_issue: bool
     min_duration_s: NonNegativeFloat
     scenarios: Annotated[dict[Scenario, ScenarioRules], Field(min_length=1)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.cli.output import Output
 
 
-def audit(run: Path, *, round: str = "v6.1", json: bool = False) -> int:
+def audit(run: Path, *, round: str | None = None, json: bool = False) -> int:
     """Run the compliance test TEST06 on a finished run's engine, and check its answers.
 
     Parameters
@@ -15,7 +15,7 @@ def audit(run: Path, *, round: str = "v6.1", json: bool = False) -> int:
     run
         The folder of a complete run with a performance test.
     round
-        v5.1, v6.0 or v6.1: whose audit settings apply.
+        v5.1, v6.0 or v6.1: whose audit settings apply; the run's own when left out.
     json
         Write the verdict to standard output as JSON.
     """
@@ -27,7 +27,7 @@ def audit(run: Path, *, round: str = "v6.1", json: bool = False) -> int:
     out = Output(as_json=json)
     progress = make_progress()
     try:
-        finished = run_audit(run, load_round(round), progress)
+        finished = run_audit(run, load_round(round) if round else None, progress)
     finally:
         progress.close()
     for rule in finished.verdict.rules:
@@ -38,7 +38,7 @@ def audit(run: Path, *, round: str = "v6.1", json: bool = False) -> int:
     out.result({"test": TEST, "folder": str(finished.folder), **finished.to_json()})
     out.next(
         f"enginebench submission pack {run} --submitter NAME --system system.yaml "
-        f"--division open -o submission"
+        f"--division open --round {finished.round} -o submission"
         if valid
         else f"mend the cause, remove {finished.folder}, and audit again"
     )

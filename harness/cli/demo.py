@@ -9,7 +9,13 @@ from harness.cli.output import Output
 from harness.cli.summary import milliseconds
 
 
-def demo(*, output: Path = Path("results/demo"), fresh: bool = False, json: bool = False) -> None:
+def demo(
+    *,
+    output: Path = Path("results/demo"),
+    fresh: bool = False,
+    round: str = "v6.1",
+    json: bool = False,
+) -> None:
     """Build three engines of the bundled model and benchmark them in short form, side by side.
 
     Parameters
@@ -18,16 +24,20 @@ def demo(*, output: Path = Path("results/demo"), fresh: bool = False, json: bool
         Where the runs go; runs that are complete there are taken up again.
     fresh
         Measure again what was measured before.
+    round
+        The MLPerf round that LoadGen must fit: v5.1, v6.0 or v6.1.
     json
         Write the table to standard output as JSON.
     """
     from harness.demo import run_demo
     from harness.progress import make_progress
+    from harness.rounds import load_round
 
     out = Output(as_json=json)
     progress = make_progress()
     try:
-        rows = [row.figures() for row in run_demo(output, progress, fresh=fresh)]
+        chosen = load_round(round)
+        rows = [row.figures() for row in run_demo(output, progress, fresh=fresh, chosen=chosen)]
     finally:
         progress.close()
     out.say()

@@ -24,7 +24,7 @@ def doctor(*, system_json: bool = False, round: str = "v6.1", json: bool = False
 
     from build_engine.errors import EXIT_ENVIRONMENT, EXIT_OK
     from harness.checks import all_checks
-    from harness.rounds import load_round
+    from harness.rounds import DEFAULT, load_round
 
     out = Output(as_json=json)
     checks = all_checks(load_round(round))
@@ -32,7 +32,8 @@ def doctor(*, system_json: bool = False, round: str = "v6.1", json: bool = False
         out.say(f"{'ok     ' if check.ok else 'PROBLEM'} {check.name:16} {check.finding}")
     problems = [check for check in checks if not check.ok and check.required]
     out.result({"ok": not problems, "checks": [asdict(check) for check in checks]})
-    out.next(problems[0].remedy if problems else "enginebench demo")
+    demo = "enginebench demo" if round == DEFAULT else f"enginebench demo --round {round}"
+    out.next(problems[0].remedy if problems else demo)
     return EXIT_ENVIRONMENT if problems else EXIT_OK
 
 

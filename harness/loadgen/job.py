@@ -24,9 +24,13 @@ class Job:
     min_new_tokens: int
     stop_ids: tuple[int, ...]
     warmup_samples: int
-    """Requests of the warm-up batch, which runs twice after one single request."""
+    """Requests of the warm-up batch, which runs twice after one single request; fewer where that
+    one was slow.
+    """
     stall_s: float = 120.0
-    """Seconds without any token, while queries are open, after which the engine counts as hung."""
+    """Seconds without any token, while queries are open, after which the engine counts as hung;
+    at least ten times the latency of one request alone.
+    """
 
     def to_json(self) -> str:
         """One JSON object."""

@@ -9,19 +9,31 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+from build_engine.errors import EnvironmentFault
 
 _NAMES = ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed")
 _TIMEOUT_S = 60.0
 
 
-def installed_seeds() -> dict[str, int] | None:
-    """The three seeds by their names in LoadGen's TestSettings; None when it cannot be asked."""
+def installed_seeds() -> dict[str, int]:
+    """The three seeds by their names in LoadGen's TestSettings.
+
+    Raises EnvironmentFault, with LoadGen's own words, when it cannot be asked.
+    """
     command = [sys.executable, "-m", "harness.loadgen.seeds"]
+    top = Path(__file__).parents[2]  # not the user's folder, where `harness` may be another thing
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=True)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        return None
-    seeds: dict[str, int] = json.loads(done.stdout)
+        done = subprocess.run(
+            command, cwd=top, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
+        seeds: dict[str, int] = json.loads(done.stdout)
+    except (subprocess.TimeoutExpired, OSError) as error:
+        raise EnvironmentFault(str(error)) from None
+    except ValueError:
+        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise EnvironmentFault(words[-1]) from None
     return seeds
 
 

@@ -31,6 +31,7 @@ from harness.progress import Progress
 _SILENCE_S = 30.0
 _STOP_GRACE_S = 10.0
 _END_GRACE_S = 3.0
+_CATCH_UP_S = 2.0
 
 Status = Literal["complete", "interrupted", "failed"]
 
@@ -82,9 +83,11 @@ class _Process:
 
     def receive(self, timeout_s: float) -> dict[str, Any] | None:
         """The next message; None when the process closed its end. Raises queue.Empty after
-        `timeout_s`.
+        `timeout_s`, and a moment in which the reader catches up: we may have been stopped.
         """
-        return self._messages.get(timeout=timeout_s)
+        with contextlib.suppress(queue.Empty):
+            return self._messages.get(timeout=timeout_s)
+        return self._messages.get(timeout=_CATCH_UP_S)
 
     def say(self, line: str) -> None:
         """One line on the child's standard input; nothing if it is gone."""
@@ -147,15 +150,18 @@ def run_test(
 
 @contextlib.contextmanager
 def _uninterrupted() -> Any:
-    """Ctrl-C held again while the processes are being ended does not leave them behind."""
+    """Ctrl-C or SIGTERM again while the processes are being ended does not leave them behind."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    previous = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 class _Watch:

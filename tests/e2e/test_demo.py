@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from harness.demo import RECIPES, run_demo
+import pytest
+
+from build_engine.errors import EnvironmentFault, OutputError, UsageError
+from harness.demo import RECIPES, DemoRow, run_demo
 from harness.progress import NullProgress
+from harness.rounds import DEFAULT, load_round
 
 
 class Notes(NullProgress):
@@ -19,7 +24,14 @@ class Notes(NullProgress):
 
 
 def test_the_demo_has_a_row_for_each_recipe_and_goes_on_where_it_was(tmp_path: Path) -> None:
-    first = run_demo(tmp_path, NullProgress(), fresh=False, num_samples=6, num_latency_samples=4)
+    chosen = load_round(DEFAULT)
+
+    def start(progress: NullProgress) -> list[DemoRow]:
+        return run_demo(
+            tmp_path, progress, fresh=False, chosen=chosen, num_samples=6, num_latency_samples=4
+        )
+
+    first = start(NullProgress())
     rows = [row.figures() for row in first]
     assert [row["recipe"] for row in rows] == list(RECIPES)
     assert rows[0]["size_bytes"] > rows[1]["size_bytes"] > rows[2]["size_bytes"]
@@ -32,6 +44,25 @@ def test_the_demo_has_a_row_for_each_recipe_and_goes_on_where_it_was(tmp_path: P
         assert row["verdicts"]["Offline"] == "VALID"
         assert row["verdicts"]["Server"].startswith("INVALID because ")
     notes = Notes()
-    again = run_demo(tmp_path, notes, fresh=False, num_samples=6, num_latency_samples=4)
+    again = start(notes)
     assert [row.figures() for row in again] == rows
     assert sum("measured" in text for text in notes.said) == 9
+
+    record = first[0].offline.folder / "run.json"
+    content = json.loads(record.read_text())
+    content |= {"status": "running", "process": {"host": "deadbeef0123", "pid": 7}}
+    record.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match=r"process 7 on deadbeef0123, since 20.*or remove that"):
+        start(NullProgress())
+
+
+def test_what_keeps_a_demo_from_running_is_found_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "home"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file is a file"):
+        run_demo(tmp_path / "file", NullProgress(), fresh=False, chosen=load_round(DEFAULT))
+    with pytest.raises(EnvironmentFault, match=r"does not fit round v6\.0"):
+        run_demo(tmp_path / "demo", NullProgress(), fresh=False, chosen=load_round("v6.0"))
+    assert not (tmp_path / "home").exists()

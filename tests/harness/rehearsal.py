@@ -5,6 +5,7 @@ real.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -88,5 +89,6 @@ def rehearse(
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command does
     slow = SimulatedSpec(samples_per_s=20.0, ttft_s=0.05, tpot_s=0.001)
     sys.exit(rehearse(Path(sys.argv[1]), spec=slow, count=int(sys.argv[2])).exit_code)

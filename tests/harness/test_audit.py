@@ -67,15 +67,33 @@ def test_an_audit_runs_under_its_own_settings_and_leaves_the_official_files(
 def test_a_second_audit_does_not_overwrite_the_first(tmp_path: Path) -> None:
     run = rehearse(tmp_path, spec=FAST)
     run_audit(run.folder)
-    with pytest.raises(RunExists, match="move it away to audit it again"):
+    with pytest.raises(RunExists, match="move it out of the run's folder to audit it again"):
         audit(run.folder, V61, NullProgress())
+
+
+def test_an_audit_is_of_the_runs_own_round(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, spec=FAST)
+    with pytest.raises(UsageError, match=r"is of round v6\.1, not v6\.0; audit it as such"):
+        audit(run.folder, load_round("v6.0"), NullProgress())
+    without = V61.model_copy(update={"compliance_tests": {}})
+    with pytest.raises(UsageError, match=r"Round v6\.1 has no TEST06"):
+        audit(run.folder, without, NullProgress())
+    assert audit(run.folder, None, NullProgress()).round == "v6.1"
+
+
+def test_a_loadgen_of_another_round_fails_the_audit(audited: Path, tmp_path: Path) -> None:
+    shutil.copytree(audited, tmp_path / "test")
+    job = make_job(make_dataset(tmp_path / "dataset"))
+    verdict = verify(tmp_path / "test", SERVER, load_round("v6.0"), job)
+    failed = [rule.name for rule in verdict.rules if not rule.passed]
+    assert failed == ["LoadGen's version", "seeds of the round"]
 
 
 def test_an_audit_that_goes_on_or_was_killed_is_left_alone(tmp_path: Path) -> None:
     run = rehearse(tmp_path, spec=FAST)
     (run.folder / TEST).mkdir()
     (run.folder / TEST / logs.DETAIL).write_text("not yet in run.json")
-    with pytest.raises(RunExists, match="was audited, or is now; move it away"):
+    with pytest.raises(RunExists, match="was audited, or is now; move it out of"):
         audit(run.folder, V61, NullProgress())
 
 
@@ -188,7 +206,7 @@ def judged(audited: Path, tmp_path: Path, plan: LoadgenPlan, **answer: object) -
     entries[3] |= {"token_data": hexed(100)} | answer
     (folder / logs.ACCURACY).write_text(json.dumps(entries))
     job = make_job(make_dataset(tmp_path / "dataset"))
-    verdict = verify(folder, plan, SETTINGS, job)
+    verdict = verify(folder, plan, V61, job)
     text = (folder / "verify_accuracy.txt").read_text()
     assert ("verification complete" in text) is verdict.valid
     return {rule.name: rule.measured for rule in verdict.rules if not rule.passed}
@@ -243,6 +261,6 @@ def test_the_logs_of_an_ordinary_test_are_no_audit(tmp_path: Path) -> None:
     run = rehearse(tmp_path, "Offline", ("accuracy",), FAST)
     folder = run.folder / "accuracy"
     (folder / "accuracy").mkdir()
-    verdict = verify(folder, make_plan("Offline"), SETTINGS, make_job(make_dataset(tmp_path / "d")))
+    verdict = verify(folder, make_plan("Offline"), V61, make_job(make_dataset(tmp_path / "d")))
     failed = {rule.name: rule.measured for rule in verdict.rules if not rule.passed}
     assert "accuracy_log_sampling_target = 0" in failed["audit settings"]

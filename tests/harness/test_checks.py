@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
+from build_engine.errors import EnvironmentFault
 from build_engine.target import Detected
 from harness import checks, machine, rounds
 from harness.checks import Check, all_checks
@@ -65,7 +66,10 @@ def test_a_missing_library_names_its_extra(library: str, monkeypatch: pytest.Mon
 
 
 def test_loadgen_must_be_importable_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rounds, "installed_seeds", lambda: None)
+    def broken() -> dict[str, int]:
+        raise EnvironmentFault("No module named 'mlperf_loadgen'")
+
+    monkeypatch.setattr(rounds, "installed_seeds", broken)
     check = _found("MLPerf LoadGen")
     assert not check.ok
     assert "mlcommons-loadgen" in check.remedy

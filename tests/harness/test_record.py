@@ -146,7 +146,7 @@ def test_a_run_whose_process_is_gone_reads_as_interrupted(
     sleeper.wait()
     content = RunRecord.read(folder).content
     assert content["status"] == "interrupted"
-    assert content["cause"] == "its process was killed"
+    assert content["cause"] == "its process was killed, or could not write to a full disk"
     assert _on_disk(folder)["status"] == "running"  # reading changes nothing
 
 
@@ -180,7 +180,12 @@ def test_a_run_that_has_ended_stays_so(folder: Path, status: str) -> None:
         (None, r"is not a run folder: it has no run.json"),
         ("{", r"run.json is broken"),
         ("[]", r"no schema_version"),
-        ('{"schema_version": 1}', r"is not the record of a run: it has no status, process\."),
+        ('{"schema_version": 1}', r"written by an older enginebench; run again"),
+        ('{"schema_version": 2}', r"it has no status, process, tests, host, pid\."),
+        (
+            '{"schema_version": 2, "status": "running", "tests": {}, "process": {"pid": "1"}}',
+            r"it has no host, pid\.",
+        ),
         ('{"status": "complete"}', r"no schema_version"),
         ('{"schema_version": 999}', r"newer enginebench; update"),
     ],

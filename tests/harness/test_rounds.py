@@ -82,9 +82,27 @@ def test_a_loadgen_that_has_other_seeds_than_its_version_says_is_refused(
     monkeypatch.setattr(rounds, "installed_seeds", lambda: later)
     with pytest.raises(EnvironmentFault, match=r"LoadGen 7\.0\.1 does not have the seeds of round"):
         require_loadgen(newest)
-    monkeypatch.setattr(rounds, "installed_seeds", lambda: None)
-    with pytest.raises(EnvironmentFault, match=r"its module does not work: pip install --force"):
-        require_loadgen(newest)
+
+
+def test_a_loadgen_that_cannot_be_loaded_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mlperf_loadgen.py").write_text("raise ImportError('libstdc++ is too old')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(
+        EnvironmentFault,
+        match=r"installed and does not work \(ImportError: libstdc\+\+ is too old\): pip install",
+    ):
+        require_loadgen(load_round("v6.1"))
+
+
+def test_a_package_of_the_same_name_where_the_user_is_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "harness").mkdir()
+    (tmp_path / "harness" / "__init__.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    require_loadgen(load_round("v6.1"))
 
 
 def test_a_run_and_the_doctor_refuse_a_loadgen_of_another_round(

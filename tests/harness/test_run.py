@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from build_engine.errors import RunExists
+from build_engine import recipe
+from build_engine.engine import Engine
+from build_engine.errors import DatasetError, RunExists
 from harness.dataset import Dataset
 from harness.planning import RunScope
 from harness.progress import NullProgress
@@ -114,6 +117,41 @@ def test_a_file_that_cannot_be_written_fails_the_run_and_keeps_what_is_complete(
     assert content["files"]["performance/mlperf_log_detail.txt"]
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "cause"),
+    [
+        (KeyboardInterrupt(), "interrupted", "stopped by the user"),
+        (DatasetError("the references are gone"), "failed", "the references are gone"),
+        (ZeroDivisionError("ours"), "failed", "ZeroDivisionError: ours"),
+    ],
+)
+def test_what_goes_wrong_while_scoring_leaves_the_test_in_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: str, cause: str
+) -> None:
+    class Broken(Dataset):
+        def references(self) -> list[str]:
+            raise error
+
+    made = rehearsal.make_dataset(tmp_path / "dataset")
+    engine = Engine(tmp_path, {"identity": {"recipe": {}}, "model": {"eos_token_ids": [2]}})
+    monkeypatch.setattr(recipe, "changes", lambda *_: {})
+    request = RunRequest(
+        scope=rehearsal.make_scope("Offline"),
+        modes=["accuracy"],
+        dataset=Broken(made.folder, made.meta),
+        engine=engine,
+        executor=FAST,
+        folder=tmp_path / "run",
+    )
+    with contextlib.suppress(ZeroDivisionError):
+        execute(request, NullProgress())
+    content = RunRecord.read(tmp_path / "run").content
+    assert (content["status"], content["cause"]) == (status, cause)
+    assert content["tests"]["accuracy"]["verdict"]["valid"]
+    assert content["accuracy"] is None
+    assert "accuracy/mlperf_log_accuracy.json" in content["files"]
+
+
 def test_a_folder_with_anything_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
@@ -126,7 +164,7 @@ def test_a_folder_with_anything_in_it_is_refused_and_left_alone(tmp_path: Path) 
     ("number", "code", "cause"),
     [
         (signal.SIGINT, 130, "stopped by the user"),
-        (signal.SIGKILL, -9, "its process was killed"),
+        (signal.SIGKILL, -9, "its process was killed, or could not write to a full disk"),
     ],
 )
 def test_an_interrupted_run_keeps_what_was_measured(

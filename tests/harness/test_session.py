@@ -167,6 +167,18 @@ def test_an_unknown_name_of_an_engine(
     _refused(_with_engine(choice, **{field: name}), built, UnknownName, told)
 
 
+def test_flags_that_would_do_nothing(choice: RunChoice, built: list[EngineSpec]) -> None:
+    single = replace(choice, scenario="SingleStream", qps=5.0)
+    _refused(single, built, UsageError, r"SingleStream has no rate.*leave out --qps")
+    timed = replace(choice, mode="accuracy", duration_s=5.0)
+    _refused(timed, built, UsageError, r"accuracy test asks each sample once.*leave out --duration")
+
+
+def test_one_sample_has_no_rate(choice: RunChoice, built: list[EngineSpec]) -> None:
+    one = replace(choice, scenario="Server", count=1)
+    _refused(one, built, UsageError, r"Server needs 2 samples to have a rate; give --count 2")
+
+
 def test_a_scenario_that_the_workload_has_not(choice: RunChoice, built: list[EngineSpec]) -> None:
     edge = replace(choice, workload="llama3.1-8b-edge", scenario="Server")
     _refused(edge, built, UnknownName, r"scenario of llama3.1-8b-edge `Server`.* Valid: ")

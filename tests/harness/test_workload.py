@@ -152,6 +152,8 @@ def test_an_unknown_scenario_lists_those_of_the_workload() -> None:
         ("newsbrief", "scenarios.Server.metric=tokens", "`scenarios.Server.metric` is not one of"),
         ("newsbrief", "scenarios.Servr.metric=result_x", "Did you mean `Server`"),
         ("newsbrief", "scenarios={}", "`scenarios` must have at least 1"),
+        ("newsbrief", "loadgen_model=my model", "`loadgen_model` must match"),
+        ("newsbrief", "interactive_model=a = b", "`interactive_model` must match"),
         ("llama3.1-8b", "model.revision=main", "`model.revision` must match"),
         ("llama3.1-8b", "accuracy.reference={rouge1: 38}", "`reference` lacks `rouge2`"),
         ("llama3.1-8b", "accuracy.gen_len_low=1.2", "`gen_len_low` is above"),

@@ -31,7 +31,7 @@ FROZEN = {
         "--output",
         "--workload",
     ],
-    "demo": ["--fresh", "--json", "--output"],
+    "demo": ["--fresh", "--json", "--output", "--round"],
     "doctor": ["--json", "--round", "--system-json"],
     "engines list": ["--json"],
     "engines remove": ["--engine", "--json"],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -161,6 +163,47 @@ def test_a_process_that_goes_silent_is_ended(tmp_path: Path) -> None:
     assert processes_in(tmp_path) == []
 
 
+def test_a_supervisor_that_was_stopped_for_long_goes_on(tmp_path: Path) -> None:
+    """Ctrl-Z stops us and not LoadGen's process: its words wait in the pipe when we wake up."""
+    impatient = (
+        "import runpy; from harness.loadgen.supervise import run_test\n"
+        "run_test.__kwdefaults__['silence_s'] = 2.0\n"
+        "runpy.run_module('tests.harness.rehearsal', run_name='__main__')"
+    )
+    supervisor = subprocess.Popen(
+        [sys.executable, "-c", impatient, str(tmp_path), "160"], cwd=Path(__file__).parents[3]
+    )
+    _wait(lambda: (tmp_path / "run" / "progress.jsonl").exists())
+    supervisor.send_signal(signal.SIGSTOP)
+    time.sleep(4.0)
+    supervisor.send_signal(signal.SIGCONT)
+    assert supervisor.wait(60.0) == 0
+
+
+def test_an_engine_that_is_slow_alone_may_be_silent_for_longer(tmp_path: Path) -> None:
+    spec = SimulatedSpec(num_tokens=2, ttft_s=0.6)
+    job = make_job(make_dataset(tmp_path / "dataset"), spec, stall_s=0.2)
+    outcome, _ = start(tmp_path, job, make_plan("Offline"))
+    assert (outcome.status, outcome.cause) == ("complete", None)
+
+
+def test_sigterm_again_and_again_leaves_no_process(tmp_path: Path) -> None:
+    """Not even LoadGen's own process when it cannot follow: here it is stopped."""
+    supervisor = subprocess.Popen(
+        [sys.executable, "-m", "tests.harness.rehearsal", str(tmp_path), "4000"],
+        cwd=Path(__file__).parents[3],
+    )
+    folder = tmp_path / "run" / "performance"
+    _wait(lambda: (folder / "mlperf_log_detail.txt").exists())
+    (worker,) = worker_pids(folder)
+    os.kill(worker, signal.SIGSTOP)
+    for _ in range(3):
+        supervisor.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+    assert supervisor.wait(30.0) == 130
+    _wait(lambda: worker_pids(folder) == [], 2.0)
+
+
 def test_ctrl_c_keeps_what_was_measured_and_leaves_no_process(tmp_path: Path) -> None:
     outcome, folder = interfere(tmp_path, lambda pid: os.kill(os.getpid(), signal.SIGINT))
     assert (outcome.status, outcome.cause) == ("interrupted", "stopped by the user")
@@ -237,9 +280,6 @@ def _command(entry: Path) -> str:
 
 
 def test_the_process_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     supervisor = subprocess.Popen(
         [sys.executable, "-m", "tests.harness.rehearsal", str(tmp_path), "4000"],
         cwd=Path(__file__).parents[3],

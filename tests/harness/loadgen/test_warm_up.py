@@ -62,6 +62,19 @@ def test_it_takes_prompts_of_every_length() -> None:
     assert all(batch == [3] for batch in executor.batches[3:])
 
 
+def test_a_slow_engine_is_warmed_up_by_fewer_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    executor = ColdExecutor()
+    clock = SimpleNamespace(perf_counter=lambda: 4 * executor.now_s)  # 40 s for the first request
+    monkeypatch.setattr(worker, "time", clock)
+    monkeypatch.setattr(worker, "_WARMUP_LEAST", 2)
+    monkeypatch.setattr(worker, "_WARMUP_BATCH_S", 120.0)
+
+    _, samples_per_s = worker.warm_up(executor, PROMPTS, LIMITS, 5)
+
+    assert [len(batch) for batch in executor.batches[1:3]] == [3, 3]
+    assert samples_per_s == 1 / 4
+
+
 def test_an_engine_that_refuses_a_prompt_fails_the_warm_up_in_words() -> None:
     class Refusing(SimulatedExecutor):
         def poll(self, timeout_s: float) -> list[Chunk]:

@@ -122,15 +122,15 @@ def whole_plan(workload: Workload, scenario_name: Scenario) -> LoadgenPlan:
 
 def add_audit(record: RunRecord, planned: LoadgenPlan, work: Path) -> None:
     """TEST06, at a rate that takes a moment."""
-    settings = load_round("v6.1").compliance_tests[TEST]
+    chosen = load_round("v6.1")
     folder = record.folder / TEST
     (folder / "accuracy").mkdir(parents=True)
     config = folder / "audit.config"
-    config.write_text(audit_config(settings))
+    config.write_text(audit_config(chosen.compliance_tests[TEST]))
     dataset = make_dataset(work, planned.num_samples)
     job = replace(make_job(dataset), stop_ids=(_STOP_ID,))
     _run(job, planned, folder, config)
-    verdict = verify(folder, planned, settings, job)
+    verdict = verify(folder, planned, chosen, job)
     assert verdict.valid, verdict.sentence
     audits = {TEST: {"status": "complete", "cause": None, "verdict": verdict.to_json()}}
     record.save(audits=audits)
