@@ -31,8 +31,6 @@ _DIGESTED = (
     "mlperf_log_accuracy.json",
     "verify_accuracy.txt",
     "accuracy.txt",
-    "accuracy.json",
-    "answers.jsonl",
     "token_counts.json",
     "user.conf",
     "job.json",

@@ -7,6 +7,7 @@ The fields and which of them must not be empty are those of the submission check
 
 from __future__ import annotations
 
+import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -74,6 +75,8 @@ class SystemDescription:
     fields: dict[str, str]
     closed_problems: tuple[str, ...]
     notes: tuple[str, ...]
+    blind: bool = False
+    """Whether the GPUs could not be asked, so that the problem may be none."""
 
     @property
     def to_fill(self) -> list[tuple[str, str]]:
@@ -109,14 +112,15 @@ def describe(
     notes = ["host_memory_capacity is what the kernel can use; write what is installed"]
     if not gpus.gpus:
         notes.append(f"{'unknown GPUs' if gpus.blind else 'no GPU'}: {gpus.reason}")
-    return SystemDescription(fields, tuple(gpus.ecc_problems), tuple(notes))
+    return SystemDescription(fields, tuple(gpus.ecc_problems), tuple(notes), gpus.blind)
 
 
 def _processor(hardware: Hardware, machine: Mapping[str, Any]) -> dict[str, str]:
     memory_gib = machine.get("memory_gib")
+    name = machine.get("cpu")
     mhz = hardware.max_mhz
     return {
-        "host_processor_model_name": str(machine.get("cpu") or ""),
+        "host_processor_model_name": name if name and name != platform.machine() else "",
         "host_processors_per_node": str(hardware.num_sockets or ""),
         "host_processor_core_count": str(hardware.cores_per_socket or ""),
         "host_processor_frequency": f"{mhz:,.0f} MHz maximum" if mhz else "",

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from build_engine.errors import EnvironmentFault
+from harness.loadgen.environment import child_environment
 
 _NAMES = ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed")
 _TIMEOUT_S = 60.0
@@ -26,7 +27,13 @@ def installed_seeds() -> dict[str, int]:
     top = Path(__file__).parents[2]  # not the user's folder, where `harness` may be another thing
     try:
         done = subprocess.run(
-            command, cwd=top, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+            command,
+            cwd=top,
+            env=child_environment(),
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
         )
         seeds: dict[str, int] = json.loads(done.stdout)
     except (subprocess.TimeoutExpired, OSError) as error:

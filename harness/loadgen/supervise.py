@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from build_engine.errors import EXIT_FAILED
+from harness.loadgen.environment import child_environment
 from harness.loadgen.job import Job, Probe, StartTest
 from harness.loadgen.settings import LoadgenPlan
 from harness.progress import Progress
@@ -66,7 +67,7 @@ class _Process:
                 pass_fds=[write_fd],
                 start_new_session=True,  # Ctrl-C reaches the supervisor alone
                 cwd=log.parent,
-                env=_environment(),
+                env=child_environment(),
                 text=True,
             )
         os.close(write_fd)
@@ -109,15 +110,6 @@ class _Process:
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
         self._reader.join(_END_GRACE_S)
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with a PYTHONPATH that means the same in another working directory."""
-    paths = os.environ.get("PYTHONPATH")
-    if not paths:
-        return dict(os.environ)
-    absolute = os.pathsep.join(map(os.path.abspath, paths.split(os.pathsep)))
-    return {**os.environ, "PYTHONPATH": absolute}
 
 
 def run_test(

@@ -114,17 +114,21 @@ def _time(executor: Executor, prompts: Sequence[TokenIds], limits: AnswerLimits)
     ]
     started_s = time.perf_counter()
     executor.submit(requests)
-    num_open = len(requests)
+    num_open, num_tokens = len(requests), 0
     while num_open:
         for chunk in executor.poll(0.1):
             if chunk.error:
                 raise RunFailed(f"the engine failed in the warm-up: {chunk.error}")
             num_open -= chunk.finished
+            num_tokens += len(chunk.token_ids)
         if time.perf_counter() - started_s > _WARMUP_TIMEOUT_S:
-            raise RunFailed(
-                f"the warm-up did not end within {_WARMUP_TIMEOUT_S:.0f} s: this machine is too "
-                f"slow for the engine; take a smaller checkpoint, or a recipe with fewer bits"
+            why = (
+                "this machine is too slow for the engine; take a smaller checkpoint, or a recipe "
+                "with fewer bits"
+                if num_tokens
+                else "the engine gave no token at all"
             )
+            raise RunFailed(f"the warm-up did not end within {_WARMUP_TIMEOUT_S:.0f} s: {why}")
     return time.perf_counter() - started_s
 
 

@@ -16,6 +16,7 @@ from harness.rounds import Round
 from harness.workload import load_workload
 
 _MODES = ("performance", "accuracy")
+_NOT_SHARED = {"title", "sources", "scenarios"}  # fields of a workload that may differ in one pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,9 @@ def _refusals(record: RunRecord, division: str, chosen: Round) -> Iterator[str]:
         return
     if "simulated" in content["marks"] or content["engine"] is None:
         yield "it is a simulated run, never a result; run a real engine."
+        return
+    if "no MLPerf scenario" in content["marks"]:
+        yield f"{content['workload']} has no scenario {content['scenario']}; leave it out."
         return
     if "short" in content["marks"]:
         yield "it is a short run; run it without --count and --duration."
@@ -199,7 +203,8 @@ def _differences(record: RunRecord, first: RunRecord, name: str) -> Iterator[str
             f"{name} on the same data."
         )
     rules, its_rules = ours["workload_rules"], other["workload_rules"]
-    changed = sorted(k for k in rules | its_rules if rules.get(k) != its_rules.get(k))
+    both = rules.keys() | its_rules.keys()
+    changed = sorted(k for k in both - _NOT_SHARED if rules.get(k) != its_rules.get(k))
     if changed:
         yield (
             f"{record.folder.name} ran {name} under other rules than {first.folder.name} "

@@ -17,6 +17,7 @@ import yaml
 
 from build_engine.errors import ConfigError
 from harness.rounds import Round
+from harness.submission.contradictions import contradictions
 from harness.system import PLACEHOLDER
 
 _PLACEHOLDERS = re.compile(
@@ -26,10 +27,6 @@ _PLACEHOLDERS = re.compile(
 )
 _WHOLE_NUMBERS = ("number_of_nodes", "accelerators_per_node")  # the checker multiplies them
 _SYSTEM_TYPES = ("datacenter", "edge", "datacenter,edge", "edge,datacenter")
-# what tells that a file is of another machine, or of another installation on it
-_OF_EVERY_SYSTEM = ("host_processor_model_name", "framework")
-_OF_A_GPU = ("accelerator_model_name", "accelerators_per_node")
-
 _FRAMEWORKS = {
     "openvino": ("OpenVINO GenAI", "openvino-genai"),
     "tensorrt-llm": ("TensorRT-LLM", "tensorrt-llm"),
@@ -66,12 +63,11 @@ def describe(
     filled = {key: value for key, value in given.items() if not value.startswith(PLACEHOLDER)}
     found = detected(run)
     on_gpu = run["engine"]["identity"]["target"]["kind"] == "gpu"
-    for key in (*_OF_EVERY_SYSTEM, *(_OF_A_GPU if on_gpu else ())):
-        if not _agree(filled.get(key, ""), found.get(key, "")):
-            raise ConfigError(
-                f"{file}: {key} is {filled[key]}, and the run found {found[key]}; describe the "
-                f"machine that ran, or leave {key} out to take what the run found."
-            )
+    for key in contradictions(filled, found, on_gpu=on_gpu):
+        raise ConfigError(
+            f"{file}: {key} is {filled[key]}, and the run found {found[key]}; describe what ran, "
+            f"or leave {key} out to take what the run found."
+        )
     known = found | {key: value for key, value in filled.items() if value} | fixed
     _check(file, known, run["system"]["fields"], chosen)
     return {key: known.get(key, "") for key in [*chosen.system_fields, *known]}
@@ -94,20 +90,6 @@ def field_problems(fields: Mapping[str, Any], chosen: Round) -> list[str]:
     if fields.get("system_type") and fields["system_type"] not in _SYSTEM_TYPES:
         found.append(f"field system_type must be one of {'; '.join(_SYSTEM_TYPES[:3])}.")
     return found
-
-
-def _agree(said: str, found: str) -> bool:
-    """Whether two names are of one thing: all words of one are in the other. Nothing said, or
-    nothing found, contradicts nothing.
-    """
-    ours, other = _words(said), _words(found)
-    return ours <= other or other <= ours
-
-
-def _words(text: str) -> set[str]:
-    """Without what makers add to the name of a processor: trademarks, `CPU`, the clock."""
-    plain = re.sub(r"\((R|TM)\)|@.*", " ", text, flags=re.IGNORECASE).lower()
-    return set(re.findall(r"[\w.-]+", plain)) - {"cpu", "processor"}
 
 
 def _check(file: Path, known: Mapping[str, str], asked: Mapping[str, str], chosen: Round) -> None:

@@ -87,8 +87,10 @@ def test_a_loadgen_that_has_other_seeds_than_its_version_says_is_refused(
 def test_a_loadgen_that_cannot_be_loaded_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "mlperf_loadgen.py").write_text("raise ImportError('libstdc++ is too old')")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "mlperf_loadgen.py").write_text("raise ImportError('libstdc++ is too old')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"lib{os.pathsep}{Path(rounds.__file__).parents[1]}")
     with pytest.raises(
         EnvironmentFault,
         match=r"installed and does not work \(ImportError: libstdc\+\+ is too old\): pip install",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import platform
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,14 @@ def test_a_machine_that_hides_everything_leaves_it_all_to_a_person() -> None:
     assert "unknown GPUs: NVML does not start" in system.notes
     (problem,) = system.closed_problems
     assert problem == "the ECC state of the GPUs cannot be read (NVML does not start); mend that"
+    assert system.blind
+
+
+def test_an_architecture_is_no_processor_name() -> None:
+    """What the kernel of an ARM machine gives."""
+    none = GpuReport(gpus=(), reason="no driver")
+    system = describe(SERVER, none, {**MACHINE, "cpu": platform.machine()}, {})
+    assert "host_processor_model_name" in dict(system.to_fill)
 
 
 def test_a_cpu_system() -> None:
@@ -193,7 +202,7 @@ def test_the_command_writes_the_json_and_nothing_else(
     off = replace(ONE_A30, gpus=(replace(A30, ecc=False),))
     monkeypatch.setattr("harness.system.detect_gpus", lambda: off)
     assert run(["doctor", "--system-json"]) == EXIT_ENVIRONMENT
-    assert "ERROR for a closed datacenter result: GPU 0 (NVIDIA A30) has ECC off" in (
+    assert "ERROR for a closed datacenter result on these GPUs: GPU 0 (NVIDIA A30) has ECC off" in (
         capsys.readouterr().err
     )
 

@@ -83,3 +83,20 @@ def test_an_engine_that_refuses_a_prompt_fails_the_warm_up_in_words() -> None:
 
     with pytest.raises(RunFailed, match="failed in the warm-up: too long"):
         worker.warm_up(Refusing(SimulatedSpec()), PROMPTS, LIMITS, 2)
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        (SimulatedSpec(ttft_s=600.0), "the engine gave no token at all"),
+        (SimulatedSpec(num_tokens=8, tpot_s=600.0), "this machine is too slow for the engine"),
+    ],
+)
+def test_a_warm_up_that_does_not_end_says_why(
+    monkeypatch: pytest.MonkeyPatch, spec: SimulatedSpec, why: str
+) -> None:
+    monkeypatch.setattr(worker, "_WARMUP_TIMEOUT_S", 0.3)
+    executor = SimulatedExecutor(spec)
+    with pytest.raises(RunFailed, match=f"did not end within 0 s: {why}"):
+        worker.warm_up(executor, PROMPTS, LIMITS, 2)
+    executor.close()

@@ -72,7 +72,8 @@ def other_data(folder: Path) -> None:
 
 def other_rules(folder: Path) -> None:
     rules = json.loads((folder / "run.json").read_text())["workload_rules"]
-    edit_record(folder, workload_rules=rules | {"max_new_tokens": 64})
+    own = {"title": "Another", "sources": ["mine"], "scenarios": {}}  # these may differ
+    edit_record(folder, workload_rules=rules | own | {"max_new_tokens": 64})
 
 
 def edited_log(folder: Path) -> None:
@@ -152,6 +153,10 @@ def rewrite(path: Path, old: str, new: str) -> None:
         (
             other_rules,
             "server ran llama3.1-8b under other rules than offline (max_new_tokens); pack runs",
+        ),
+        (
+            change(marks=["no MLPerf scenario"], scenario="SingleStream", benchmark=None),
+            "server: llama3.1-8b has no scenario SingleStream; leave it out.",
         ),
         (other_data, "server is on another dataset than offline; pack runs of llama3.1-8b on the"),
         (change(num_samples=77, benchmark=None), "its 77 samples are not those of any benchmark"),
