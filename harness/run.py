@@ -110,15 +110,18 @@ def execute(request: RunRequest, progress: Progress) -> Run:
         except KeyboardInterrupt:  # between the tests, or while scoring
             outcome = Outcome("interrupted", "stopped by the user", None, None)
         except Exception as error:  # our own mistake: told as such, and the record is true
-            record.save(exit_code=EXIT_FAILED)
-            record.end("failed", f"{type(error).__name__}: {error}")
+            _end(record, Outcome("failed", f"{type(error).__name__}: {error}", None, None))
             raise
         if outcome.status != "complete":
             break
+    _end(record, outcome)
+    return Run(request.folder, record.content)
+
+
+def _end(record: RunRecord, outcome: Outcome) -> None:
     if outcome.status == "failed":
         record.save(exit_code=outcome.exit_code)
     record.end(outcome.status, outcome.cause)
-    return Run(request.folder, record.content)
 
 
 def _run_mode(request: RunRequest, mode: Mode, record: RunRecord, progress: Progress) -> Outcome:

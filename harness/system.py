@@ -75,7 +75,7 @@ class SystemDescription:
     fields: dict[str, str]
     closed_problems: tuple[str, ...]
     notes: tuple[str, ...]
-    blind: bool = False
+    blind: bool
     """Whether the GPUs could not be asked, so that the problem may be none."""
 
     @property

@@ -38,7 +38,7 @@ def audit(run: Path, *, round: str | None = None, json: bool = False) -> int:
     out.result({"test": TEST, "folder": str(finished.folder), **finished.to_json()})
     out.next(
         f"enginebench submission pack {run} --submitter NAME --system system.yaml "
-        f"--division open --round {finished.round} -o submission"
+        f"--division open --round {round or finished.round} -o submission"
         if valid
         else f"mend the cause, remove {finished.folder}, and audit again"
     )

@@ -1,10 +1,11 @@
 """The seeds that the installed LoadGen gives its tests, from LoadGen itself.
 
-It applies its built-in settings once in a process, so another one is asked.
+It applies its built-in settings once in a process, so another one is asked, once.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ _NAMES = ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed")
 _TIMEOUT_S = 60.0
 
 
+@functools.cache
 def installed_seeds() -> dict[str, int]:
     """The three seeds by their names in LoadGen's TestSettings.
 

@@ -27,6 +27,7 @@ _PLACEHOLDERS = re.compile(
 )
 _WHOLE_NUMBERS = ("number_of_nodes", "accelerators_per_node")  # the checker multiplies them
 _SYSTEM_TYPES = ("datacenter", "edge", "datacenter,edge", "edge,datacenter")
+
 _FRAMEWORKS = {
     "openvino": ("OpenVINO GenAI", "openvino-genai"),
     "tensorrt-llm": ("TensorRT-LLM", "tensorrt-llm"),
@@ -63,10 +64,11 @@ def describe(
     filled = {key: value for key, value in given.items() if not value.startswith(PLACEHOLDER)}
     found = detected(run)
     on_gpu = run["engine"]["identity"]["target"]["kind"] == "gpu"
-    for key in contradictions(filled, found, on_gpu=on_gpu):
+    wrong = next(contradictions(filled, found, on_gpu=on_gpu), None)
+    if wrong is not None:
         raise ConfigError(
-            f"{file}: {key} is {filled[key]}, and the run found {found[key]}; describe what ran, "
-            f"or leave {key} out to take what the run found."
+            f"{file}: {wrong} is {filled[wrong]}, and the run found {found[wrong]}; describe what "
+            f"ran, or leave {wrong} out to take what the run found."
         )
     known = found | {key: value for key, value in filled.items() if value} | fixed
     _check(file, known, run["system"]["fields"], chosen)

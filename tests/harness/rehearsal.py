@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -86,6 +87,14 @@ def rehearse(
         folder=folder / "run",
     )
     return execute(request, NullProgress())
+
+
+def rehearse_elsewhere(folder: Path) -> subprocess.Popen[bytes]:
+    """A run in `folder/run` that takes minutes, in a process of its own, to be ended early."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.harness.rehearsal", str(folder), "4000"],
+        cwd=Path(__file__).parents[2],
+    )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from build_engine.errors import ConfigError, EnvironmentFault, UnknownName
 from harness import rounds
 from harness.cli.main import run
 from harness.loadgen.logs import read_detail
+from harness.loadgen.seeds import installed_seeds
 from harness.rounds import Round, load_round, loadgen_problem, require_loadgen, round_names
 from harness.workload import ROUGE, load_workload
 from tests.harness.misbehave import misbehave
@@ -84,6 +85,12 @@ def test_a_loadgen_that_has_other_seeds_than_its_version_says_is_refused(
         require_loadgen(newest)
 
 
+@pytest.fixture
+def _asked_anew() -> None:
+    installed_seeds.cache_clear()
+
+
+@pytest.mark.usefixtures("_asked_anew")
 def test_a_loadgen_that_cannot_be_loaded_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +105,7 @@ def test_a_loadgen_that_cannot_be_loaded_says_why(
         require_loadgen(load_round("v6.1"))
 
 
+@pytest.mark.usefixtures("_asked_anew")
 def test_a_package_of_the_same_name_where_the_user_is_does_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

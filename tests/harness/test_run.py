@@ -6,8 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -24,7 +22,7 @@ from harness.run import RunRequest, execute
 from harness.workload import Scenario, load_workload
 from runtime.spec import SimulatedSpec
 from tests.harness import rehearsal
-from tests.harness.rehearsal import NUM_SAMPLES, rehearse
+from tests.harness.rehearsal import NUM_SAMPLES, rehearse, rehearse_elsewhere
 
 FAST = SimulatedSpec(num_tokens=5)
 
@@ -170,10 +168,7 @@ def test_a_folder_with_anything_in_it_is_refused_and_left_alone(tmp_path: Path) 
 def test_an_interrupted_run_keeps_what_was_measured(
     tmp_path: Path, number: signal.Signals, code: int, cause: str
 ) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.harness.rehearsal", str(tmp_path), "4000"],
-        cwd=Path(__file__).parents[2],
-    )
+    process = rehearse_elsewhere(tmp_path)
     progress = tmp_path / "run" / "progress.jsonl"
     deadline_s = time.monotonic() + 60.0
     while not progress.exists() or '"done": 0' in progress.read_text().splitlines()[-1]:

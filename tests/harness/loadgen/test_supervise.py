@@ -21,7 +21,13 @@ from harness.loadgen.supervise import Outcome, run_test
 from harness.progress import NullProgress
 from harness.workload import Scenario
 from runtime.spec import SimulatedSpec
-from tests.harness.rehearsal import NUM_SAMPLES, make_dataset, make_job, make_plan
+from tests.harness.rehearsal import (
+    NUM_SAMPLES,
+    make_dataset,
+    make_job,
+    make_plan,
+    rehearse_elsewhere,
+)
 
 FAST = SimulatedSpec(num_tokens=5)
 
@@ -189,10 +195,7 @@ def test_an_engine_that_is_slow_alone_may_be_silent_for_longer(tmp_path: Path) -
 
 def test_sigterm_again_and_again_leaves_no_process(tmp_path: Path) -> None:
     """Not even LoadGen's own process when it cannot follow: here it is stopped."""
-    supervisor = subprocess.Popen(
-        [sys.executable, "-m", "tests.harness.rehearsal", str(tmp_path), "4000"],
-        cwd=Path(__file__).parents[3],
-    )
+    supervisor = rehearse_elsewhere(tmp_path)
     folder = tmp_path / "run" / "performance"
     _wait(lambda: (folder / "mlperf_log_detail.txt").exists())
     (worker,) = worker_pids(folder)
@@ -280,10 +283,7 @@ def _command(entry: Path) -> str:
 
 
 def test_the_process_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None:
-    supervisor = subprocess.Popen(
-        [sys.executable, "-m", "tests.harness.rehearsal", str(tmp_path), "4000"],
-        cwd=Path(__file__).parents[3],
-    )
+    supervisor = rehearse_elsewhere(tmp_path)
     folder = tmp_path / "run" / "performance"
     _wait(lambda: worker_pids(folder) != [])
     supervisor.kill()
