@@ -16,7 +16,7 @@ from benchmarks.noise import StolenTime
 from benchmarks.result import Result
 from build_engine.errors import EXIT_INTERRUPTED, EXIT_OK, EnginebenchError, UnknownName
 from harness.cli.output import Output
-from harness.machine import library_versions, machine_facts
+from harness.machine.facts import library_versions, machine_facts
 from harness.progress import Progress, make_progress
 
 _SCHEMA_VERSION = 1

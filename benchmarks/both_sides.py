@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.drive import drive
 from build_engine.errors import RunFailed
+from harness.dataset.prompts import load_prompts
 from harness.loadgen import logs
 from harness.loadgen.job import Job, StartTest
 from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.sut import AnswerLimits, SystemUnderTest
 from harness.loadgen.worker import SWITCH_INTERVAL_S, LoadgenTest, Messages, Orders
-from harness.prompts import load_prompts
 from runtime.executor import Request
 from runtime.load import load
 

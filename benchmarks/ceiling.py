@@ -15,13 +15,13 @@ from benchmarks.noise import StolenTime
 from benchmarks.null_system import null_test
 from benchmarks.result import Figure, Result
 from build_engine.errors import RunFailed
+from harness.dataset.prompts import save_prompts
 from harness.loadgen import logs
 from harness.loadgen.job import Job
 from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.supervise import run_test
 from harness.progress import NullProgress
-from harness.prompts import save_prompts
-from harness.workload import Scenario
+from harness.rules.workload import Scenario
 from runtime.spec import SimulatedSpec
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 import newsbrief
 from benchmarks.result import Figure, Result
-from harness.accuracy import score_log
-from harness.dataset import Source, prepare
+from build_engine.checkpoint.tokenizer import Tokenizer
+from harness.dataset.prepared import Source, prepare
 from harness.progress import NullProgress
-from harness.tokenizer import Tokenizer
-from harness.workload import load_workload
+from harness.rules.workload import load_workload
+from harness.scoring.accuracy import score_log
 
 if TYPE_CHECKING:
     from harness.progress import Progress

@@ -23,15 +23,15 @@ from benchmarks.null_system import loadgen_order
 from benchmarks.result import Figure, Result, ratios
 from build_engine.errors import RunFailed
 from build_engine.paths import cache_root
-from harness.dataset import BUNDLED, Source, prepare
+from harness.dataset.prepared import BUNDLED, Source, prepare
 from harness.loadgen.job import Job, Probe, StartTest
-from harness.planning import RunScope
-from harness.workload import load_workload
+from harness.rules.workload import load_workload
+from harness.runs.scope import RunScope
 from runtime.spec import OpenVINOSpec
 
 if TYPE_CHECKING:
-    from build_engine.engine import Engine
-    from harness.dataset import Dataset
+    from build_engine.store.engine import Engine
+    from harness.dataset.prepared import Dataset
     from harness.loadgen.settings import LoadgenPlan
     from harness.progress import Progress
 

@@ -6,13 +6,13 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import newsbrief
-from harness.assemble import EngineChoice
-from harness.workload import load_workload
+from harness.rules.workload import load_workload
+from harness.runs.engine_choice import EngineChoice
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from build_engine.engine import Engine
+    from build_engine.store.engine import Engine
     from harness.progress import Progress
     from runtime.executor import TokenIds
 
@@ -28,7 +28,7 @@ def prompts(folder: Path, count: int, min_tokens: int) -> list[TokenIds]:
 
     Articles are joined until a prompt has `min_tokens`; with 0 each prompt has one article.
     """
-    from harness.tokenizer import Tokenizer
+    from build_engine.checkpoint.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load(folder)
     articles = iter(newsbrief.articles("validation", count * (1 + min_tokens // 60)))

@@ -21,14 +21,14 @@ from benchmarks.peer_programs.job import Measured, PeerJob
 from benchmarks.peer_tables import Rounds, best_figures, rate_tables, ratio_table
 from benchmarks.peer_venv import peer_python
 from benchmarks.result import Result
-from build_engine.checkpoint import resolve_checkpoint
+from build_engine.checkpoint.checkpoint import resolve_checkpoint
 from build_engine.errors import RunFailed
 from runtime.executor import Request
 from runtime.load import load
 from runtime.spec import OpenVINOSpec
 
 if TYPE_CHECKING:
-    from build_engine.engine import Engine
+    from build_engine.store.engine import Engine
     from harness.progress import Progress
 
 CONCURRENCIES = (1, 4, 16, 64)

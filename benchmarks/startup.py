@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from benchmarks.engines import cpu_engine
 from benchmarks.result import Figure, Result, ratios
 from build_engine.errors import EnvironmentFault, RunFailed
-from harness.assemble import EngineChoice
 from harness.progress import NullProgress
-from harness.workload import load_workload
+from harness.rules.workload import load_workload
+from harness.runs.engine_choice import EngineChoice
 
 if TYPE_CHECKING:
     from harness.progress import Progress
@@ -62,7 +62,7 @@ def measure(repeats: int, progress: Progress) -> Result:
 
 def _find_ms(repeats: int) -> tuple[float, ...]:
     from build_engine.paths import cache_root
-    from build_engine.store import EngineStore
+    from build_engine.store.store import EngineStore
 
     workload = load_workload("newsbrief")
     found_ms = []

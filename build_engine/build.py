@@ -7,7 +7,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from build_engine.engine import (
+from build_engine.errors import ConfigError, DatasetError
+from build_engine.progress import BuildProgress, NullProgress
+from build_engine.store.engine import (
     BuildFacts,
     Engine,
     EngineLimits,
@@ -15,13 +17,11 @@ from build_engine.engine import (
     gpu_compute,
     trtllm_absent,
 )
-from build_engine.errors import ConfigError, DatasetError
-from build_engine.progress import BuildProgress, NullProgress
-from build_engine.store import EngineStore
+from build_engine.store.store import EngineStore
 
 if TYPE_CHECKING:
     from build_engine.calibration import CalibrationSet
-    from build_engine.checkpoint import Checkpoint
+    from build_engine.checkpoint.checkpoint import Checkpoint
     from build_engine.recipe import Recipe
     from build_engine.target import Target
 

@@ -17,23 +17,23 @@ from typing import TYPE_CHECKING, Any
 
 from build_engine.errors import Interrupted, RunFailed, UsageError
 from build_engine.paths import cache_root
-from harness.assemble import EngineChoice
-from harness.dataset import BUNDLED, Source, prepare
-from harness.machine import library_versions
-from harness.planning import RunScope
-from harness.record import RunRecord, check_writable
-from harness.rounds import require_loadgen
-from harness.run import Run, RunRequest, execute
-from harness.workload import load_workload
+from harness.dataset.prepared import BUNDLED, Source, prepare
+from harness.machine.facts import library_versions
+from harness.rules.rounds import require_loadgen
+from harness.rules.workload import load_workload
+from harness.runs.engine_choice import EngineChoice
+from harness.runs.execution import Run, RunRequest, execute
+from harness.runs.record import RunRecord, check_writable
+from harness.runs.scope import RunScope
 from runtime.spec import OpenVINOSpec
 
 if TYPE_CHECKING:
-    from build_engine.engine import Engine
-    from harness.dataset import Dataset
+    from build_engine.store.engine import Engine
+    from harness.dataset.prepared import Dataset
     from harness.loadgen.settings import Mode
     from harness.progress import Progress
-    from harness.rounds import Round
-    from harness.workload import Scenario
+    from harness.rules.rounds import Round
+    from harness.rules.workload import Scenario
 
 RECIPES = ("bf16", "int8_wo", "int4_wo")
 NUM_SAMPLES = 128

@@ -16,6 +16,6 @@ def load(spec: ExecutorSpec) -> Executor:
         from runtime.simulated import SimulatedExecutor
 
         return SimulatedExecutor(spec)
-    from runtime.openvino import OpenVINOExecutor
+    from runtime.openvino.executor import OpenVINOExecutor
 
     return OpenVINOExecutor(spec)

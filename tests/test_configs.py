@@ -11,8 +11,8 @@ import configs
 from build_engine.config import KINDS, config_names
 from build_engine.recipe import Recipe, load_recipe
 from build_engine.target import Target, load_target
-from harness.rounds import Round, load_round
-from harness.workload import Workload, load_workload
+from harness.rules.rounds import Round, load_round
+from harness.rules.workload import Workload, load_workload
 from newsbrief import PROMPT_TEMPLATE
 
 LOADERS: dict[str, Callable[[str], Target | Recipe | Workload | Round]] = {

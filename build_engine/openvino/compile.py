@@ -6,14 +6,14 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from build_engine.engine import BuildFacts
 from build_engine.errors import MissingLibrary, OutputError
+from build_engine.store.engine import BuildFacts
 
 if TYPE_CHECKING:
-    from build_engine.checkpoint import Checkpoint
-    from build_engine.engine import EngineSpec
-    from build_engine.openvino.quantize import Quantised
+    from build_engine.checkpoint.checkpoint import Checkpoint
+    from build_engine.openvino.quantise import Quantised
     from build_engine.progress import BuildProgress
+    from build_engine.store.engine import EngineSpec
 
 MODEL_FILE = "openvino_model.xml"
 STORED_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -32,7 +32,7 @@ def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> B
     except ImportError as error:
         raise MissingLibrary("openvino", "cpu") from error
     from build_engine.openvino.network import build_network
-    from build_engine.openvino.quantize import Quantised, quantise
+    from build_engine.openvino.quantise import Quantised, quantise
 
     checkpoint, recipe = spec.checkpoint, spec.recipe
     progress.phase("network")

@@ -23,8 +23,8 @@ from openvino import opset15 as op
 from openvino.op.util import Variable, VariableInfo
 
 if TYPE_CHECKING:
-    from build_engine.llama import LlamaConfig
-    from build_engine.safetensors_file import StoredTensor
+    from build_engine.checkpoint.architecture import LlamaConfig
+    from build_engine.checkpoint.safetensors_file import StoredTensor
 
 Node = Any
 OV_TYPES = {"F32": ov.Type.f32, "F16": ov.Type.f16, "BF16": ov.Type.bf16}

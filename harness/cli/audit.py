@@ -19,10 +19,10 @@ def audit(run: Path, *, round: str | None = None, json: bool = False) -> int:
     json
         Write the verdict to standard output as JSON.
     """
-    from harness.audit import TEST
-    from harness.audit import audit as run_audit
     from harness.progress import make_progress
-    from harness.rounds import load_round
+    from harness.rules.rounds import load_round
+    from harness.runs.audit import TEST
+    from harness.runs.audit import audit as run_audit
 
     out = Output(as_json=json)
     progress = make_progress()

@@ -44,10 +44,10 @@ def build(
     json
         Write the engine's manifest to standard output.
     """
-    from harness.assemble import EngineChoice
     from harness.progress import make_progress
-    from harness.session import split_settings
-    from harness.workload import load_workload
+    from harness.rules.workload import load_workload
+    from harness.runs.choice import split_settings
+    from harness.runs.engine_choice import EngineChoice
 
     out = Output(as_json=json)
     recipe_settings, workload_settings = split_settings(set or ())

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from harness.cli.output import Output
 
 if TYPE_CHECKING:
-    from harness.dataset import Dataset, Purpose, Source
-    from harness.workload import Workload
+    from harness.dataset.prepared import Dataset, Purpose, Source
+    from harness.rules.workload import Workload
 
 
 def dataset(
@@ -43,11 +43,11 @@ def dataset(
     json
         Write what was prepared to standard output as JSON.
     """
-    from build_engine.checkpoint import resolve_tokenizer
+    from build_engine.checkpoint.checkpoint import resolve_tokenizer
     from build_engine.paths import cache_root
-    from harness.dataset import BUNDLED, FETCHED, Source, check_count, prepare
+    from harness.dataset.prepared import BUNDLED, FETCHED, Source, check_count, prepare
     from harness.progress import make_progress
-    from harness.workload import load_workload
+    from harness.rules.workload import load_workload
 
     out = Output(as_json=json)
     if output is not None:
@@ -137,7 +137,7 @@ def _next_step(
 def _own_model(rules: Workload) -> str:
     """The model of a workload of ours; raises UsageError for an MLPerf one."""
     from build_engine.errors import UsageError
-    from harness.dataset import BUNDLED
+    from harness.dataset.prepared import BUNDLED
 
     if rules.benchmark is None:
         return BUNDLED
@@ -158,8 +158,8 @@ def _check_file(output: Path) -> None:
 
 
 def _export(source: Source, count: int | None, purpose: Purpose, output: Path) -> None:
-    from harness.record import cannot_write
-    from harness.sources import jsonl
+    from harness.dataset.sources import jsonl
+    from harness.runs.record import cannot_write
 
     temporary = output.with_name(f".{output.name}.part")
     try:

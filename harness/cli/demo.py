@@ -31,7 +31,7 @@ def demo(
     """
     from harness.demo import run_demo
     from harness.progress import make_progress
-    from harness.rounds import load_round
+    from harness.rules.rounds import load_round
 
     out = Output(as_json=json)
     progress = make_progress()

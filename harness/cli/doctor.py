@@ -23,8 +23,8 @@ def doctor(*, system_json: bool = False, round: str = "v6.1", json: bool = False
     from dataclasses import asdict
 
     from build_engine.errors import EXIT_ENVIRONMENT, EXIT_OK
-    from harness.checks import all_checks
-    from harness.rounds import DEFAULT, load_round
+    from harness.doctor import all_checks
+    from harness.rules.rounds import DEFAULT, load_round
 
     out = Output(as_json=json)
     checks = all_checks(load_round(round))
@@ -39,7 +39,7 @@ def doctor(*, system_json: bool = False, round: str = "v6.1", json: bool = False
 
 def _describe_system() -> int:
     from build_engine.errors import EXIT_ENVIRONMENT, EXIT_OK
-    from harness.system import detect_system
+    from harness.machine.system import detect_system
 
     out = Output(as_json=True)
     system = detect_system()

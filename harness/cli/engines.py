@@ -6,10 +6,10 @@ from typing import Any
 
 from cyclopts import App
 
-from build_engine.engine import Engine
 from build_engine.errors import EXIT_OK, EXIT_RESULT
 from build_engine.paths import cache_root
-from build_engine.store import EngineStore, flat
+from build_engine.store.engine import Engine
+from build_engine.store.store import EngineStore, flat
 from harness.cli.output import Output
 
 app = App(

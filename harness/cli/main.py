@@ -146,6 +146,6 @@ def _os_error(error: OSError) -> str:
 
 
 def _version() -> str:
-    from harness.machine import version_of
+    from harness.machine.facts import version_of
 
     return version_of("enginebench") or "unknown"

@@ -71,11 +71,11 @@ def run(
     json
         Write run.json to standard output.
     """
-    from harness.assemble import EngineChoice
     from harness.cli.summary import show_run
     from harness.progress import make_progress
-    from harness.run import execute
-    from harness.session import RunChoice, split_settings
+    from harness.runs.choice import RunChoice, split_settings
+    from harness.runs.engine_choice import EngineChoice
+    from harness.runs.execution import execute
 
     out = Output(as_json=json)
     recipe_settings, workload_settings = split_settings(set or ())

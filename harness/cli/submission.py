@@ -49,7 +49,7 @@ def pack(
     json
         Write what was packed to standard output as JSON.
     """
-    from harness.rounds import load_round
+    from harness.rules.rounds import load_round
     from harness.submission.pack import PackRequest
     from harness.submission.pack import pack as write_pack
 
@@ -107,7 +107,7 @@ def check(
     json
         Write the findings to standard output as JSON.
     """
-    from harness.rounds import load_round
+    from harness.rules.rounds import load_round
     from harness.submission.check import check_tree
     from harness.submission.official import REPOSITORY, run_official
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.cli.output import Output
-from harness.run import Run
+from harness.runs.execution import Run
 
 
 def show_run(out: Output, run: Run) -> None:

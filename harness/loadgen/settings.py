@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.workload import Scenario
+    from harness.rules.workload import Scenario
 
 Mode = Literal["performance", "accuracy"]
 

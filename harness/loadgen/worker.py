@@ -220,7 +220,7 @@ def _save_partial(sut: SystemUnderTest, folder: Path) -> None:
 
 def _serve(job: Job, messages: Messages, orders: Orders) -> int:
     """Load, warm up, wait for the order, run the test; the exit code."""
-    from harness.prompts import load_prompts
+    from harness.dataset.prompts import load_prompts
 
     prompts = load_prompts(job.dataset, job.num_samples)
     limits = AnswerLimits(job.max_new_tokens, job.min_new_tokens, job.stop_ids)

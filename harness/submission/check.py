@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from build_engine.errors import UnknownName, UsageError
-from harness.rounds import Benchmark, Round
+from harness.rules.rounds import Benchmark, Round
 from harness.submission.checks.accuracy import accuracy_problems
 from harness.submission.checks.compliance import compliance_problems
 from harness.submission.checks.files import (

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import build_engine
 from build_engine.errors import ResultProblem, RunExists, UnknownName, UsageError
-from harness.audit import VERIFICATION
 from harness.loadgen import logs
-from harness.record import cannot_write
-from harness.rounds import Round
+from harness.rules.rounds import Round
+from harness.runs.audit import VERIFICATION
+from harness.runs.record import cannot_write
 from harness.submission.check import check_tree
 from harness.submission.measurements import calibration_description, measurements
 from harness.submission.readme import result_readme, source_readme

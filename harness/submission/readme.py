@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.rounds import Round
+from harness.rules.rounds import Round
 from harness.submission.runs import PackableRun
 
 UNOFFICIAL = (

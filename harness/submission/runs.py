@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from build_engine.errors import ResultProblem
-from build_engine.store import EngineStore
-from harness import integrity
-from harness.machine import version_of
-from harness.record import RunRecord
-from harness.rounds import Round
-from harness.workload import load_workload
+from build_engine.store.store import EngineStore
+from harness.machine.facts import version_of
+from harness.rules.rounds import Round
+from harness.rules.workload import load_workload
+from harness.runs import integrity
+from harness.runs.record import RunRecord
 
 _MODES = ("performance", "accuracy")
 _NOT_SHARED = {"title", "sources", "scenarios"}  # fields of a workload that may differ in one pack

@@ -16,9 +16,9 @@ from typing import Any
 import yaml
 
 from build_engine.errors import ConfigError
-from harness.rounds import Round
+from harness.machine.system import PLACEHOLDER
+from harness.rules.rounds import Round
 from harness.submission.contradictions import contradictions
-from harness.system import PLACEHOLDER
 
 _PLACEHOLDERS = re.compile(
     r"\bfill[ _-]?(me|in|this)\b|^\s*fill\s*$|\btodo\b|^\s*to do\b|\btbd\b|\bto be determined\b"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
 
-from harness.rounds import Layout, Round
+from harness.rules.rounds import Layout, Round
 
 DIVISIONS = ("closed", "open", "network")
 ORIGINALS = "-originals"  # of the folder beside a submission that holds what was truncated in it

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from build_engine.engine import Engine, EngineSpec
 from build_engine.progress import NullProgress
-from build_engine.store import EngineStore
+from build_engine.store.engine import Engine, EngineSpec
+from build_engine.store.store import EngineStore
 from tests.build_engine.specs import tiny_spec, write_engine
 
 

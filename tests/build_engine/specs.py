@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from build_engine.checkpoint import Checkpoint
-from build_engine.engine import BuildFacts, EngineLimits, EngineSpec
-from build_engine.llama import LlamaConfig
+from build_engine.checkpoint.architecture import LlamaConfig
+from build_engine.checkpoint.checkpoint import Checkpoint
 from build_engine.progress import BuildProgress, NullProgress
 from build_engine.recipe import load_recipe
-from build_engine.store import EngineStore
+from build_engine.store.engine import BuildFacts, EngineLimits, EngineSpec
+from build_engine.store.store import EngineStore
 from build_engine.target import load_target
 
 CONFIG = LlamaConfig(

@@ -11,12 +11,12 @@ import pytest
 
 from build_engine.build import build, make_spec
 from build_engine.calibration import CalibrationSet, calibration_set
-from build_engine.checkpoint import Checkpoint
-from build_engine.engine import BuildFacts, EngineLimits, EngineSpec
+from build_engine.checkpoint.checkpoint import Checkpoint
 from build_engine.errors import ConfigError, DatasetError, EnvironmentFault, RecipeRefused
 from build_engine.progress import BuildProgress, NullProgress, PhaseTimer
 from build_engine.recipe import load_recipe
-from build_engine.store import EngineStore
+from build_engine.store.engine import BuildFacts, EngineLimits, EngineSpec
+from build_engine.store.store import EngineStore
 from build_engine.target import Detected, load_target
 from tests.build_engine.specs import Notes, make_checkpoint
 

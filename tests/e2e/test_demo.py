@@ -10,7 +10,7 @@ import pytest
 from build_engine.errors import EnvironmentFault, OutputError, UsageError
 from harness.demo import RECIPES, DemoRow, run_demo
 from harness.progress import NullProgress
-from harness.rounds import DEFAULT, load_round
+from harness.rules.rounds import DEFAULT, load_round
 
 
 class Notes(NullProgress):

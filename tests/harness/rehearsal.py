@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.dataset import Dataset
+from harness.dataset.prepared import Dataset
+from harness.dataset.prompts import save_prompts
 from harness.loadgen.job import Job, Probe
 from harness.loadgen.settings import LoadgenPlan, Mode
-from harness.planning import RunScope
 from harness.progress import NullProgress
-from harness.prompts import save_prompts
-from harness.run import Run, RunRequest, execute
-from harness.workload import Scenario, load_workload
+from harness.rules.workload import Scenario, load_workload
+from harness.runs.execution import Run, RunRequest, execute
+from harness.runs.scope import RunScope
 from runtime.spec import SimulatedSpec
 
 NUM_SAMPLES = 16

@@ -33,11 +33,11 @@ from unittest import mock
 
 import numpy as np
 
-from harness.tokenizer import Tokenizer
+from build_engine.checkpoint.tokenizer import Tokenizer
 from newsbrief import CHECKPOINT, articles
 
 OUTPUT = Path(__file__).parent / "evaluation"
-_SENTENCES = Path(__file__).parents[1] / "harness" / "fixtures" / "sentences.json"
+_SENTENCES = Path(__file__).parents[1] / "harness" / "scoring" / "fixtures" / "sentences.json"
 _LIBRARIES = ("transformers", "evaluate", "nltk", "rouge-score", "numpy")
 _QUOTED = re.compile(r"'(rouge\w+)': '([\d.]+)'")
 _COUNTED = re.compile(r"'(gen_\w+)': (?:np\.int64\()?(\d+)")

@@ -21,9 +21,9 @@ import yaml
 
 import configs
 from build_engine.errors import EXIT_OK, UsageError
-from harness.audit import TEST
-from harness.record import RunRecord
-from harness.run import Run
+from harness.runs.audit import TEST
+from harness.runs.execution import Run
+from harness.runs.record import RunRecord
 from harness.submission.tree import ORIGINALS
 
 _FILLED = {

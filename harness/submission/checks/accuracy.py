@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from build_engine.errors import RunFailed
 from harness.loadgen import logs
 from harness.loadgen.settings import loadgen_scenario
-from harness.rounds import Benchmark, Round
+from harness.rules.rounds import Benchmark, Round
+from harness.rules.workload import ROUGE
 from harness.submission.checks.performance import log_problems
 from harness.submission.tree import Result, original
 from harness.submission.truncate import is_cut, recorded_hash
-from harness.workload import ROUGE
 
 # As the checker reads them, from the start of a line: a count must follow its key as plain digits.
 _ROUGE_TEXT = r".*'{}':\s+'?([\d.]+)'?.*"

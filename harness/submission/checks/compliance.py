@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from build_engine.errors import RunFailed
-from harness.audit import VERIFICATION
 from harness.loadgen import logs
 from harness.loadgen.logs import LoggedAnswer
-from harness.rounds import Benchmark, Round
+from harness.rules.rounds import Benchmark, Round
+from harness.runs.audit import VERIFICATION
 from harness.submission.tree import Result
 
 _LINES = {

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.rounds import Round
+from harness.rules.rounds import Round
 from harness.submission.system import field_problems
 from harness.submission.tree import Result, Submitter
 

@@ -11,7 +11,7 @@ from build_engine.errors import RunFailed
 from harness.loadgen import logs
 from harness.loadgen.logs import DetailLog
 from harness.loadgen.settings import loadgen_scenario
-from harness.rounds import Benchmark, Round, ScenarioResult
+from harness.rules.rounds import Benchmark, Round, ScenarioResult
 from harness.submission.tree import Result
 
 _TOLERANCE = 1e-4  # LoadGen logs rates with six digits

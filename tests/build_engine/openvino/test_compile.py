@@ -12,12 +12,12 @@ import openvino as ov
 import pytest
 
 from build_engine.calibration import CalibrationSet, calibration_set
-from build_engine.checkpoint import open_checkpoint
-from build_engine.engine import BuildFacts, EngineLimits, EngineSpec
+from build_engine.checkpoint.checkpoint import open_checkpoint
 from build_engine.errors import OutputError, RecipeRefused
-from build_engine.openvino import quantize
+from build_engine.openvino import quantise
 from build_engine.openvino.compile import compile_engine, runtime_properties
 from build_engine.recipe import Recipe, load_recipe
+from build_engine.store.engine import BuildFacts, EngineLimits, EngineSpec
 from build_engine.target import load_target
 from tests.build_engine.checkpoints import write_checkpoint
 from tests.build_engine.generation import engine_logits, generate
@@ -153,7 +153,7 @@ def test_int4_awq_uses_the_calibration_prompts(
 
 
 def test_awq_stops_at_the_token_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantize, "MAX_CALIBRATION_TOKENS", 30)
+    monkeypatch.setattr(quantise, "MAX_CALIBRATION_TOKENS", 30)
     _, facts, _ = make(tmp_path, recipe("int4_awq", calibration_samples=4))
     assert "AWQ looked at 2 calibration prompts (at most 30 tokens)" in facts.precision["note"]
     assert facts.num_prompts == 2

@@ -13,8 +13,8 @@ import openvino as ov
 import pytest
 from numpy.typing import NDArray
 
-from build_engine.checkpoint import open_checkpoint
-from build_engine.llama import LlamaConfig
+from build_engine.checkpoint.architecture import LlamaConfig
+from build_engine.checkpoint.checkpoint import open_checkpoint
 from build_engine.openvino.network import build_network
 from newsbrief import CHECKPOINT, PROMPT_TEMPLATE, articles
 from tests.build_engine.checkpoints import HF_UNTIED, LLAMA3_ROPE, write_checkpoint

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from build_engine import build as build_module
-from build_engine.engine import BuildFacts, EngineSpec
 from build_engine.progress import BuildProgress
+from build_engine.store.engine import BuildFacts, EngineSpec
 from tests.build_engine.checkpoints import write_checkpoint
 from tests.build_engine.specs import write_engine
 from tests.harness.cli.line import Line

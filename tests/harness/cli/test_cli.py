@@ -12,11 +12,12 @@ import pytest
 
 from build_engine.config import config_names
 from build_engine.errors import EngineDied, ResultProblem
-from harness import assemble, checks
+from harness import doctor as checks
 from harness.cli import main as main_module
 from harness.cli.main import run
 from harness.cli.output import Output
 from harness.progress import LineProgress
+from harness.runs import engine_choice as assemble
 from tests.harness.cli.line import Line
 
 ROOT = Path(__file__).parents[3]

@@ -19,7 +19,7 @@ from harness.loadgen.job import Job, Probe
 from harness.loadgen.settings import LoadgenPlan, Mode
 from harness.loadgen.supervise import Outcome, run_test
 from harness.progress import NullProgress
-from harness.workload import Scenario
+from harness.rules.workload import Scenario
 from runtime.spec import SimulatedSpec
 from tests.harness.rehearsal import (
     NUM_SAMPLES,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.rounds import load_round
+from harness.rules.rounds import load_round
+from harness.rules.workload import Scenario
 from harness.submission.pack import PackRequest, pack
 from harness.submission.tree import ORIGINALS
-from harness.workload import Scenario
 from tests.harness.submission.finished_runs import make_run
 
 SYSTEM = """\

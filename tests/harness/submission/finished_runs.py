@@ -15,20 +15,20 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from build_engine.manifest import content_key
-from harness import planning
-from harness.accuracy import Accuracy, check_gates
-from harness.audit import TEST, audit_config, verify
+from build_engine.store.manifest import content_key
 from harness.loadgen import logs
 from harness.loadgen.job import Job, Probe
 from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.supervise import run_test
-from harness.machine import library_versions
+from harness.machine.facts import library_versions
 from harness.progress import NullProgress
-from harness.record import RunRecord
-from harness.rounds import load_round
-from harness.verdict import Evidence, judge, primary_result
-from harness.workload import Scenario, Workload, load_workload, scenario
+from harness.rules.rounds import load_round
+from harness.rules.workload import Scenario, Workload, load_workload, scenario
+from harness.runs import scope as planning
+from harness.runs.audit import TEST, audit_config, verify
+from harness.runs.record import RunRecord
+from harness.runs.verdict import Evidence, judge, primary_result
+from harness.scoring.accuracy import Accuracy, check_gates
 from tests.harness.rehearsal import make_dataset, make_job
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "full_length_tests.tar.xz"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from build_engine.errors import ResultProblem
-from harness.rounds import load_round
+from harness.rules.rounds import load_round
 from harness.submission.pack import Packed, PackRequest, pack
 from tests.harness.submission.conftest import SYSTEM
 

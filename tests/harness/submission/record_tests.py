@@ -16,9 +16,9 @@ from pathlib import Path
 from harness.loadgen.job import Probe
 from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.supervise import run_test
-from harness.planning import RunScope
 from harness.progress import NullProgress
-from harness.workload import Scenario, load_workload
+from harness.rules.workload import Scenario, load_workload
+from harness.runs.scope import RunScope
 from runtime.spec import SimulatedSpec
 from tests.harness.rehearsal import make_dataset, make_job
 

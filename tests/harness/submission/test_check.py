@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from build_engine.errors import UsageError
-from harness.rounds import load_round
+from harness.rules.rounds import load_round
+from harness.rules.workload import load_workload
 from harness.submission.check import check_tree
 from harness.submission.official import run_official
 from harness.submission.tree import ORIGINALS, Result, Submitter
-from harness.workload import load_workload
 from tests.harness.misbehave import misbehave
 from tests.harness.submission.finished_runs import whole_plan
 

@@ -19,7 +19,7 @@ from build_engine.errors import (
     UnknownName,
     UsageError,
 )
-from harness.rounds import load_round
+from harness.rules.rounds import load_round
 from harness.submission.check import check_tree
 from harness.submission.official import run_official
 from harness.submission.pack import PackRequest, pack, system_id

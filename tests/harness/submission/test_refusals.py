@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.machine import library_versions
+from harness.machine.facts import library_versions
 from tests.harness.submission.finished_runs import as_newsbrief, edit_record, engine_manifest
 from tests.harness.submission.packing import pack_runs, refusal
 

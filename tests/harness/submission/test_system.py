@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from build_engine.errors import ConfigError
-from harness.rounds import load_round
+from harness.machine.system import detect_system
+from harness.rules.rounds import load_round
 from harness.submission.contradictions import contradictions
 from harness.submission.system import describe, detected, field_problems
-from harness.system import detect_system
 from tests.harness.submission.finished_runs import engine_manifest
 
 V61 = load_round("v6.1")

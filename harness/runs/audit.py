@@ -1,0 +1,308 @@
+"""Compliance tests of a finished run: TEST06, under its audit settings, in a process of its own.
+
+The official verification cannot fail on the end of a Llama answer (its EOS id is compared as text),
+and looks at three properties only. The checks here compare integer ids, and the files they leave
+are those that the submission checker reads: `verify_accuracy.txt` and `accuracy/`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from build_engine.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_RESULT,
+    RunExists,
+    UsageError,
+)
+from harness.loadgen import logs
+from harness.loadgen.job import Job
+from harness.loadgen.settings import LoadgenPlan
+from harness.loadgen.supervise import Status, run_test
+from harness.rules.rounds import Round, load_round, require_loadgen
+from harness.runs.integrity import require_intact
+from harness.runs.record import ProgressLog, RunRecord, cannot_write
+from harness.runs.verdict import Rule, Verdict, judge_unfinished, round_rules
+
+if TYPE_CHECKING:
+    from harness.loadgen.logs import DetailLog, LoggedAnswer
+    from harness.progress import Progress
+
+TEST = "TEST06"
+VERIFICATION = "verify_accuracy.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """One compliance test that has ended."""
+
+    folder: Path
+    round: str
+    status: Status
+    cause: str | None
+    verdict: Verdict
+
+    @property
+    def exit_code(self) -> int:
+        """As the command line gives it."""
+        if self.status == "interrupted":
+            return EXIT_INTERRUPTED
+        if self.status == "failed":
+            return EXIT_FAILED
+        return EXIT_OK if self.verdict.valid else EXIT_RESULT
+
+    def to_json(self) -> dict[str, Any]:
+        """As run.json keeps it."""
+        return {"status": self.status, "cause": self.cause, "verdict": self.verdict.to_json()}
+
+
+def audit(run: Path, chosen: Round | None, progress: Progress) -> Audit:
+    """Run TEST06 on the engine and dataset of a complete run, and record it in its run.json.
+
+    `chosen` is the run's own round when None. Raises UsageError for a run that is not complete, of
+    another round, or whose dataset is gone, RunExists when it was audited before, ResultProblem
+    when its files were edited, EnvironmentFault for a LoadGen of another round.
+    """
+    record = RunRecord.read(run)
+    chosen = _round(record, chosen)
+    require_loadgen(chosen)
+    plan = _plan(record)
+    folder = run / TEST
+    taken = (
+        f"{folder} exists: the run was audited, or is now; move it out of the run's folder to "
+        f"audit it again."
+    )
+    if folder.exists():
+        raise RunExists(taken)
+    _forget_audit(record)
+    require_intact(record)
+    job = _job(record)
+    settings = chosen.compliance_tests[TEST]
+    try:
+        (folder / "accuracy").mkdir(parents=True)
+        config = folder / "audit.config"
+        config.write_text(audit_config(settings), encoding="utf-8")
+    except FileExistsError:
+        raise RunExists(taken) from None
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    progress.phase(f"{TEST} of {record.content['scenario']}: loading the engine and warming up")
+    outcome = run_test(
+        job,
+        lambda probe: plan,
+        folder.absolute(),
+        _Shortened(progress, settings["min_query_count"]),
+        on_figures=ProgressLog(run, TEST).append,
+        audit_config=config.absolute(),
+    )
+    if outcome.status == "complete":
+        verdict = verify(folder, plan, chosen, job)
+    else:
+        verdict = judge_unfinished(outcome.cause)
+    finished = Audit(folder, chosen.name, outcome.status, outcome.cause, verdict)
+    audits = {**record.content.get("audits", {}), TEST: finished.to_json()}
+    record.save(audits=audits, files=record.digests())
+    return finished
+
+
+def audit_config(settings: Mapping[str, int]) -> str:
+    """The text of an audit.config; LoadGen applies it over mlperf.conf and user.conf."""
+    return "".join(f"*.*.{key} = {value}\n" for key, value in settings.items())
+
+
+def verify(folder: Path, plan: LoadgenPlan, chosen: Round, job: Job) -> Verdict:
+    """Judge the logs of a TEST06 in `folder`, and write the two official outputs beside them."""
+    settings = chosen.compliance_tests[TEST]
+    log, answers = logs.read_detail(folder), logs.read_answers(folder)
+    first, eos, length = checks = (
+        _first_tokens(plan, answers),
+        _eos(answers, job.stop_ids),
+        _lengths(answers, job),
+    )
+    verdict = Verdict((*_conduct(log, answers, settings), *round_rules(log, chosen), *checks))
+    skipped = plan.scenario == "Offline"
+    lines = [
+        f"First token check pass: {'Skipped' if skipped else first.passed}",
+        f"EOS check pass: {eos.passed}",
+        f"Sample length check pass: {length.passed}",
+        f"{TEST} verification {'complete' if verdict.valid else 'failed'}",
+    ]
+    (folder / VERIFICATION).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    shutil.copyfile(folder / logs.ACCURACY, folder / "accuracy" / logs.ACCURACY)
+    return verdict
+
+
+def _round(record: RunRecord, chosen: Round | None) -> Round:
+    """The round of the run, which has the audit."""
+    name = str(record.content["round"])
+    chosen = chosen or load_round(name)
+    if chosen.name != name:
+        raise UsageError(
+            f"{record.folder} is of round {name}, not {chosen.name}; audit it as such."
+        )
+    if TEST not in chosen.compliance_tests:
+        raise UsageError(f"Round {name} has no {TEST}.")
+    return chosen
+
+
+def _forget_audit(record: RunRecord) -> None:
+    """An audit that was moved away is no part of the run any more."""
+    files = record.content["files"]
+    record.content["files"] = {k: v for k, v in files.items() if not k.startswith(f"{TEST}/")}
+
+
+def _plan(record: RunRecord) -> LoadgenPlan:
+    """The plan of the performance test of a complete run."""
+    content = record.content
+    test = content["tests"].get("performance")
+    if content["status"] != "complete" or test is None:
+        raise UsageError(
+            f"{record.folder} is {content['status']} and has "
+            f"{'a' if test else 'no'} performance test; audit a complete run with one."
+        )
+    return LoadgenPlan(**test["plan"])
+
+
+def _job(record: RunRecord) -> Job:
+    """The job of an unedited run, whose dataset and engine are still the same."""
+    content = record.content
+    text = (record.folder / "performance" / "job.json").read_text(encoding="utf-8")
+    job = Job.from_json(text)
+    try:
+        meta = json.loads((job.dataset / "dataset.json").read_text(encoding="utf-8"))
+        digest = meta["digest"]
+    except (OSError, ValueError, KeyError, TypeError):  # gone, or damaged
+        digest = None
+    if digest != content["dataset"]["digest"]:
+        raise UsageError(
+            f"The dataset of the run is not at {job.dataset} any more; prepare it again with "
+            f"`enginebench dataset`."
+        )
+    if content["engine"] is not None:
+        from build_engine.store.engine import Engine
+
+        folder = getattr(job.executor, "folder", None)
+        if folder is None or Engine.load(folder).key != content["engine"]["key"]:
+            raise UsageError(f"{folder} is another engine than the run's; run again.")
+    return job
+
+
+def _conduct(
+    log: DetailLog, answers: Sequence[LoggedAnswer], settings: Mapping[str, int]
+) -> Iterator[Rule]:
+    """Whether LoadGen ran the test that was asked for, without an error."""
+    log_keys = {
+        "accuracy_log_rng_seed": "effective_accuracy_log_rng_seed",
+        "accuracy_log_sampling_target": "effective_accuracy_log_sampling_target",
+        "min_duration": "effective_min_duration_ms",
+        "sample_concatenate_permutation": "effective_sample_concatenate_permutation",
+    }
+    wrong = {
+        key: log.values.get(log_key)
+        for key, log_key in log_keys.items()
+        if key in settings and log.values.get(log_key) != settings[key]
+    }
+    yield Rule(
+        "audit settings",
+        not wrong,
+        ", ".join(f"{key} = {value}" for key, value in wrong.items()) or "applied",
+        ", ".join(f"{key} = {settings[key]}" for key in wrong) or "those of the round",
+        "run the audit again",
+    )
+    yield Rule(
+        "no LoadGen errors",
+        not log.errors,
+        f"{len(log.errors)} errors" + (f": {log.errors[0]}" if log.errors else ""),
+        "none",
+        "see the detail log",
+    )
+    wanted = min(settings["min_query_count"], log.num_answers)
+    yield Rule(
+        "answers logged",
+        0 < wanted <= len(answers),
+        f"{len(answers)}",
+        f"{wanted} or more",
+        "run the audit again",
+    )
+
+
+def _first_tokens(plan: LoadgenPlan, answers: Sequence[LoggedAnswer]) -> Rule:
+    """The ids of the first token are there, and are the first ids of the answer."""
+
+    def right(answer: LoggedAnswer) -> bool:
+        first = answer.first_ids
+        if first is None or not len(first):
+            return False
+        return bool(answer.ids[: len(first)].tolist() == first.tolist())
+
+    wrong = 0 if plan.scenario == "Offline" else sum(not right(answer) for answer in answers)
+    return Rule(
+        "first token check",
+        not wrong,
+        f"{wrong} of {len(answers)} answers do not begin with their first token",
+        "none",
+        "hand over the same ids as first token and in the answer",
+    )
+
+
+def _eos(answers: Sequence[LoggedAnswer], stop_ids: Sequence[int]) -> Rule:
+    """A stop id ends an answer: at most one, and nothing after it."""
+    import numpy as np
+
+    def right(answer: LoggedAnswer) -> bool:
+        return not np.isin(answer.ids[:-1], stop_ids).any()
+
+    wrong = sum(not right(answer) for answer in answers)
+    return Rule(
+        "EOS check",
+        not wrong,
+        f"{wrong} of {len(answers)} answers go on after a stop id",
+        f"none with any of {', '.join(map(str, stop_ids)) or 'no ids'} before its last token",
+        "check the engine's stop ids",
+    )
+
+
+def _lengths(answers: Sequence[LoggedAnswer], job: Job) -> Rule:
+    """As many tokens as ids, within the limits of an answer."""
+    told_wrong = sum(len(answer.ids) != answer.token_count for answer in answers)
+    low, high = job.min_new_tokens, job.max_new_tokens
+    outside = sum(not low <= len(answer.ids) <= high for answer in answers)
+    return Rule(
+        "sample length check",
+        not told_wrong and not outside,
+        f"{told_wrong} answers with another number of tokens than ids, {outside} of a length "
+        f"outside {low} to {high}",
+        "none",
+        "report the number of ids, with each id once",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shortened:
+    """Progress of a test that asks for fewer queries than its plan."""
+
+    inner: Progress
+    total: int
+
+    def phase(self, name: str) -> None:
+        """See `Progress.phase`."""
+        self.inner.phase(name)
+
+    def note(self, text: str) -> None:
+        """See `Progress.note`."""
+        self.inner.note(text)
+
+    def update(self, done: int, total: int | None, figures: Mapping[str, Any]) -> None:
+        """See `Progress.update`."""
+        self.inner.update(done, self.total, figures)
+
+    def close(self) -> None:
+        """See `Progress.close`."""
+        self.inner.close()

@@ -1,0 +1,114 @@
+"""From names to things: the checkpoint, target, recipe, limits and calibration set that a command
+line asks for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from build_engine.checkpoint.checkpoint import Checkpoint
+    from build_engine.store.engine import Engine, EngineLimits, EngineSpec
+    from harness.progress import Progress
+    from harness.rules.workload import Workload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineChoice:
+    """An engine as a user names it. None leaves a size to its default."""
+
+    model: str
+    target: str
+    recipe: str
+    calibration: str | None = None
+    max_batch_size: int | None = None
+    max_input_len: int | None = None
+    overrides: tuple[str, ...] = ()
+    """`a.b=c` settings of the recipe."""
+
+    def spec(self, workload: Workload, progress: Progress) -> EngineSpec:
+        """What would be built, calibrated (if at all) on prompts of the workload. Raises
+        UsageErrors that say what is wrong with the choice.
+        """
+        from build_engine.build import make_spec
+        from build_engine.checkpoint.checkpoint import resolve_checkpoint
+        from build_engine.config import apply_overrides
+        from build_engine.recipe import load_recipe, require
+        from build_engine.target import load_target
+
+        target = load_target(self.target)
+        recipe = apply_overrides(load_recipe(self.recipe), self.overrides)
+        require(recipe, target)  # before the checkpoint is read, which may take minutes
+        checkpoint = resolve_checkpoint(self.model, workload.revision_of(self.model))
+        calibration = None
+        if recipe.is_calibrated:
+            from harness.dataset.calibration import calibration_prompts
+
+            count = recipe.calibration_samples
+            calibration = calibration_prompts(
+                self.calibration, workload, checkpoint, count, progress
+            )
+        return make_spec(checkpoint, target, recipe, self._limits(checkpoint), calibration)
+
+    @property
+    def options(self) -> list[str]:
+        """The options of `enginebench run` that name this engine."""
+        words = ["--model", self.model, "--target", self.target, "--recipe", self.recipe]
+        given = {
+            "--calibration": self.calibration,
+            "--max-batch-size": self.max_batch_size,
+            "--max-input-len": self.max_input_len,
+        }
+        for option, value in given.items():
+            words += [] if value is None else [option, str(value)]
+        for setting in self.overrides:
+            words += ["--set", f"recipe.{setting}"]
+        return words
+
+    def build(self, workload: Workload, progress: Progress) -> Engine:
+        """The engine, from the store or built now."""
+        return build_spec(self.spec(workload, progress), progress)
+
+    def _limits(self, checkpoint: Checkpoint) -> EngineLimits:
+        from build_engine.store.engine import MAX_NEW_TOKENS, EngineLimits
+
+        limits = EngineLimits.of_model(checkpoint.config.max_position_embeddings)
+        if self.max_input_len is not None:
+            length = self.max_input_len
+            limits = replace(limits, max_input_len=length, max_seq_len=length + MAX_NEW_TOKENS)
+        if self.max_batch_size is not None:
+            limits = replace(limits, max_batch_size=self.max_batch_size)
+        return limits
+
+
+def require_backend(spec: EngineSpec) -> None:
+    """Raise MissingLibrary or EnvironmentFault when what builds for the spec's target is not
+    here.
+    """
+    _ = spec.backend
+
+
+def build_spec(spec: EngineSpec, progress: Progress) -> Engine:
+    """The engine of `spec`, from the store or built now."""
+    from build_engine.build import build
+    from build_engine.paths import cache_root
+    from build_engine.store.store import EngineStore
+
+    progress.phase(f"Engine {spec.checkpoint.name}, {spec.recipe.name} for {spec.target.name}")
+    return build(spec, EngineStore(cache_root()), _Steps(progress))
+
+
+class _Steps:
+    """A build's phases, as steps below the phase of the command that builds."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def phase(self, name: str) -> None:
+        """See `BuildProgress.phase`."""
+        self._progress.note(name)
+
+    def note(self, text: str) -> None:
+        """See `BuildProgress.note`."""
+        self._progress.note(text)

@@ -1,0 +1,141 @@
+"""From a workload, a scenario and the warm-up's probe to the plan of one LoadGen test.
+
+Three things decide: a whole run keeps LoadGen's own counts and the workload's minimum duration; a
+trial (part of the dataset, or less time) asks every sample once; and rates come from the user or,
+failing that, from the warm-up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.loadgen.job import Probe
+from harness.loadgen.settings import DIGITS, OFFLINE_SLACK, LoadgenPlan, Mode
+from harness.progress import duration
+from harness.rules.workload import Scenario, Workload, is_shipped, scenario
+
+# a Server rate that an engine holds without queueing, as a share of its batch rate
+_SHARE_OF_RATE = 0.5
+# the warm-up's rate may be lower than the steady one, and too few samples end too early
+_ONE_PASS_MARGIN = 1.1
+_OFFLINE_MARGIN = 1.25
+_TRIAL_WARMUP = 8
+_WHOLE_WARMUP = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunScope:
+    """How much of a workload one run covers, and at what rate.
+
+    `num_samples` are the dataset's; `qps` and `duration_s` are the user's, None where they left
+    them open.
+    """
+
+    workload: Workload
+    scenario: Scenario
+    num_samples: int
+    qps: float | None = None
+    duration_s: float | None = None
+
+    @property
+    def whole_dataset(self) -> bool:
+        """Whether every sample of the workload is there."""
+        return self.num_samples == self.workload.num_samples
+
+    @property
+    def min_duration_s(self) -> float:
+        """Seconds that a performance test lasts at least: the user's, else the workload's, or none
+        for a part.
+        """
+        if self.duration_s is not None:
+            return self.duration_s
+        return self.workload.min_duration_s if self.whole_dataset else 0.0
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the workload is an MLPerf benchmark with every rule as MLPerf has it."""
+        return self.workload.benchmark is not None and is_shipped(self.workload)
+
+    @property
+    def official(self) -> bool:
+        """Whether this is moreover a scenario that the benchmark has."""
+        return self.unchanged and scenario(self.workload, self.scenario).official
+
+    @property
+    def trial(self) -> bool:
+        """Whether this is less than the workload asks for."""
+        return not self.whole_dataset or self.min_duration_s < self.workload.min_duration_s
+
+    @property
+    def warmup_samples(self) -> int:
+        """Size of the warm-up batch: enough for an estimate, small beside the run."""
+        return min(_TRIAL_WARMUP if self.trial else _WHOLE_WARMUP, self.num_samples)
+
+    def plan(self, mode: Mode, probe: Probe) -> LoadgenPlan:
+        """The plan of one test."""
+        workload, rules = self.workload, scenario(self.workload, self.scenario)
+        interactive = self.scenario == "Interactive" and workload.interactive_model
+        min_queries = rules.min_query_count
+        if self.trial:
+            min_queries = self.num_samples
+            if self.scenario == "SingleStream":
+                min_queries -= 1  # LoadGen rounds N up to 2 N, and N - 1 to N
+        elif self.scenario == "Offline" and not self.unchanged:
+            min_queries = self.num_samples
+        return LoadgenPlan(
+            scenario=self.scenario,
+            mode=mode,
+            model=interactive or workload.loadgen_model,
+            num_samples=self.num_samples,
+            min_duration_s=self.min_duration_s,
+            min_query_count=min_queries,
+            target_qps=self._target_qps(mode, probe),
+            expected_latency_s=self._expected_latency_s(probe),
+            ttft_ms=rules.ttft_ms,
+            tpot_ms=rules.tpot_ms,
+            builtin_limits=self.unchanged,
+            equal_issue=self._equal_issue,
+            trial=self.trial,
+        )
+
+    def announcement(self, plan: LoadgenPlan, probe: Probe) -> str:
+        """What will run and for how long, said before it starts."""
+        expected_s = plan.expected_duration_s(probe.samples_per_s, probe.latency_s)
+        about = "about " if plan.is_estimate and not self.trial else ""
+        parts = [f"{about}{plan.num_queries:,} queries, about {duration(expected_s)}"]
+        if self.scenario in ("Server", "Interactive"):
+            chosen = "as asked" if self.qps else "half of the warm-up's rate; --qps sets it"
+            if plan.mode == "accuracy":
+                chosen = "the warm-up's rate: latencies do not count here"
+            parts.append(f"{plan.target_qps:.3g} queries/s ({chosen})")
+        parts.append(
+            f"warm-up: {probe.samples_per_s:.3g} samples/s in a batch, "
+            f"{probe.latency_s * 1e3:,.0f} ms for one alone"
+        )
+        return "; ".join(parts)
+
+    def _target_qps(self, mode: Mode, probe: Probe) -> float | None:
+        """To as many digits as user.conf has, so that LoadGen and the plan count alike."""
+        rate = probe.samples_per_s
+        if self.scenario == "SingleStream":
+            return None
+        if self.scenario == "Offline":
+            target = self.qps or self._offline_qps(rate)
+        elif mode == "accuracy":
+            target = rate
+        else:
+            target = self.qps or rate * _SHARE_OF_RATE
+        return float(f"{target:.{DIGITS}g}")
+
+    def _offline_qps(self, rate: float) -> float:
+        """What makes LoadGen ask for one pass, if that lasts long enough, or else for enough."""
+        if self.num_samples >= rate * _ONE_PASS_MARGIN * self.min_duration_s > 0:
+            return (self.num_samples - 1) / (OFFLINE_SLACK * self.min_duration_s)
+        return rate * _OFFLINE_MARGIN
+
+    def _expected_latency_s(self, probe: Probe) -> float | None:
+        return probe.latency_s if self.scenario == "SingleStream" else None
+
+    @property
+    def _equal_issue(self) -> bool:
+        return True if self.trial else self.workload.equal_issue

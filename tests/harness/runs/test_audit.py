@@ -1,0 +1,266 @@
+"""TEST06 on finished runs: real LoadGen tests under the audit's settings, and our own checks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from build_engine.errors import ResultProblem, RunExists, UsageError
+from harness.loadgen import logs
+from harness.loadgen.settings import LoadgenPlan
+from harness.progress import NullProgress
+from harness.rules.rounds import load_round
+from harness.rules.workload import Scenario
+from harness.runs.audit import TEST, audit, audit_config, verify
+from harness.runs.record import RunRecord
+from runtime.spec import SimulatedSpec
+from tests.harness.rehearsal import make_dataset, make_job, make_plan, rehearse
+from tests.harness.submission.finished_runs import edit_record, engine_manifest
+
+REPOSITORY = os.environ.get("MLPERF_INFERENCE_REPO")
+V61 = load_round("v6.1")
+SETTINGS = V61.compliance_tests[TEST]
+FAST = SimulatedSpec(num_tokens=5)
+EOS = 2  # of make_job
+
+
+def run_audit(folder: Path) -> tuple[int, dict[str, str]]:
+    finished = audit(folder, V61, NullProgress())
+    text = (folder / TEST / "verify_accuracy.txt").read_text()
+    return finished.exit_code, dict(line.rsplit(maxsplit=1) for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("scenario", "first"), [("Offline", "Skipped"), ("Server", "True"), ("SingleStream", "True")]
+)
+def test_an_audit_runs_under_its_own_settings_and_leaves_the_official_files(
+    tmp_path: Path, scenario: Scenario, first: str
+) -> None:
+    run = rehearse(tmp_path, scenario, spec=FAST)
+    code, said = run_audit(run.folder)
+    assert code == 0
+    assert said == {
+        "First token check pass:": first,
+        "EOS check pass:": "True",
+        "Sample length check pass:": "True",
+        "TEST06 verification": "complete",
+    }
+    log = logs.read_detail(run.folder / TEST)
+    assert log.values["effective_accuracy_log_sampling_target"] == 100
+    assert log.values["effective_min_query_count"] in (1, 100)  # one query of 100 in Offline
+    assert log.num_answers == 100
+    assert len(logs.read_answers(run.folder / TEST / "accuracy")) == 100
+    record = RunRecord.read(run.folder)
+    assert record.content["audits"][TEST]["verdict"]["valid"]
+    assert record.content["files"] == record.digests()
+    assert f"{TEST}/accuracy/mlperf_log_accuracy.json" in record.content["files"]
+
+
+def test_a_second_audit_does_not_overwrite_the_first(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, spec=FAST)
+    run_audit(run.folder)
+    with pytest.raises(RunExists, match="move it out of the run's folder to audit it again"):
+        audit(run.folder, V61, NullProgress())
+
+
+def test_an_audit_is_of_the_runs_own_round(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, spec=FAST)
+    with pytest.raises(UsageError, match=r"is of round v6\.1, not v6\.0; audit it as such"):
+        audit(run.folder, load_round("v6.0"), NullProgress())
+    without = V61.model_copy(update={"compliance_tests": {}})
+    with pytest.raises(UsageError, match=r"Round v6\.1 has no TEST06"):
+        audit(run.folder, without, NullProgress())
+    assert audit(run.folder, None, NullProgress()).round == "v6.1"
+
+
+def test_a_loadgen_of_another_round_fails_the_audit(audited: Path, tmp_path: Path) -> None:
+    shutil.copytree(audited, tmp_path / "test")
+    job = make_job(make_dataset(tmp_path / "dataset"))
+    verdict = verify(tmp_path / "test", SERVER, load_round("v6.0"), job)
+    failed = [rule.name for rule in verdict.rules if not rule.passed]
+    assert failed == ["LoadGen's version", "seeds of the round"]
+
+
+def test_an_audit_that_goes_on_or_was_killed_is_left_alone(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, spec=FAST)
+    (run.folder / TEST).mkdir()
+    (run.folder / TEST / logs.DETAIL).write_text("not yet in run.json")
+    with pytest.raises(RunExists, match="was audited, or is now; move it out of"):
+        audit(run.folder, V61, NullProgress())
+
+
+def test_an_edited_log_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, spec=FAST)
+    log = run.folder / "performance" / logs.SUMMARY
+    log.write_text(log.read_text().replace("VALID", "VERY VALID"))
+    with pytest.raises(ResultProblem, match=r"mlperf_log_summary\.txt was edited"):
+        audit(run.folder, V61, NullProgress())
+    assert not (run.folder / TEST).exists()
+
+
+def test_runs_that_cannot_be_audited_are_refused(tmp_path: Path) -> None:
+    accuracy = rehearse(tmp_path / "a", modes=("accuracy",), spec=FAST)
+    with pytest.raises(UsageError, match="has no performance test"):
+        audit(accuracy.folder, V61, NullProgress())
+    failed = rehearse(tmp_path / "b", spec=SimulatedSpec(fault="die", fault_after=5))
+    with pytest.raises(UsageError, match="is failed and has a performance test; audit a complete"):
+        audit(failed.folder, V61, NullProgress())
+    with pytest.raises(UsageError, match="is not a run folder"):
+        audit(tmp_path, V61, NullProgress())
+
+
+def test_a_dataset_that_is_gone_is_named(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, spec=FAST)
+    shutil.rmtree(tmp_path / "dataset")
+    with pytest.raises(UsageError, match="prepare it again with `enginebench dataset`"):
+        audit(run.folder, V61, NullProgress())
+
+
+def test_a_dataset_whose_description_is_broken_is_named(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, spec=FAST)
+    (tmp_path / "dataset" / "dataset.json").write_text("{")
+    with pytest.raises(UsageError, match="prepare it again with `enginebench dataset`"):
+        audit(run.folder, V61, NullProgress())
+
+
+def test_a_broken_job_is_an_edited_file(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, spec=FAST)
+    (run.folder / "performance" / "job.json").write_text("{")
+    with pytest.raises(ResultProblem, match=r"performance/job\.json was edited"):
+        audit(run.folder, V61, NullProgress())
+
+
+def test_another_engine_than_the_runs_is_not_audited(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, spec=FAST)
+    edit_record(run.folder, engine=engine_manifest())
+    with pytest.raises(UsageError, match="is another engine than the run's; run again"):
+        audit(run.folder, V61, NullProgress())
+
+
+def test_an_engine_that_dies_is_a_failed_audit(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, "SingleStream", spec=replace(FAST, fault="die", fault_after=40))
+    finished = audit(run.folder, V61, NullProgress())
+    assert (finished.status, finished.exit_code) == ("failed", 4)
+    assert finished.cause == "the simulated engine died at answer 40, as told"
+    assert "clean exit: measured the simulated engine died" in finished.verdict.sentence
+    audits = RunRecord.read(run.folder).content["audits"]
+    assert audits[TEST]["status"] == "failed"
+
+
+def test_an_audit_that_failed_is_repeated_once_it_is_moved_away(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, "SingleStream", spec=replace(FAST, fault="die", fault_after=40))
+    audit(run.folder, V61, NullProgress())
+    (run.folder / TEST).rename(tmp_path / "failed")
+    job = run.folder / "performance" / "job.json"
+    job.write_text(make_job(make_dataset(tmp_path / "dataset"), FAST).to_json())
+    with pytest.raises(ResultProblem, match=r"performance/job\.json was edited"):
+        audit(run.folder, V61, NullProgress())
+    record = RunRecord.read(run.folder)
+    record.save(files=record.digests())  # the engine is mended
+    assert run_audit(run.folder)[0] == 0
+    assert RunRecord.read(run.folder).content["audits"][TEST]["status"] == "complete"
+
+
+def test_an_audit_config_in_the_working_directory_is_not_picked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "audit.config").write_text("*.*.accuracy_log_sampling_target = 7\n")
+    run = rehearse(tmp_path / "here", spec=FAST)
+    assert (
+        logs.read_detail(run.folder / "performance").values[
+            "effective_accuracy_log_sampling_target"
+        ]
+        == 0
+    )
+    assert run_audit(run.folder)[0] == 0
+
+
+def test_the_audit_config_has_loadgens_form() -> None:
+    lines = audit_config(SETTINGS).splitlines()
+    assert "*.*.accuracy_log_sampling_target = 100" in lines
+    assert len(lines) == len(SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The logs of a sound TEST06 of a Server run."""
+    run = rehearse(tmp_path_factory.mktemp("audited"), "Server", spec=FAST)
+    run_audit(run.folder)
+    return run.folder / TEST
+
+
+def judged(audited: Path, tmp_path: Path, plan: LoadgenPlan, **answer: object) -> dict[str, str]:
+    """Failed rules, and the official lines, when answer 3 of the log has these fields."""
+    folder = tmp_path / "test"
+    shutil.copytree(audited, folder)
+    entries = json.loads((folder / logs.ACCURACY).read_text())
+    entries[3] |= {"token_data": hexed(100)} | answer
+    (folder / logs.ACCURACY).write_text(json.dumps(entries))
+    job = make_job(make_dataset(tmp_path / "dataset"))
+    verdict = verify(folder, plan, V61, job)
+    text = (folder / "verify_accuracy.txt").read_text()
+    assert ("verification complete" in text) is verdict.valid
+    return {rule.name: rule.measured for rule in verdict.rules if not rule.passed}
+
+
+def hexed(*ids: int) -> str:
+    return np.array(ids, np.int32).tobytes().hex()
+
+
+SERVER = make_plan("Server")
+
+
+@pytest.mark.skipif(REPOSITORY is None, reason="MLPERF_INFERENCE_REPO names no checkout")
+def test_the_official_verification_says_the_same(audited: Path, tmp_path: Path) -> None:
+    script = Path(str(REPOSITORY)) / "compliance" / TEST / "run_verification.py"
+    options = ["-c", str(audited), "-o", str(tmp_path), "-s", "Server", "-e", str(EOS)]
+    subprocess.run([sys.executable, str(script), *options], check=True, capture_output=True)
+    for name in ("verify_accuracy.txt", "accuracy/mlperf_log_accuracy.json"):
+        assert (tmp_path / TEST / name).read_bytes() == (audited / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("answer", "rule"),
+    [
+        # the official verification compares ids with text, and lets both of these pass
+        ({"data": hexed(100, 7, EOS, EOS), "token_count": 4}, "EOS check"),
+        ({"data": hexed(100, EOS, 7, 8), "token_count": 4}, "EOS check"),
+        ({"token_data": hexed(101)}, "first token check"),
+        ({"token_data": ""}, "first token check"),
+        ({"token_count": 6}, "sample length check"),
+        ({"data": hexed(*[100] * 129), "token_count": 129}, "sample length check"),
+    ],
+)
+def test_each_wrong_answer_fails_its_check(
+    audited: Path, tmp_path: Path, answer: dict[str, object], rule: str
+) -> None:
+    assert list(judged(audited, tmp_path, SERVER, **answer)) == [rule]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"data": hexed(100, 7, 8, EOS), "token_count": 4},  # one id of end belongs there
+        {"data": hexed(*[100] * 128), "token_count": 128},
+    ],
+)
+def test_right_answers_pass(audited: Path, tmp_path: Path, answer: dict[str, object]) -> None:
+    assert judged(audited, tmp_path, SERVER, **answer) == {}
+
+
+def test_the_logs_of_an_ordinary_test_are_no_audit(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, "Offline", ("accuracy",), FAST)
+    folder = run.folder / "accuracy"
+    (folder / "accuracy").mkdir()
+    verdict = verify(folder, make_plan("Offline"), V61, make_job(make_dataset(tmp_path / "d")))
+    failed = {rule.name: rule.measured for rule in verdict.rules if not rule.passed}
+    assert "accuracy_log_sampling_target = 0" in failed["audit settings"]

@@ -1,0 +1,346 @@
+"""What a user asks for is refused before an engine is built; what passes becomes a run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import configs
+from build_engine import build as build_module
+from build_engine.errors import (
+    CheckpointError,
+    ConfigError,
+    DatasetError,
+    EnginebenchError,
+    EnvironmentFault,
+    OutputError,
+    RecipeRefused,
+    RunExists,
+    UnknownName,
+    UsageError,
+)
+from build_engine.progress import BuildProgress
+from build_engine.store import store as store_module
+from build_engine.store.engine import EngineSpec
+from harness.progress import NullProgress
+from harness.rules.workload import load_workload
+from harness.runs.choice import RunChoice, check_output
+from harness.runs.engine_choice import EngineChoice
+from newsbrief import CHECKPOINT
+from tests.build_engine.checkpoints import write_checkpoint
+from tests.build_engine.specs import write_engine
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[EngineSpec]:
+    """The specs that a builder was given; it takes no time."""
+    specs: list[EngineSpec] = []
+
+    def note(spec: EngineSpec, folder: Path, progress: BuildProgress) -> Any:
+        specs.append(spec)
+        return write_engine(spec, folder, progress)
+
+    monkeypatch.setattr(build_module, "_compile_openvino", note)
+    return specs
+
+
+@pytest.fixture
+def choice(tmp_path: Path) -> RunChoice:
+    """A good one: tests change one thing."""
+    return RunChoice(
+        engine=EngineChoice(
+            model=str(write_checkpoint(tmp_path / "tiny")), target="cpu", recipe="int8_wo"
+        ),
+        workload="newsbrief",
+        dataset=str(_news(tmp_path / "news.jsonl", ["Rain fell.", "The sun shone all day."])),
+        scenario="Offline",
+        mode="both",
+        count=None,
+        qps=None,
+        duration_s=None,
+        output=tmp_path / "results" / "first",
+    )
+
+
+def _news(path: Path, articles: list[str]) -> Path:
+    rows = [json.dumps({"article": article, "highlights": "h"}) for article in articles]
+    path.write_text("\n".join(rows), encoding="utf-8")
+    return path
+
+
+def _with_engine(choice: RunChoice, **changes: Any) -> RunChoice:
+    return replace(choice, engine=replace(choice.engine, **changes))
+
+
+def _refused(
+    choice: RunChoice, built: list[EngineSpec], kind: type[EnginebenchError], told: str
+) -> None:
+    with pytest.raises(kind, match=told):
+        choice.request(NullProgress())
+    assert built == []
+    assert not (choice.output.is_dir() and any(choice.output.iterdir()))
+
+
+def test_a_good_choice_becomes_a_run(
+    choice: RunChoice, built: list[EngineSpec], tmp_path: Path
+) -> None:
+    request = choice.request(NullProgress())
+    assert len(built) == 1
+    assert request.modes == ("performance", "accuracy")
+    assert request.dataset.num_samples == request.scope.num_samples == 2
+    assert request.engine is not None
+    assert request.engine.recipe == "int8_wo"
+    assert request.folder == tmp_path / "results" / "first"
+    assert not request.folder.exists()
+    assert request.marks == ["demo workload", "short"]
+    choice.request(NullProgress())
+    assert len(built) == 1
+
+
+@pytest.mark.parametrize(("setting", "marked"), [("kv_cache=int8", True), ("kv_cache=bf16", False)])
+def test_a_changed_recipe_is_marked(
+    choice: RunChoice, built: list[EngineSpec], setting: str, marked: bool
+) -> None:
+    request = _with_engine(choice, overrides=(setting,)).request(NullProgress())
+    assert ("changed recipe" in request.marks) == marked
+
+
+def test_a_tokenizer_of_another_model_is_refused_before_the_build(
+    choice: RunChoice, built: list[EngineSpec], tmp_path: Path
+) -> None:
+    model = write_checkpoint(tmp_path / "other", vocab_size=200)
+    shutil.copyfile(CHECKPOINT / "tokenizer.json", model / "tokenizer.json")
+    told = r"gives id \d+, and the model has 200 tokens; take the tokenizer\.json"
+    _refused(_with_engine(choice, model=str(model)), built, DatasetError, told)
+
+
+def test_names_are_taken_in_any_case(choice: RunChoice, built: list[EngineSpec]) -> None:
+    request = replace(choice, scenario="singlestream", mode="Accuracy").request(NullProgress())
+    assert request.scope.scenario == "SingleStream"
+    assert request.modes == ("accuracy",)
+
+
+def test_a_count_and_the_bundled_articles(choice: RunChoice, built: list[EngineSpec]) -> None:
+    request = replace(choice, dataset=None, count=3).request(NullProgress())
+    assert request.dataset.num_samples == 3
+    assert request.dataset.meta["source"] == "newsbrief"
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "told"),
+    [
+        ("workload", "newsbreif", r"Unknown workload `newsbreif`. Did you mean `newsbrief`\?"),
+        ("scenario", "Ofline", r"Unknown scenario `Ofline`. Did you mean `Offline`\? Valid: Int"),
+        ("mode", "acuracy", r"Unknown mode `acuracy`. Did you mean `accuracy`\?"),
+    ],
+)
+def test_an_unknown_name_of_a_run(
+    choice: RunChoice, built: list[EngineSpec], field: str, name: str, told: str
+) -> None:
+    changes: dict[str, Any] = {field: name}
+    _refused(replace(choice, **changes), built, UnknownName, told)
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "told"),
+    [
+        ("target", "a3O", r"Unknown target `a3O`. Did you mean `a30`\?"),
+        ("recipe", "int8", r"Unknown recipe `int8`. Did you mean `int8_\w\w`\?"),
+        ("model", "newsbreif", r"Unknown checkpoint `newsbreif`. Did you mean `newsbrief`\?"),
+    ],
+)
+def test_an_unknown_name_of_an_engine(
+    choice: RunChoice, built: list[EngineSpec], field: str, name: str, told: str
+) -> None:
+    _refused(_with_engine(choice, **{field: name}), built, UnknownName, told)
+
+
+def test_flags_that_would_do_nothing(choice: RunChoice, built: list[EngineSpec]) -> None:
+    single = replace(choice, scenario="SingleStream", qps=5.0)
+    _refused(single, built, UsageError, r"SingleStream has no rate.*leave out --qps")
+    timed = replace(choice, mode="accuracy", duration_s=5.0)
+    _refused(timed, built, UsageError, r"accuracy test asks each sample once.*leave out --duration")
+
+
+def test_one_sample_has_no_rate(choice: RunChoice, built: list[EngineSpec]) -> None:
+    one = replace(choice, scenario="Server", count=1)
+    _refused(one, built, UsageError, r"Server needs 2 samples to have a rate; give --count 2")
+
+
+def test_a_scenario_that_the_workload_has_not(choice: RunChoice, built: list[EngineSpec]) -> None:
+    edge = replace(choice, workload="llama3.1-8b-edge", scenario="Server")
+    _refused(edge, built, UnknownName, r"scenario of llama3.1-8b-edge `Server`.* Valid: ")
+
+
+@pytest.mark.parametrize(("target", "told"), [("cpu", "FP8"), ("a30", "sm_89")])
+def test_fp8_where_there_is_none(
+    choice: RunChoice, built: list[EngineSpec], target: str, told: str
+) -> None:
+    refused = _with_engine(choice, target=target, recipe="fp8", model="/nowhere/at/all")
+    _refused(refused, built, RecipeRefused, rf"`fp8` is refused on `{target}`: .*{told}.*try `")
+
+
+def test_a_gpu_engine_without_tensorrt_llm(choice: RunChoice, built: list[EngineSpec]) -> None:
+    _refused(_with_engine(choice, target="a30"), built, EnvironmentFault, r"--target cpu")
+    assert not (choice.output.parent.parent / "home" / "datasets").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [("no/such/folder/here", r"There is no checkpoint folder"), ("tests", r"tests lacks config")],
+)
+def test_a_model_that_is_not_there(
+    choice: RunChoice,
+    built: list[EngineSpec],
+    model: str,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "tests").mkdir()
+    monkeypatch.chdir(tmp_path)
+    _refused(_with_engine(choice, model=model), built, CheckpointError, told)
+
+
+@pytest.mark.parametrize("count", [0, -3])
+def test_a_count_below_one(choice: RunChoice, built: list[EngineSpec], count: int) -> None:
+    _refused(replace(choice, count=count), built, UsageError, f"--count is {count}; give 1 or")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 0.0])
+def test_rates_and_durations_are_above_zero(
+    choice: RunChoice, built: list[EngineSpec], value: float
+) -> None:
+    _refused(replace(choice, qps=value), built, UsageError, r"--qps is .*; give a number above 0")
+    _refused(replace(choice, duration_s=value), built, UsageError, r"--duration is .*above 0")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"max_batch_size": 0}, r"max_batch_size is 0; give 1 or more"),
+        ({"max_input_len": 0}, r"max_input_len is 0; give 1 or more"),
+        ({"max_input_len": 4000}, r"more than the 2048 positions of `tiny`; lower it"),
+        ({"overrides": ("group_sise=64",)}, r"--set: `group_sise` is not a key.*`group_size`\?"),
+        ({"overrides": ("weights=int3",)}, r"--set: `weights` is not one of"),
+        ({"overrides": ("weights",)}, r"--set weights: write it as key=value"),
+    ],
+)
+def test_settings_that_make_no_engine(
+    choice: RunChoice, built: list[EngineSpec], changes: dict[str, Any], told: str
+) -> None:
+    _refused(_with_engine(choice, **changes), built, ConfigError, told)
+
+
+def test_a_workload_without_its_data(
+    choice: RunChoice, built: list[EngineSpec], tmp_path: Path
+) -> None:
+    shipped = files(configs) / "workloads" / "newsbrief.yaml"
+    text = shipped.read_text(encoding="utf-8").replace("name: newsbrief", "name: mine")
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    own = replace(choice, workload=str(tmp_path / "mine.yaml"), dataset=None)
+    _refused(own, built, UsageError, r"`mine` needs its data: --dataset FILE")
+
+
+def test_a_dataset_that_is_not_there(choice: RunChoice, built: list[EngineSpec]) -> None:
+    _refused(
+        replace(choice, dataset="no.jsonl"), built, DatasetError, r"no dataset file `no.jsonl`"
+    )
+    _refused(replace(choice, dataset=""), built, DatasetError, r"no dataset file ``; give")
+
+
+def test_a_broken_dataset_is_found_before_the_build(
+    choice: RunChoice, built: list[EngineSpec], tmp_path: Path
+) -> None:
+    (tmp_path / "news.jsonl").write_text("{broken")
+    _refused(choice, built, DatasetError, r"news.jsonl line 1 is not valid JSON")
+
+
+def test_a_calibration_file_that_is_too_small(
+    choice: RunChoice, built: list[EngineSpec], tmp_path: Path
+) -> None:
+    few = _news(tmp_path / "few.jsonl", ["One."])
+    calibrated = _with_engine(choice, recipe="int4_awq", calibration=str(few))
+    _refused(calibrated, built, DatasetError, r"few.jsonl has 1 prompts and the recipe needs")
+
+
+def test_calibration_with_a_damaged_tokenizer(choice: RunChoice, built: list[EngineSpec]) -> None:
+    Path(choice.engine.model, "tokenizer.json").write_text("{}")
+    calibrated = _with_engine(choice, recipe="int4_awq")
+    _refused(calibrated, built, CheckpointError, r"tokenizer.json is damaged")
+
+
+def test_prompts_longer_than_the_workload_or_the_engine(
+    choice: RunChoice, built: list[EngineSpec], tmp_path: Path
+) -> None:
+    _news(tmp_path / "news.jsonl", ["Short.", "word " * 700])
+    _refused(choice, built, DatasetError, r"1 of 2 .* workload `newsbrief`, 640 tokens")
+    _news(tmp_path / "news.jsonl", ["Short.", "word " * 100])
+    tight = _with_engine(choice, max_input_len=50)
+    _refused(tight, built, DatasetError, r"1 of 2 .* the engine, 50 tokens .*--max-input-len 1")
+
+
+def test_an_output_that_is_taken(choice: RunChoice, built: list[EngineSpec]) -> None:
+    choice.output.mkdir(parents=True)
+    (choice.output / "run.json").write_text("{}")
+    with pytest.raises(RunExists, match=r"is not empty; choose another --output"):
+        choice.request(NullProgress())
+    assert built == []
+    assert (choice.output / "run.json").read_text() == "{}"
+
+
+def test_an_output_that_is_a_file(
+    choice: RunChoice, built: list[EngineSpec], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    _refused(replace(choice, output=tmp_path / "file"), built, RunExists, r"file is a file; choose")
+    below = replace(choice, output=tmp_path / "file" / "below" / "that")
+    _refused(below, built, OutputError, r"Cannot write to .*that \(.*file is a file\)")
+
+
+def test_an_output_that_cannot_be_written(
+    choice: RunChoice, built: list[EngineSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    _refused(choice, built, OutputError, r"Cannot write to .* is not writable\).*another --output")
+
+
+def test_an_empty_or_new_output_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_output(tmp_path)
+    check_output(tmp_path / "new" / "and" / "deep")
+    monkeypatch.chdir(tmp_path)
+    check_output(Path("relative"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_build_says_its_steps(
+    choice: RunChoice, built: list[EngineSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Told(NullProgress):
+        def __init__(self) -> None:
+            self.said: list[str] = []
+
+        def phase(self, name: str) -> None:
+            self.said.append(name)
+
+        def note(self, text: str) -> None:
+            self.said.append(f"  {text}")
+
+    told = Told()
+    choice.engine.build(load_workload("newsbrief"), told)
+    assert told.said[0] == "Engine tiny, int8_wo for cpu"
+    assert "  network" in told.said
+    monkeypatch.setattr(store_module.EngineStore, "_build", None)  # found, so not built again
+    choice.engine.build(load_workload("newsbrief"), told)

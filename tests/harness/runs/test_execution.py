@@ -1,0 +1,192 @@
+"""A whole run over a simulated executor: its folder, its record, and its exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from build_engine import recipe
+from build_engine.errors import DatasetError, RunExists
+from build_engine.store.engine import Engine
+from harness.dataset.prepared import Dataset
+from harness.progress import NullProgress
+from harness.rules.workload import Scenario, load_workload
+from harness.runs.execution import RunRequest, execute
+from harness.runs.record import RunRecord
+from harness.runs.scope import RunScope
+from runtime.spec import SimulatedSpec
+from tests.harness import rehearsal
+from tests.harness.rehearsal import NUM_SAMPLES, rehearse, rehearse_elsewhere
+
+FAST = SimulatedSpec(num_tokens=5)
+
+
+def test_a_run_of_both_modes_keeps_logs_metrics_and_verdicts(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, modes=("performance", "accuracy"), spec=FAST)
+    assert run.exit_code == 0
+    content = json.loads((run.folder / "run.json").read_text())
+    assert content == run.content
+    assert content["status"] == "complete"
+    assert content["marks"] == ["simulated", "demo workload", "short"]
+    assert content["tests"]["performance"]["metrics"]["samples_per_s"] > 0
+    for mode in ("performance", "accuracy"):
+        test = content["tests"][mode]
+        assert test["verdict"]["sentence"] == "VALID"
+        assert test["plan"]["num_samples"] == NUM_SAMPLES
+        assert f"{mode}/mlperf_log_detail.txt" in content["files"]
+    assert content["files"] == RunRecord.read(run.folder).digests()
+    lines = (run.folder / "progress.jsonl").read_text().splitlines()
+    assert {json.loads(line)["test"] for line in lines} == {"performance", "accuracy"}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "benchmark", "mark"),
+    [("Offline", "llama3.1-8b", []), ("SingleStream", None, ["no MLPerf scenario"])],
+)
+def test_the_benchmarks_name_is_for_the_scenarios_that_it_has(
+    tmp_path: Path, scenario: Scenario, benchmark: str | None, mark: list[str]
+) -> None:
+    made = rehearsal.make_dataset(tmp_path / "dataset")
+    workload = load_workload("llama3.1-8b")
+    request = RunRequest(
+        scope=RunScope(workload=workload, scenario=scenario, num_samples=NUM_SAMPLES),
+        modes=["accuracy"],
+        dataset=Dataset(made.folder, {**made.meta, "benchmark": "llama3.1-8b"}),
+        engine=None,
+        executor=FAST,
+        folder=tmp_path / "run",
+    )
+    content = execute(request, NullProgress()).content
+    assert content["benchmark"] == benchmark
+    assert content["marks"] == ["simulated", *mark, "short"]
+    assert content["workload_rules"] == workload.model_dump(mode="json")
+
+
+def test_our_verdict_agrees_with_loadgens(tmp_path: Path) -> None:
+    # 16 queries are too few for the percentiles of Server.
+    run = rehearse(tmp_path, "Server", spec=FAST)
+    test = run.content["tests"]["performance"]
+    assert test["loadgen"]["validity"] == "INVALID"
+    assert not test["verdict"]["valid"]
+    assert "early stopping" in test["verdict"]["sentence"]
+    assert run.exit_code == 1
+
+
+def test_answers_of_one_token_are_invalid_though_loadgen_may_not_mind(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, "Offline", spec=SimulatedSpec(num_tokens=1))
+    sentence = run.content["tests"]["performance"]["verdict"]["sentence"]
+    assert "no LoadGen errors: measured" in sentence
+    assert run.exit_code == 1
+
+
+def test_a_failed_test_ends_the_run_with_its_cause(tmp_path: Path) -> None:
+    spec = SimulatedSpec(num_tokens=5, fault="die", fault_after=20)
+    run = rehearse(tmp_path, "SingleStream", ("performance", "accuracy"), spec)
+    assert run.exit_code == 4
+    content = RunRecord.read(run.folder).content
+    assert content["status"] == "failed"
+    assert content["cause"] == "the simulated engine died at answer 20, as told"
+    assert list(content["tests"]) == ["performance"]
+
+
+def test_a_file_that_cannot_be_written_fails_the_run_and_keeps_what_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class InTheWay(NullProgress):
+        """A folder where the accuracy test's user.conf would go."""
+
+        def phase(self, name: str) -> None:
+            if "accuracy: loading" in name:
+                (tmp_path / "run" / "accuracy" / "user.conf").mkdir()
+
+    monkeypatch.setattr(rehearsal, "NullProgress", InTheWay)
+    run = rehearse(tmp_path, modes=("performance", "accuracy"), spec=FAST)
+    assert run.exit_code == 3
+    content = RunRecord.read(run.folder).content
+    assert content["status"] == "failed"
+    assert content["cause"].startswith(f"Cannot write to {run.folder} (Is a directory); free space")
+    assert content["tests"]["performance"]["verdict"]["valid"]
+    assert content["files"]["performance/mlperf_log_detail.txt"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "cause"),
+    [
+        (KeyboardInterrupt(), "interrupted", "stopped by the user"),
+        (DatasetError("the references are gone"), "failed", "the references are gone"),
+        (ZeroDivisionError("ours"), "failed", "ZeroDivisionError: ours"),
+    ],
+)
+def test_what_goes_wrong_while_scoring_leaves_the_test_in_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: str, cause: str
+) -> None:
+    class Broken(Dataset):
+        def references(self) -> list[str]:
+            raise error
+
+    made = rehearsal.make_dataset(tmp_path / "dataset")
+    engine = Engine(tmp_path, {"identity": {"recipe": {}}, "model": {"eos_token_ids": [2]}})
+    monkeypatch.setattr(recipe, "changes", lambda *_: {})
+    request = RunRequest(
+        scope=rehearsal.make_scope("Offline"),
+        modes=["accuracy"],
+        dataset=Broken(made.folder, made.meta),
+        engine=engine,
+        executor=FAST,
+        folder=tmp_path / "run",
+    )
+    with contextlib.suppress(ZeroDivisionError):
+        execute(request, NullProgress())
+    content = RunRecord.read(tmp_path / "run").content
+    assert (content["status"], content["cause"]) == (status, cause)
+    assert content["tests"]["accuracy"]["verdict"]["valid"]
+    assert content["accuracy"] is None
+    assert "accuracy/mlperf_log_accuracy.json" in content["files"]
+
+
+def test_a_folder_with_anything_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(RunExists, match="choose another --output"):
+        rehearse(tmp_path)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "cause"),
+    [
+        (signal.SIGINT, 130, "stopped by the user"),
+        (signal.SIGKILL, -9, "its process was killed, or could not write to a full disk"),
+    ],
+)
+def test_an_interrupted_run_keeps_what_was_measured(
+    tmp_path: Path, number: signal.Signals, code: int, cause: str
+) -> None:
+    process = rehearse_elsewhere(tmp_path)
+    progress = tmp_path / "run" / "progress.jsonl"
+    deadline_s = time.monotonic() + 60.0
+    while not progress.exists() or '"done": 0' in progress.read_text().splitlines()[-1]:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    os.kill(process.pid, number)
+    assert process.wait(30.0) == code
+    record = RunRecord.read(tmp_path / "run")
+    assert (record.content["status"], record.content["cause"]) == ("interrupted", cause)
+    assert json.loads(progress.read_text().splitlines()[-1])["done"] > 0
+    if number == signal.SIGINT:
+        assert record.content["tests"]["performance"]["last_figures"]["done"] > 0
+    partial = tmp_path / "run" / "performance" / "partial.jsonl"
+    while not partial.exists():  # after SIGKILL the test's process notices by itself
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    kept = partial.read_text()
+    assert len(kept.splitlines()) > 0
+    with pytest.raises(RunExists, match=rf"holds a run that is interrupted \({cause}\); choose"):
+        rehearse(tmp_path)
+    assert partial.read_text() == kept

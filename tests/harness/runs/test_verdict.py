@@ -1,0 +1,219 @@
+"""The verdict's rules, each on logs that LoadGen itself wrote about a system that breaks it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.loadgen import logs
+from harness.loadgen.settings import LoadgenPlan, Mode
+from harness.rules.rounds import load_round
+from harness.rules.workload import Scenario, load_workload, scenario
+from harness.runs.verdict import Evidence, Verdict, judge, judge_unfinished, primary_result
+from tests.harness.misbehave import NUM_TOKENS, misbehave
+from tests.harness.rehearsal import make_plan
+
+WORKLOAD = load_workload("newsbrief")
+COUNT = 700  # enough queries for a p99
+TIGHT = 100.0  # TTFT that this system cannot miss on any machine, in ms
+
+
+def plan(scenario: Scenario = "Offline", mode: Mode = "performance") -> LoadgenPlan:
+    return make_plan(scenario, mode, num_samples=COUNT, qps=2000.0)
+
+
+def evidence(folder: Path, planned: LoadgenPlan) -> Evidence:
+    log = logs.read_detail(folder)
+    return Evidence(
+        plan=planned,
+        log=log,
+        token_counts=json.loads((folder / "token_counts.json").read_text()),
+        workload=WORKLOAD,
+        limits=scenario(WORKLOAD, planned.scenario),
+        round=load_round("v6.1"),
+        answers=logs.read_answers(folder) if planned.mode == "accuracy" else None,
+        summary_differences=logs.summary_differences(folder, log),
+    )
+
+
+def failed(verdict: Verdict) -> dict[str, str]:
+    """Sentence of each failed rule by name."""
+    return {rule.name: rule.sentence for rule in verdict.rules if not rule.passed}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    """A Server test in which nothing is wrong."""
+    folder = misbehave(tmp_path_factory.mktemp("server") / "test", plan("Server"))
+    return evidence(folder, plan("Server"))
+
+
+@pytest.mark.parametrize("name", ["Offline", "Server", "SingleStream"])
+def test_a_test_in_which_nothing_is_wrong_is_valid(tmp_path: Path, name: Scenario) -> None:
+    planned = plan(name)
+    assert judge(evidence(misbehave(tmp_path / "test", planned), planned)).sentence == "VALID"
+
+
+def test_a_server_test_has_as_many_queries_as_loadgen_drew(tmp_path: Path) -> None:
+    """Arrivals are random, so the plan's number is one that LoadGen comes near."""
+    planned = dataclasses.replace(
+        plan("Server"), min_query_count=500, min_duration_s=1.5, target_qps=613.0, equal_issue=False
+    )
+    found = evidence(misbehave(tmp_path / "test", planned), planned)
+    assert found.log.num_answers != planned.num_queries
+    assert judge(found).sentence == "VALID"
+    lost = dataclasses.replace(found, token_counts=found.token_counts[1:])
+    assert list(failed(judge(lost))) == ["every sample answered", "tokens reported"]
+
+
+def test_an_accuracy_test_in_which_nothing_is_wrong_is_valid(tmp_path: Path) -> None:
+    planned = plan("Server", "accuracy")
+    assert judge(evidence(misbehave(tmp_path / "test", planned), planned)).sentence == "VALID"
+
+
+def test_a_missing_first_token_is_named(tmp_path: Path) -> None:
+    found = failed(
+        judge(evidence(misbehave(tmp_path / "t", plan("Server"), "no first token"), plan("Server")))
+    )
+    assert found["first tokens"].startswith("first tokens: measured 70 answers without one")
+    assert found["no LoadGen errors"].startswith("no LoadGen errors: measured 70 errors: ")
+
+
+def test_an_answer_of_one_token_is_an_error_of_loadgens(tmp_path: Path) -> None:
+    found = failed(
+        judge(evidence(misbehave(tmp_path / "t", plan("Server"), "one token"), plan("Server")))
+    )
+    assert "Number of tokens need to be greater than 1" in found["no LoadGen errors"]
+
+
+@pytest.mark.parametrize("mode", ["performance", "accuracy"])
+def test_a_129th_token_is_counted(tmp_path: Path, mode: Mode) -> None:
+    planned = plan("Server", mode)
+    verdict = judge(evidence(misbehave(tmp_path / "t", planned, "129 tokens"), planned))
+    assert failed(verdict) == {
+        "longest answer": "longest answer: measured 129 tokens (1 answers above), the limit is 128;"
+        " a stop token or re-tokenised text must not be added to the answer"
+    }
+
+
+@pytest.mark.parametrize("mode", ["performance", "accuracy"])
+def test_a_token_too_many_that_only_loadgen_is_told_of_is_noticed(
+    tmp_path: Path, mode: Mode
+) -> None:
+    planned = plan("Server", mode)
+    verdict = judge(evidence(misbehave(tmp_path / "t", planned, "count"), planned))
+    assert list(failed(verdict)) == ["tokens reported"]
+
+
+def test_a_sample_that_is_answered_twice_is_noticed(tmp_path: Path) -> None:
+    planned = plan("Server", "accuracy")
+    found = failed(judge(evidence(misbehave(tmp_path / "t", planned, "twice"), planned)))
+    assert "Attempted to complete a sample twice." in found["no LoadGen errors"]
+    assert "0 missing and 1 answered twice" in found["samples of the accuracy log"]
+
+
+def test_a_short_test_is_invalid_by_loadgens_word_and_by_ours(tmp_path: Path) -> None:
+    planned = dataclasses.replace(plan(), min_duration_s=600.0, target_qps=1.0)
+    found = failed(judge(evidence(misbehave(tmp_path / "t", planned), planned)))
+    assert set(found) == {"LoadGen's verdict", "minimum duration"}
+    assert "the limit is 600 s; raise --qps" in found["minimum duration"]
+    assert "result_min_duration_met" in found["LoadGen's verdict"]
+
+
+def test_the_duration_is_measured_not_believed(server: Evidence) -> None:
+    # LoadGen was asked for no minimum, so it calls the test VALID.
+    planned = dataclasses.replace(server.plan, min_duration_s=600.0, num_samples=COUNT)
+    found = failed(judge(dataclasses.replace(server, plan=planned)))
+    assert "minimum duration" in found
+    assert server.log.valid
+
+
+def test_an_interactive_run_under_server_limits_is_named(server: Evidence) -> None:
+    planned = dataclasses.replace(server.plan, scenario="Interactive")
+    limits = scenario(WORKLOAD, "Interactive")
+    found = failed(judge(dataclasses.replace(server, plan=planned, limits=limits)))
+    assert found == {
+        "limits of Interactive": "limits of Interactive: measured a test under TTFT 2000 ms, "
+        "TPOT 100 ms, the limit is TTFT 500 ms, TPOT 30 ms; run it as Interactive, under the "
+        "LoadGen model of that scenario"
+    }
+
+
+def test_latencies_are_compared_with_the_scenarios_own_limits(server: Evidence) -> None:
+    limits = server.limits.model_copy(update={"ttft_ms": 1e-6})
+    assert "latency limits" in failed(judge(dataclasses.replace(server, limits=limits)))
+
+
+def test_too_few_queries_for_a_percentile_is_early_stopping(tmp_path: Path) -> None:
+    planned = make_plan("Server", num_samples=64, qps=2000.0)
+    found = failed(judge(evidence(misbehave(tmp_path / "t", planned), planned)))
+    assert "Would need to run at least" in found["early stopping"]
+
+
+def test_an_answer_too_few_is_noticed(server: Evidence) -> None:
+    found = failed(judge(dataclasses.replace(server, token_counts=server.token_counts[1:])))
+    assert "699 answers, 700 by LoadGen's count" in found["every sample answered"]
+
+
+def test_seeds_and_version_of_another_round_are_named(server: Evidence) -> None:
+    found = failed(judge(dataclasses.replace(server, round=load_round("v6.0"))))
+    assert set(found) == {"LoadGen's version", "seeds of the round"}
+    assert "mlcommons-loadgen==6.0.15" in found["seeds of the round"]
+
+
+def test_prefix_caching_is_never_valid(server: Evidence) -> None:
+    found = failed(judge(dataclasses.replace(server, prefix_caching=True)))
+    assert list(found) == ["prefix caching"]
+
+
+def test_a_loadgen_with_local_changes_is_named(server: Evidence) -> None:
+    values = {**server.log.values, "loadgen_git_status_message": " M loadgen.cc"}
+    log = dataclasses.replace(server.log, values=values)
+    found = failed(judge(dataclasses.replace(server, log=log)))
+    assert "M loadgen.cc" in found["LoadGen unchanged"]
+
+
+def test_a_summary_with_other_figures_is_noticed(tmp_path: Path) -> None:
+    folder = misbehave(tmp_path / "t", plan("Server"))
+    summary = folder / logs.SUMMARY
+    text = summary.read_text()
+    lines = [
+        "99.00 percentile first token latency (ns)   : 5"
+        if line.startswith("99.00 percentile first")
+        else line
+        for line in text.splitlines()
+    ]
+    summary.write_text("\n".join(lines))
+    found = failed(judge(evidence(folder, plan("Server"))))
+    assert list(found) == ["summary agrees"]
+    assert "99.00 percentile first token latency (ns): 5 in the summary" in found["summary agrees"]
+
+
+def test_a_test_that_did_not_end_cleanly_is_invalid_by_that_rule() -> None:
+    verdict = judge_unfinished("LoadGen's process was ended by SIGKILL")
+    assert not verdict.valid
+    assert verdict.sentence.startswith(
+        "INVALID because clean exit: measured LoadGen's process was ended by SIGKILL"
+    )
+
+
+def test_the_log_tells_duration_and_tokens_by_its_own_rates(server: Evidence) -> None:
+    assert server.log.num_answers == COUNT
+    assert server.log.num_tokens == pytest.approx(COUNT * NUM_TOKENS, rel=1e-4)
+    # The last of 700 arrivals at 2,000 a second is due after about 0.35 s.
+    assert 0.2 < server.log.duration_s < 5
+
+
+def test_the_result_is_the_figure_that_the_checker_reads(server: Evidence) -> None:
+    key = server.limits.metric
+    assert key == "result_completed_tokens_per_second"
+    found = primary_result(key, server.log)
+    assert found == {"key": key, "value": server.log.values[key], "unit": "tokens/s"}
+    single = primary_result("result_90.00_percentile_latency_ns", server.log)
+    assert single is not None
+    assert single["unit"] == "ms"
+    p90_ns = server.log.values["result_90.00_percentile_latency_ns"]
+    assert single["value"] == p90_ns / 1e6

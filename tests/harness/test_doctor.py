@@ -1,0 +1,137 @@
+"""`doctor` looks at everything, and what it finds wrong comes with a remedy."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from build_engine.errors import EnvironmentFault
+from build_engine.target import Detected
+from harness import doctor as checks
+from harness.doctor import Check, all_checks
+from harness.machine import facts as machine
+from harness.rules import rounds
+
+NAMES = [
+    "machine",
+    "target",
+    "CPU arithmetic",
+    "openvino",
+    "openvino-genai",
+    "nncf",
+    "MLPerf LoadGen",
+    "TensorRT-LLM",
+    "cache",
+]
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+@pytest.fixture(autouse=True)
+def _a_good_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "not" / "there" / "yet"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(2**40, 0, 2**40))
+    monkeypatch.setattr(checks, "version_of", lambda name: "6.0.17")
+
+
+def _found(name: str) -> Check:
+    return next(check for check in all_checks() if check.name == name)
+
+
+def test_a_good_machine_passes_everything_in_order() -> None:
+    found = all_checks()
+    assert [check.name for check in found] == NAMES
+    assert [check.name for check in found if not check.ok] == []
+    assert all(check.finding for check in found)
+
+
+def _absent(*missing: str) -> Callable[[str], str | None]:
+    return lambda name: None if name in missing else "6.0.17"
+
+
+@pytest.mark.parametrize("library", ["openvino", "openvino-genai", "nncf"])
+def test_a_missing_library_names_its_extra(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "version_of", _absent(library))
+    check = _found(library)
+    assert not check.ok
+    assert check.required
+    assert "enginebench[cpu]" in check.remedy
+    assert [c.name for c in all_checks() if not c.ok] == [library]
+
+
+def test_loadgen_must_be_importable_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> dict[str, int]:
+        raise EnvironmentFault("No module named 'mlperf_loadgen'")
+
+    monkeypatch.setattr(rounds, "installed_seeds", broken)
+    check = _found("MLPerf LoadGen")
+    assert not check.ok
+    assert "mlcommons-loadgen" in check.remedy
+    monkeypatch.setattr(rounds, "version_of", _absent("mlcommons-loadgen"))
+    assert "not installed" in _found("MLPerf LoadGen").finding
+
+
+def test_tensorrt_llm_is_not_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "version_of", _absent("tensorrt-llm"))
+    check = _found("TensorRT-LLM")
+    assert not check.ok
+    assert not check.required
+
+
+def test_an_unknown_gpu_is_said_and_not_fatal(monkeypatch: pytest.MonkeyPatch) -> None:
+    reason = "NVML reports 1 x NVIDIA Z9, which no target names"
+    unknown: Detected[str | None] = Detected(None, reason)
+    monkeypatch.setattr(checks, "detect_target", lambda: unknown)
+    check = _found("target")
+    assert not check.ok
+    assert not check.required
+    assert "NVIDIA Z9" in check.finding
+    assert "--target" in check.remedy
+
+
+def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(2**40, 2**40, 2**29))
+    check = _found("cache")
+    assert not check.ok
+    assert "0.5 GiB free" in check.finding
+    assert "ENGINEBENCH_HOME" in check.remedy
+
+
+def test_a_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    check = _found("cache")
+    assert not check.ok
+    assert "is not writable" in check.finding
+    monkeypatch.undo()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "file"))
+    check = _found("cache")
+    assert not check.ok
+    assert "is not a folder" in check.finding
+
+
+def test_the_machine_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = machine.machine_facts()
+    assert facts["num_cpus"] >= 1
+    assert facts["memory_gib"] > 0
+    assert f"{facts['num_cpus']} CPUs" in _found("machine").finding
+    monkeypatch.setattr(machine, "_read", lambda path: "")
+    bare = machine.machine_facts()
+    assert bare["memory_gib"] is None
+    assert bare["cpu"]
+    assert bare["operating_system"]
+
+
+def test_versions_of_what_is_missing_are_none() -> None:
+    assert machine.version_of("no-such-distribution-here") is None
+    versions = machine.library_versions()
+    assert versions["numpy"] is not None
+    assert "openvino" in versions

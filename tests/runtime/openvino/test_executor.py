@@ -1,0 +1,264 @@
+"""The OpenVINO executor over a real, tiny engine: batching, limits, streaming, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from build_engine.build import build, make_spec
+from build_engine.checkpoint.checkpoint import resolve_checkpoint
+from build_engine.errors import EngineDied, EngineError
+from build_engine.progress import NullProgress
+from build_engine.recipe import load_recipe
+from build_engine.store.engine import Engine, EngineLimits
+from build_engine.store.manifest import content_key, seal_files, write_manifest
+from build_engine.store.store import EngineStore
+from build_engine.target import load_target
+from runtime.executor import Chunk, Request
+from runtime.load import load
+from runtime.openvino.executor import OpenVINOExecutor
+from runtime.openvino.worker import num_kv_blocks
+from runtime.spec import OpenVINOSpec
+from tests.build_engine.checkpoints import write_checkpoint
+
+LIMITS = EngineLimits(max_batch_size=4, max_input_len=48, max_seq_len=64, max_num_tokens=32)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    root = tmp_path_factory.mktemp("openvino")
+    write_checkpoint(root / "tiny")
+    checkpoint = resolve_checkpoint(str(root / "tiny"))
+    spec = make_spec(checkpoint, load_target("cpu"), load_recipe("bf16"), LIMITS)
+    return build(spec, EngineStore(root / "store"), NullProgress())
+
+
+@pytest.fixture(scope="module")
+def executor(engine: Engine) -> Iterator[OpenVINOExecutor]:
+    started = OpenVINOExecutor(OpenVINOSpec(folder=engine.folder))
+    yield started
+    started.close()
+
+
+def request(number: int, length: int = 40, **fields: object) -> Request:
+    ids = np.random.default_rng(number).integers(5, 60, length).astype(np.int32)
+    values: dict[str, object] = {
+        "max_new_tokens": 8,
+        "stop_ids": (2,),
+        "ignore_eos": True,
+        **fields,
+    }
+    return Request(number, ids, **values)  # type: ignore[arg-type]
+
+
+def collect(executor: OpenVINOExecutor, num_answers: int) -> list[Chunk]:
+    chunks: list[Chunk] = []
+    deadline_s = time.monotonic() + 60.0
+    while sum(chunk.finished for chunk in chunks) < num_answers:
+        assert time.monotonic() < deadline_s, f"only {chunks}"
+        chunks += executor.poll(0.1)
+    return chunks
+
+
+def answers(executor: OpenVINOExecutor, requests: list[Request]) -> dict[int, list[int]]:
+    executor.submit(requests)
+    found: dict[int, list[int]] = {r.id: [] for r in requests}
+    for chunk in collect(executor, len(requests)):
+        assert chunk.error is None
+        assert chunk.token_ids.dtype == np.int32
+        found[chunk.id] += chunk.token_ids.tolist()
+    return found
+
+
+def test_answers_do_not_depend_on_what_else_is_in_flight(executor: OpenVINOExecutor) -> None:
+    requests = [request(i, length=8 + 3 * i) for i in range(12)]  # three batches; prompts in chunks
+    together = answers(executor, requests)
+    assert all(len(ids) == 8 for ids in together.values())
+    alone = {r.id: answers(executor, [r])[r.id] for r in requests[:4]}
+    assert alone == {number: together[number] for number in alone}
+
+
+def test_tokens_come_as_they_are_made(executor: OpenVINOExecutor) -> None:
+    executor.submit([request(1)])
+    chunks = collect(executor, 1)
+    assert len(chunks) == 8
+    assert [chunk.finished for chunk in chunks] == [False] * 7 + [True]
+
+
+def test_an_answer_ends_with_the_stop_id_that_ended_it(executor: OpenVINOExecutor) -> None:
+    ids = answers(executor, [request(1)])[1]
+    stop = next(i for i in range(1, 8) if ids[i] not in ids[:i])
+    stopped = answers(executor, [request(1, stop_ids=(61, ids[stop]), ignore_eos=False)])[1]
+    assert stopped == ids[: stop + 1]
+
+
+def test_min_new_tokens_holds_the_stop_id_back(executor: OpenVINOExecutor) -> None:
+    first = answers(executor, [request(1)])[1][0]
+    free = answers(executor, [request(1, stop_ids=(first,), ignore_eos=False, min_new_tokens=0)])[1]
+    held = answers(executor, [request(1, stop_ids=(first,), ignore_eos=False, min_new_tokens=3)])[1]
+    assert free == [first]
+    assert len(held) >= 3
+    assert first not in held[:2]
+
+
+@pytest.mark.parametrize(
+    ("length", "fields", "says"),
+    [
+        (49, {}, "its prompt has 49 tokens, the engine takes 48"),
+        (48, {"max_new_tokens": 30}, "48 tokens and 30 new ones exceed the engine's 64"),
+        (0, {}, "its prompt is empty"),
+        (8, {"min_new_tokens": 9}, "it asks for at least 9 and at most 8 new tokens"),
+        (8, {"min_new_tokens": 0, "max_new_tokens": 0}, "at least 0 and at most 0 new tokens"),
+        (2, {"prompt_ids": np.array([5, 96], np.int32)}, "outside of the vocabulary of 96"),
+        (2, {"prompt_ids": np.array([5, -7], np.int32)}, "outside of the vocabulary of 96"),
+        (8, {"stop_ids": (2, -1)}, "it is to stop at -1"),
+    ],
+)
+def test_a_request_that_cannot_be_served_fails_alone(
+    executor: OpenVINOExecutor, length: int, fields: dict[str, Any], says: str
+) -> None:
+    executor.submit([replace(request(1, length), **fields), request(2)])
+    chunks = collect(executor, 2)
+    [error] = [chunk.error for chunk in chunks if chunk.id == 1]
+    assert error is not None
+    assert says in error
+    assert sum(len(chunk.token_ids) for chunk in chunks if chunk.id == 2) == 8
+
+
+def test_a_second_request_of_the_same_id_fails(executor: OpenVINOExecutor) -> None:
+    executor.submit([request(1), request(1)])
+    errors = [chunk.error for chunk in collect(executor, 2) if chunk.finished]
+    assert sorted(errors, key=str) == [None, "its id is that of another open request"]
+
+
+def test_stats_follow_the_work(executor: OpenVINOExecutor) -> None:
+    executor.submit([request(i) for i in range(20)])
+    collect(executor, 1)
+    stats = executor.stats()
+    assert 0 < stats.active <= LIMITS.max_batch_size
+    assert stats.queued > 0
+    assert stats.kv_blocks_total is not None
+    assert stats.kv_blocks_used is not None
+    assert 0 < stats.kv_blocks_used <= stats.kv_blocks_total
+    assert stats.iteration_s is not None
+    assert 0 < stats.iteration_s < 60
+    collect(executor, 19)
+    assert executor.stats().active == 0
+
+
+def test_a_killed_engine_is_reported_at_once_and_from_then_on(engine: Engine) -> None:
+    executor = OpenVINOExecutor(OpenVINOSpec(folder=engine.folder))
+    executor.submit([request(1)])
+    os.kill(executor.pid, signal.SIGKILL)
+    for _ in range(2):
+        with pytest.raises(EngineDied, match="ended by SIGKILL"):
+            while True:
+                executor.poll(1.0)
+    with pytest.raises(EngineDied):
+        executor.submit([request(2)])
+    executor.close()
+
+
+_DYING_ENGINE = """
+import multiprocessing.connection, pickle, sys
+import numpy as np
+conn = multiprocessing.connection.Connection(int(sys.argv[-1]))
+conn.recv_bytes()
+send = lambda kind, body: conn.send_bytes(pickle.dumps((kind, body)))
+send("ready", {"prefix_caching": False})
+send("chunks", ([(7, 1, True, None)], np.array([5], np.int32), {"active": 1, "queued": 0}))
+send("fatal", "no more key/value cache")
+"""
+
+
+@pytest.mark.parametrize("first", ["submit", "poll"])
+def test_the_cause_of_death_and_the_last_chunks_are_kept_whoever_notices_first(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    program = tmp_path / "python"
+    program.write_text(f"#!{sys.executable}\n{_DYING_ENGINE}")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    executor = OpenVINOExecutor(OpenVINOSpec(folder=engine.folder))
+    os.waitid(os.P_PID, executor.pid, os.WEXITED | os.WNOWAIT)
+    cause = "the engine died: no more key/value cache"
+    if first == "submit":
+        with pytest.raises(EngineDied, match=cause):
+            executor.submit([request(1)])
+    assert [(chunk.id, chunk.finished) for chunk in executor.poll(1.0)] == [(7, True)]
+    for _ in range(2):
+        with pytest.raises(EngineDied, match=cause):
+            executor.poll(0.0)
+    executor.close()
+
+
+def test_prefix_caching_is_off(executor: OpenVINOExecutor) -> None:
+    assert not executor.prefix_caching
+
+
+def test_closing_ends_the_process_even_in_the_middle_of_work(engine: Engine) -> None:
+    executor = OpenVINOExecutor(OpenVINOSpec(folder=engine.folder))
+    executor.submit([request(i) for i in range(50)])
+    executor.poll(1.0)
+    executor.close()
+    executor.close()
+    assert not Path(f"/proc/{executor.pid}").exists()
+    with pytest.raises(EngineDied, match="closed"):
+        executor.poll(0.0)
+
+
+def test_a_damaged_engine_is_not_started(engine: Engine, tmp_path: Path) -> None:
+    folder = tmp_path / "engine"
+    shutil.copytree(engine.folder, folder)
+    weights = folder / "openvino_model.bin"
+    weights.write_bytes(bytes(weights.stat().st_size))
+    with pytest.raises(EngineError, match=r"openvino_model\.bin was altered.*Build it again: "):
+        load(OpenVINOSpec(folder=folder))
+
+
+def test_an_engine_that_openvino_cannot_load_says_so(engine: Engine, tmp_path: Path) -> None:
+    folder = tmp_path / "engine"
+    shutil.copytree(engine.folder, folder)
+    (folder / "openvino_model.xml").write_text("<net")
+    manifest = json.loads((folder / "engine.json").read_text())
+    (folder / "engine.json").unlink()
+    del manifest["seal"]
+    write_manifest(folder, manifest | {"files": seal_files(folder)})
+    with pytest.raises(EngineDied, match="the engine died: "):
+        load(OpenVINOSpec(folder=folder))
+
+
+def test_an_engine_of_another_version_is_refused(engine: Engine, tmp_path: Path) -> None:
+    folder = tmp_path / "engine"
+    shutil.copytree(engine.folder, folder)
+    manifest = json.loads((folder / "engine.json").read_text())
+    manifest["identity"]["backend"]["openvino"] = "2024.0.0"
+    manifest["key"] = content_key(manifest["identity"])
+    del manifest["seal"]
+    write_manifest(folder, manifest)
+    with pytest.raises(EngineError, match=r"backend.openvino is 2024\.0\.0 in the engine"):
+        load(OpenVINOSpec(folder=folder))
+
+
+def test_too_little_memory_for_one_sequence_is_said() -> None:
+    model = {"num_layers": 10**9, "num_kv_heads": 8, "head_dim": 128}
+    with pytest.raises(MemoryError, match=r"one sequence of 64 tokens needs .* key/value cache"):
+        num_kv_blocks(model, LIMITS, 2**40)
+
+
+def test_the_cache_holds_a_full_batch_of_full_sequences() -> None:
+    model = {"num_layers": 2, "num_kv_heads": 2, "head_dim": 16}
+    assert num_kv_blocks(model, LIMITS, 2**30) == 4 * 3  # 64 tokens: two blocks and one spare
+    block_bytes = 2 * 2 * 2 * 16 * 4 * 32
+    assert num_kv_blocks(model, LIMITS, 10 * block_bytes) == 6  # of less memory, 60 % of it
