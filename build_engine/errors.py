@@ -33,6 +33,14 @@ EXIT_FAILED = 4
 EXIT_INTERRUPTED = 130
 
 
+def did_you_mean(name: str, valid: Iterable[str]) -> str:
+    """ " Did you mean `x`?" with the nearest of the valid names, "" where none is near."""
+    names = list(valid)
+    near = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.45)
+    nearest = next((n for n in names if near and n.lower() == near[0]), None)
+    return f" Did you mean `{nearest}`?" if nearest else ""
+
+
 class EnginebenchError(Exception):
     """Base of all errors that a user may see: one sentence with the remedy, never a traceback."""
 
@@ -50,9 +58,7 @@ class UnknownName(UsageError):
 
     def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
         names = sorted(valid)
-        near = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.4)
-        nearest = next((n for n in names if near and n.lower() == near[0]), None)
-        hint = f" Did you mean `{nearest}`?" if nearest else ""
+        hint = did_you_mean(name, names)
         super().__init__(f"Unknown {kind} `{name}`.{hint} Valid: {', '.join(names)}.")
 
 

@@ -1,0 +1,237 @@
+"""How files are read and written in the whole house: JSON and YAML by one reader each, and nothing
+left half written.
+
+A reader takes regular files only, of bounded size and depth, in which no key is said twice; YAML
+has no aliases besides. What cannot be read is one sentence with the file's name and the remedy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import stat
+from collections.abc import Hashable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from build_engine.errors import EnginebenchError, OutputError
+
+if TYPE_CHECKING:
+    import yaml
+
+MAX_BYTES = 64 * 2**20  # of a JSON or YAML file; the longest that we write ourselves has 20 MB
+MAX_DEPTH = 64  # of lists and mappings inside each other
+
+
+class Unreadable(ValueError):
+    """Why a text or a file is not what it must be, in words that can follow its name."""
+
+
+def read_json(
+    path: Path, fault: type[EnginebenchError], remedy: str, max_bytes: int = MAX_BYTES
+) -> Any:
+    """The value in a JSON file. Raises `fault` with `remedy` for anything but a regular file with
+    one sound value in it, FileNotFoundError for none.
+    """
+    try:
+        return parse_json(read_bytes(path, max_bytes))
+    except Unreadable as problem:
+        raise fault(f"{path} {problem}; {remedy}.") from None
+
+
+def parse_json(text: bytes | str) -> Any:
+    """The value of a JSON text. Raises Unreadable."""
+    try:
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except Unreadable:
+        raise
+    except UnicodeDecodeError:
+        raise Unreadable("is not UTF-8 text") from None
+    except RecursionError:
+        raise Unreadable(f"is not valid JSON ({_TOO_DEEP})") from None
+    except ValueError as error:
+        raise Unreadable(f"is not valid JSON ({error})") from None
+    _check_depth(value)
+    return value
+
+
+def read_yaml(path: Path, fault: type[EnginebenchError], remedy: str) -> Any:
+    """The value in a YAML file; raises as `read_json`, FileNotFoundError included."""
+    try:
+        return parse_yaml(_decoded(read_bytes(path)))
+    except Unreadable as problem:
+        raise fault(f"{path} {problem}; {remedy}.") from None
+
+
+def parse_yaml(text: str) -> Any:
+    """The value of a YAML text, as the safe loader makes it. Raises Unreadable."""
+    import yaml
+
+    try:
+        return yaml.load(text, Loader=_strict_loader())  # a subclass of the safe loader
+    except yaml.MarkedYAMLError as error:
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise Unreadable(f"is not valid YAML{line} ({error.problem or 'broken'})") from None
+    except RecursionError:
+        raise Unreadable(f"is not valid YAML ({_TOO_DEEP})") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: for example the date 2026-13-01
+        reason = str(error).splitlines()[0]
+        raise Unreadable(f"has a value that is not valid YAML ({reason}); quote it") from None
+
+
+def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """The content of a regular file. Raises Unreadable, and FileNotFoundError for none."""
+    try:
+        # a pipe without a writer would keep us waiting for ever
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise Unreadable("is not a regular file")
+            content = stream.read(max_bytes + 1)
+    except NotADirectoryError as error:
+        raise FileNotFoundError(error.errno, error.strerror, str(path)) from None
+    except FileNotFoundError:
+        raise
+    except IsADirectoryError:
+        raise Unreadable("is not a regular file") from None
+    except OSError as error:
+        raise Unreadable(f"cannot be read ({error.strerror})") from None
+    if len(content) > max_bytes:
+        raise Unreadable(f"has more than the {max_bytes / 2**20:g} MiB that such a file may have")
+    return content
+
+
+def write_beside(path: Path, content: str | bytes, *, durable: bool = False) -> None:
+    """Write a file whole or not at all: beside its place, then renamed over it.
+
+    `durable` waits until it is on the disk. Raises OSError; what was there before then stays.
+    """
+    with replaced(path) as temporary:
+        data = content.encode("utf-8") if isinstance(content, str) else content
+        temporary.write_bytes(data)
+        if durable:
+            sync(temporary)
+    if durable:
+        sync(path.parent)
+
+
+def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
+    """`write_beside` of a value as indented JSON."""
+    text = json.dumps(value, indent=2, allow_nan=False, default=str)
+    write_beside(path, text + "\n", durable=durable)
+
+
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write to; it takes the place of `path` when the block ends well, and
+    is removed otherwise.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk; late write errors (full disk, quota) surface
+    here.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+OUTPUT_REMEDY = "choose another --output"
+CACHE_REMEDY = "point ENGINEBENCH_HOME at another folder"
+
+
+def cannot_write(path: Path, error: OSError, remedy: str = OUTPUT_REMEDY) -> OutputError:
+    """The error for a place that does not take our files."""
+    reason = error.strerror or str(error)
+    return OutputError(f"Cannot write to {path} ({reason}); free space, or {remedy}.")
+
+
+def check_writable(folder: Path, remedy: str = OUTPUT_REMEDY) -> None:
+    """Raise OutputError unless a folder is there, or can be made, and takes files."""
+    parent = next(path for path in [folder, *folder.absolute().parents] if path.exists())
+    if not os.access(parent, os.W_OK | os.X_OK) or not parent.is_dir():
+        problem = "is not writable" if parent.is_dir() else "is a file"
+        raise cannot_write(folder, OSError(f"{parent} {problem}"), remedy)
+
+
+_TOO_DEEP = f"more than {MAX_DEPTH} lists or objects inside each other"
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Unreadable("is not UTF-8 text") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Unreadable(f"says `{twice}` twice")
+    return found
+
+
+def _refuse_constant(name: str) -> None:
+    """NaN and the infinities: Python would read them, and JSON does not have them."""
+    raise Unreadable(f"holds {name}, which is not JSON")
+
+
+def _check_depth(value: Any) -> None:
+    level, depth = _containers([value]), 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise Unreadable(f"is not valid JSON ({_TOO_DEEP})")
+        inside = (outer.values() if isinstance(outer, dict) else outer for outer in level)
+        level = _containers(itertools.chain.from_iterable(inside))
+
+
+def _containers(values: Iterable[Any]) -> list[dict[str, Any] | list[Any]]:
+    return [value for value in values if isinstance(value, dict | list)]
+
+
+def _strict_loader() -> type[yaml.SafeLoader]:
+    import yaml
+
+    class StrictLoader(yaml.SafeLoader):
+        """YAML 1.1 without Python objects and aliases, in which a key may appear only once."""
+
+        depth = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                mark = self.get_mark()
+                raise yaml.composer.ComposerError(None, None, "an alias; write it out", mark)
+            self.depth += 1
+            if self.depth > MAX_DEPTH:
+                raise RecursionError
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
+        def construct_mapping(
+            self, node: yaml.MappingNode, deep: bool = False
+        ) -> dict[Hashable, Any]:
+            seen = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                    problem = f"the key `{key.value}` appears twice; keep one"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+            return super().construct_mapping(node, deep)
+
+    return StrictLoader

@@ -1,0 +1,65 @@
+"""Records: JSON files that this project writes and reads again, each a frozen model with a schema
+version.
+
+A record of a newer version, of an older one that cannot honestly be read, or with a missing, extra
+or mistyped field is one sentence that names the file and the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from build_engine.errors import EnginebenchError
+from build_engine.files import read_json
+from build_engine.validation import Frozen, Invalid, validated
+
+
+class Record(Frozen):
+    """A JSON file of our own. `SCHEMA` is raised when a field changes its meaning or goes away."""
+
+    SCHEMA: ClassVar[int]
+
+    schema_version: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, as the file holds them."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+R = TypeVar("R", bound=Record)
+Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def read_record(
+    path: Path,
+    model: type[R],
+    fault: type[EnginebenchError],
+    remedy: str,
+    upgrades: Mapping[int, Upgrade] | None = None,
+) -> R:
+    """The record in `path`. Raises `fault` (with `remedy`, which says how to get a sound one), and
+    FileNotFoundError where there is no such file.
+
+    `upgrades` turn the content of an older version into that of the next one, by the older one's
+    number; a version without one is refused.
+    """
+    content = read_json(path, fault, remedy)
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise fault(f"{path} has no `schema_version`, so it is no record of ours; {remedy}.")
+    while version != model.SCHEMA and version in (upgrades or {}):
+        content = {**(upgrades or {})[version](content), "schema_version": version + 1}
+        version += 1
+    if version != model.SCHEMA:
+        newer = version > model.SCHEMA
+        raise fault(
+            f"{path} was written by {'a newer' if newer else 'an older'} enginebench "
+            f"(schema_version {version}, this one reads {model.SCHEMA}); "
+            f"{'update enginebench' if newer else remedy}."
+        )
+    try:
+        return validated(model, content)
+    except Invalid as problem:
+        raise fault(f"{path}: {problem} {remedy[:1].upper()}{remedy[1:]}.") from None

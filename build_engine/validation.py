@@ -1,0 +1,101 @@
+"""Data from outside against a frozen model: what does not fit is one sentence that names the field.
+
+Nothing is guessed: an unknown key and a value of another type are each named by their dotted path,
+with what would be valid.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
+
+from build_engine.errors import did_you_mean
+
+# A name becomes a folder of the engine store and of a run.
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Frozen(BaseModel):
+    """A value that cannot change after it was checked, and that has no unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Invalid(ValueError):
+    """Why data does not fit its model: a sentence that names the field."""
+
+
+def validated(model: type[M], data: Any) -> M:
+    """`data` (plain JSON values) as a `model`. Raises Invalid."""
+    try:
+        text = json.dumps(data)
+    except (TypeError, ValueError):
+        raise Invalid(
+            "values must be text, numbers, true, false, null, lists or mappings; quote dates."
+        ) from None
+    try:
+        # JSON in strict mode: no text for a number and no 1 for true, yet lists become tuples.
+        return model.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+    # A misspelt key is reported before the key that is missing because of it.
+    problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
+    more = f" ({len(problems) - 1} more after this one.)" if len(problems) > 1 else ""
+    raise Invalid(f"{_sentence(model, problems[0])}{more}")
+
+
+def _sentence(model: type[BaseModel], problem: ErrorDetails) -> str:
+    location = [part for part in problem["loc"] if part != "[key]"]
+    dotted = f"`{'.'.join(str(part) for part in location)}`"
+    match problem["type"]:
+        case "extra_forbidden":
+            valid = sorted(_keys_at(model, location[:-1]))
+            hint = did_you_mean(str(location[-1]), valid)
+            return f"{dotted} is not a key.{hint} Valid: {', '.join(valid)}."
+        case "missing":
+            return f"{dotted} is missing; add it."
+        case "value_error":
+            message = problem["msg"].removeprefix("Value error, ")
+            return f"{dotted}: {message}" if location else message
+        case "literal_error":
+            valid = re.findall(r"'([^']+)'", problem["ctx"]["expected"])
+            hint = did_you_mean(str(problem["input"]), valid)
+            return f"{dotted} is not one of {', '.join(valid)}: {_shown(problem)}.{hint}"
+        case _:
+            expected = problem["msg"].partition(" should ")[2] or problem["msg"]
+            return f"{dotted} must {expected}, not {_shown(problem)}."
+
+
+def _shown(problem: ErrorDetails) -> str:
+    value = problem["input"]
+    text = " ".join((value if isinstance(value, str) else json.dumps(value)).split())
+    return f"`{text if len(text) <= 60 else text[:57] + '...'}`"
+
+
+def _keys_at(annotation: Any, location: Sequence[str | int]) -> list[str]:
+    """The keys of the model that lies at `location` below `annotation`; [] when there is none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if not location:
+            return list(annotation.model_fields)
+        field = annotation.model_fields.get(str(location[0]))
+        return _keys_at(field.annotation, location[1:]) if field else []
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        options = (_keys_at(argument, location) for argument in arguments)
+        return next((keys for keys in options if keys), [])
+    if origin is dict and location:
+        return _keys_at(arguments[1], location[1:])
+    return []

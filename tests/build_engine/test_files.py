@@ -1,0 +1,131 @@
+"""JSON and YAML have one reader, which takes nothing unbounded; files are written whole or not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from build_engine.errors import EngineError, OutputError
+from build_engine.files import (
+    MAX_DEPTH,
+    Unreadable,
+    cannot_write,
+    check_writable,
+    parse_json,
+    parse_yaml,
+    read_json,
+    read_yaml,
+    replaced,
+    write_beside,
+    write_json,
+)
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "is not valid JSON"),
+        ("", "is not valid JSON"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "says `c` twice"),
+        ('{"a": NaN}', "holds NaN"),
+        ('{"a": -Infinity}', "holds -Infinity"),
+        (nested(MAX_DEPTH + 1), "inside each other"),
+        ("[" * 100_000, "inside each other"),
+        ('{"a": ' + "9" * 5000 + "}", "is not valid JSON"),
+        (b'"\xff"', "is not UTF-8 text"),
+    ],
+)
+def test_a_json_text_that_is_not_sound_is_named(text: str | bytes, told: str) -> None:
+    with pytest.raises(Unreadable, match=told):
+        parse_json(text)
+
+
+def test_json_may_be_as_deep_as_is_allowed() -> None:
+    value = parse_json(nested(MAX_DEPTH))
+    for _ in range(MAX_DEPTH - 1):
+        (value,) = value
+    assert value == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: &x [1]\nb: *x\n", "line 2.*alias"),
+        ("a: 1\na: 2\n", "line 2.*`a` appears twice"),
+        (nested(MAX_DEPTH + 1), "inside each other"),
+        (nested(5000), "inside each other"),
+        ("a: 2026-13-01\n", "quote it"),
+        ("a: [\n", "is not valid YAML"),
+        ("a: !!python/name:os.system ''\n", "line 1"),
+    ],
+)
+def test_a_yaml_text_that_is_not_sound_is_named(text: str, told: str) -> None:
+    with pytest.raises(Unreadable, match=told):
+        parse_yaml(text)
+
+
+def test_yaml_values_are_those_of_the_safe_loader() -> None:
+    assert parse_yaml("a: 1\nb: [x, null, true]\n") == {"a": 1, "b": ["x", None, True]}
+
+
+def test_what_cannot_be_read_is_the_given_error_with_its_remedy(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    file.write_text("{")
+    with pytest.raises(EngineError, match=r"x\.json is not valid JSON .*; build it again\.$"):
+        read_json(file, EngineError, "build it again")
+    file.write_bytes(b"\xff\xfe[\x00")
+    with pytest.raises(EngineError, match=r"is not UTF-8 text; build it again\.$"):
+        read_yaml(file, EngineError, "build it again")
+
+
+def test_only_regular_files_of_a_bounded_size_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    for name in ("pipe", "endless", "."):
+        with pytest.raises(EngineError, match="is not a regular file"):
+            read_json(tmp_path / name, EngineError, "no")
+    (tmp_path / "large").write_text('"' + "x" * 2000 + '"')
+    with pytest.raises(EngineError, match=r"more than the 0\.000953674 MiB"):
+        read_json(tmp_path / "large", EngineError, "no", max_bytes=1000)
+
+
+@pytest.mark.parametrize("name", ["absent", "file/below"])
+def test_a_missing_file_is_for_the_caller_to_explain(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FileNotFoundError):
+        read_json(tmp_path / name, EngineError, "no")
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    write_json(file, {"a": Path("b")}, durable=True)
+    write_beside(tmp_path / "y", b"\x00")
+    assert parse_json(file.read_bytes()) == {"a": "b"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.json", "y"]
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.write_text("before")
+    with pytest.raises(KeyboardInterrupt), replaced(file) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
+
+
+def test_the_error_names_the_place_the_reason_and_the_remedy(tmp_path: Path) -> None:
+    assert (
+        str(cannot_write(tmp_path, OSError(28, "No space left on device")))
+        == f"Cannot write to {tmp_path} (No space left on device); free space, or choose another "
+        "--output."
+    )
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="is a file"):
+        check_writable(tmp_path / "file" / "below")
+    check_writable(tmp_path / "new" / "folder")
