@@ -110,7 +110,7 @@ def measure(choice: Choice, python: Path | None, progress: Progress) -> Result:
 
 
 def _job(choice: Choice, engine: Engine) -> PeerJob:
-    source = engine.manifest["model"]["source"]
+    source = engine.manifest.model.source
     job = PeerJob(
         model=str(newsbrief.CHECKPOINT) if source == _NEWSBRIEF else source,
         weights="",
@@ -131,8 +131,8 @@ def _ours(recipe: str) -> str:
 
 
 def _precision(engine: Engine) -> str:
-    said = engine.manifest["precision"]
-    return f"weights {said['weights']}; arithmetic {said['activations']}; KV {said['kv_cache']}"
+    said = engine.manifest.precision
+    return f"weights {said.weights}; arithmetic {said.activations}; KV {said.kv_cache}"
 
 
 def _run_ours(engine: Engine, job: PeerJob) -> list[Measured]:

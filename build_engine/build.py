@@ -4,25 +4,24 @@ builds it once.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from build_engine.backend import backend
 from build_engine.errors import ConfigError, DatasetError
 from build_engine.progress import BuildProgress, NullProgress
-from build_engine.store.engine import (
-    BuildFacts,
-    Engine,
-    EngineLimits,
-    EngineSpec,
-    gpu_compute,
-    trtllm_absent,
-)
+from build_engine.recipe import require
+from build_engine.store.engine import Engine
+from build_engine.store.spec import EngineSpec
 from build_engine.store.store import EngineStore
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from build_engine.calibration import CalibrationSet
     from build_engine.checkpoint.checkpoint import Checkpoint
     from build_engine.recipe import Recipe
+    from build_engine.store.limits import EngineLimits
+    from build_engine.store.spec import BuildFacts
     from build_engine.target import Target
 
 __all__ = ["BuildProgress", "NullProgress", "build", "make_spec"]
@@ -31,33 +30,34 @@ __all__ = ["BuildProgress", "NullProgress", "build", "make_spec"]
 def build(spec: EngineSpec, store: EngineStore, progress: BuildProgress) -> Engine:
     """The engine of `spec` from the store, built now when it is not there yet.
 
-    Raises EnvironmentFault for a GPU target, OutputError when the store cannot take the engine, and
-    what the backend raises.
+    Raises EnvironmentFault for a target that this version builds nothing for, OutputError when the
+    store cannot take the engine, and what the backend raises.
     """
-    if spec.target.kind == "gpu":
-        raise trtllm_absent(spec.target.name)
-    return store.get_or_build(spec, _compile_openvino, progress)
+
+    def compile_now(spec: EngineSpec, folder: Path, progress: BuildProgress) -> BuildFacts:
+        """Load the backend only when there is something to build: a stored engine is found without
+        it.
+        """
+        return spec.backend.builder_of(spec.target.name)(spec, folder, progress)
+
+    return store.get_or_build(spec, compile_now, progress)
 
 
 def make_spec(
     checkpoint: Checkpoint,
     target: Target,
     recipe: Recipe,
-    limits: EngineLimits | None = None,
+    limits: EngineLimits,
     calibration: CalibrationSet | None = None,
 ) -> EngineSpec:
     """A spec that can be built: the recipe suits the target, the limits the model, the calibration
     set the recipe.
 
-    Without `limits` they are those of the model. A calibration set is cut to the number of prompts
-    that the recipe asks for, and left out for a recipe without calibration. Raises RecipeRefused,
-    ConfigError for limits, DatasetError for a calibration set that is missing or too small.
+    A calibration set is cut to the number of prompts that the recipe asks for, and left out for a
+    recipe without calibration. Raises RecipeRefused, ConfigError for limits, DatasetError for a
+    calibration set that is missing or too small.
     """
-    from build_engine.recipe import require
-    from build_engine.target import detect_cpu_compute
-
     require(recipe, target)
-    limits = limits or EngineLimits.of_model(checkpoint.config.max_position_embeddings)
     _check_limits(limits, checkpoint, target)
     if recipe.calibration_samples == 0:
         calibration = None
@@ -69,7 +69,7 @@ def make_spec(
         )
     else:
         calibration = calibration.first(recipe.calibration_samples)
-    compute = detect_cpu_compute().value if target.kind == "cpu" else gpu_compute(target)
+    compute = backend(target.backend).compute_of(target).value
     return EngineSpec(checkpoint, target, recipe, limits, calibration, compute)
 
 
@@ -85,12 +85,3 @@ def _check_limits(limits: EngineLimits, checkpoint: Checkpoint, target: Target) 
             f"limits.tensor_parallel is {limits.tensor_parallel}, and the CPU engine has one"
             " part; leave it at 1."
         )
-
-
-def _compile_openvino(spec: EngineSpec, folder: Path, progress: BuildProgress) -> BuildFacts:
-    """Import the backend only when there is something to build: a stored engine is found without
-    it.
-    """
-    from build_engine.openvino.compile import compile_engine
-
-    return compile_engine(spec, folder, progress)

@@ -18,16 +18,19 @@ def user_path(text: str) -> Path:
 
 
 def cache_root() -> Path:
-    """`$ENGINEBENCH_HOME`, or `~/.cache/enginebench` when that is unset or empty; absolute, because
-    processes with other working directories are told of it.
+    """`$ENGINEBENCH_HOME`, or the user's cache folder (`~/.cache/enginebench`, or below
+    `$XDG_CACHE_HOME`) when that is unset or empty; absolute, because processes with other working
+    directories are told of it.
 
     Raises EnvironmentFault for a user without a home folder.
     """
     home = os.environ.get("ENGINEBENCH_HOME")
     if home:
         return user_path(home).absolute()
+    from platformdirs import user_cache_path
+
     try:
-        return Path.home() / ".cache" / "enginebench"
+        return user_cache_path("enginebench")
     except RuntimeError:
         raise EnvironmentFault(
             "This user has no home folder; set ENGINEBENCH_HOME to a folder that can be written."

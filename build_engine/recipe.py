@@ -6,20 +6,21 @@ of a recipe is refused, never served by a silent substitute.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from build_engine.config import Frozen, Name, Text, config_names, load_config
+from build_engine.backend import backend
+from build_engine.config import config_names, load_config
 from build_engine.errors import RecipeRefused
-from build_engine.target import FIRST_FP8_SM, Target
+from build_engine.target import Target
+from build_engine.validation import Frozen, Name, Text
 
 BITS = {"bf16": 16, "int8": 8, "fp8": 8, "int4": 4}
 
 
-class Recipe(Frozen):
-    """Precisions and the algorithm that reaches them.
+class RecipeRules(Frozen):
+    """Precisions and the algorithm that reaches them: all of a recipe that decides an engine.
 
     `activations` is the precision in which matrix products are computed. `group_size` is the number
     of weights that share one scale, None for one scale per output channel; only 4-bit weights have
@@ -28,7 +29,6 @@ class Recipe(Frozen):
     """
 
     name: Name
-    title: Text
     weights: Literal["bf16", "int8", "int4", "fp8"]
     activations: Literal["bf16", "int8", "fp8"]
     kv_cache: Literal["bf16", "int8", "fp8"]
@@ -36,10 +36,9 @@ class Recipe(Frozen):
     group_size: PositiveInt | None = None
     symmetric: bool = True
     calibration_samples: NonNegativeInt = 0
-    sources: Annotated[list[Text], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _consistent(self) -> Recipe:
+    def _consistent(self) -> RecipeRules:
         if (self.weights == "int4") != (self.group_size is not None):
             raise ValueError("`group_size` goes with int4 weights, and only with them.")
         if (self.weights == "bf16") != (self.algorithm == "none"):
@@ -59,6 +58,24 @@ class Recipe(Frozen):
         """Whether matrix products are computed in bf16 (or wider), whatever the weights are."""
         return self.activations == "bf16"
 
+    @property
+    def uses_fp8(self) -> bool:
+        """Whether anything is in FP8."""
+        return "fp8" in (self.weights, self.activations, self.kv_cache)
+
+
+class Recipe(RecipeRules):
+    """A recipe as it is configured: its rules, a title for people, and where they come from."""
+
+    title: Text
+    sources: Annotated[list[Text], Field(min_length=1)]
+
+    @property
+    def rules(self) -> RecipeRules:
+        """What decides an engine."""
+        values = {name: getattr(self, name) for name in RecipeRules.model_fields}
+        return RecipeRules.model_construct(**values)  # checked already, as a recipe
+
 
 def recipe_names() -> list[str]:
     """Names of the shipped recipes."""
@@ -70,14 +87,15 @@ def load_recipe(name: str) -> Recipe:
     return load_config("recipes", name, Recipe)
 
 
-def changes(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a recipe, as an engine's identity holds it, in which it is not the shipped one
-    of its name; none for a name that is not shipped.
+def changes(rules: RecipeRules) -> dict[str, Any]:
+    """The fields in which these are not the rules of the shipped recipe of their name, as plain
+    JSON values; none for a name that is not shipped.
     """
-    if recipe["name"] not in recipe_names():
+    if rules.name not in recipe_names():
         return {}
-    shipped = load_recipe(recipe["name"]).model_dump(mode="json")
-    return {field: value for field, value in recipe.items() if shipped.get(field) != value}
+    shipped = load_recipe(rules.name).rules.model_dump(mode="json")
+    ours = rules.model_dump(mode="json")
+    return {field: value for field, value in ours.items() if shipped[field] != value}
 
 
 def refusal(recipe: Recipe, target: Target) -> str | None:
@@ -97,23 +115,7 @@ def require(recipe: Recipe, target: Target) -> None:
 
 
 def _reason(recipe: Recipe, target: Target) -> str | None:
-    uses_fp8 = "fp8" in (recipe.weights, recipe.activations, recipe.kv_cache)
-    if target.kind == "cpu":
-        if not recipe.is_weight_only:
-            return (
-                f"it computes in {recipe.activations.upper()}, "
-                "and the CPU engine executes weight-only recipes"
-            )
-        return "the CPU engine has no FP8" if uses_fp8 else None
-    if uses_fp8 and target.sm is not None and target.sm < FIRST_FP8_SM:
-        return (
-            f"it needs FP8 arithmetic, and NVIDIA GPUs have no FP8 tensor cores before "
-            f"sm_{FIRST_FP8_SM} (this target is sm_{target.sm})"
-        )
-    needed = "fp8" if uses_fp8 else recipe.activations
-    if needed not in target.dense_tflops:
-        return f"it computes in {needed.upper()}, for which the target states no peak"
-    return None
+    return backend(target.backend).refusal_of(recipe, target)
 
 
 def _nearest(recipe: Recipe, target: Target) -> list[str]:

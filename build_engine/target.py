@@ -34,7 +34,7 @@ class Detected(Generic[T]):
 
 
 class Target(Frozen):
-    """A GPU type, or the CPU.
+    """A GPU type, or the CPU, and the backend (`build_engine/backend.py`) that builds for it.
 
     `memory_gib` is what the driver offers to programs, in GiB; `bandwidth_gb_s` is in 10^9 bytes/s.
     `dense_tflops` holds peaks without sparsity in 10^12 operations/s (TOPS for int8 and int4), by
@@ -46,6 +46,7 @@ class Target(Frozen):
     name: Name
     title: Text
     kind: Literal["cpu", "gpu"]
+    backend: Name
     sm: PositiveInt | None = None
     memory_gib: PositiveFloat | None = None
     bandwidth_gb_s: PositiveFloat | None = None

@@ -7,9 +7,10 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass
 
+from build_engine.libraries import installed_version
 from build_engine.paths import cache_root
 from build_engine.target import detect_cpu_compute, detect_target
-from harness.machine.facts import machine_facts, version_of
+from harness.machine.facts import machine_facts
 from harness.machine.gpus import detect_gpus
 from harness.rules.rounds import (
     DEFAULT,
@@ -94,19 +95,19 @@ def _cpu_arithmetic() -> Check:
 
 
 def _library(name: str) -> Check:
-    version = version_of(name)
+    version = installed_version(name)
     remedy = "pip install 'enginebench[cpu]'"
     return Check(name, version is not None, version or f"not installed ({remedy})", remedy)
 
 
 def _loadgen(chosen: Round) -> Check:
     problem = installed_problem(chosen)
-    fits = f"{version_of(LIBRARY)}, for round {chosen.name}"
+    fits = f"{installed_version(LIBRARY)}, for round {chosen.name}"
     return Check("MLPerf LoadGen", problem is None, problem or fits, loadgen_remedy(chosen))
 
 
 def _tensorrt_llm() -> Check:
-    version = version_of("tensorrt-llm")
+    version = installed_version("tensorrt-llm")
     absent = "not installed; GPU engines need its container"
     return Check("TensorRT-LLM", version is not None, version or absent, required=False)
 

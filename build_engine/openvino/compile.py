@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build_engine.errors import MissingLibrary, OutputError
-from build_engine.store.engine import BuildFacts
+from build_engine.store.manifest import Precision
+from build_engine.store.spec import BuildFacts
 
 if TYPE_CHECKING:
     from build_engine.checkpoint.checkpoint import Checkpoint
     from build_engine.openvino.quantise import Quantised
     from build_engine.progress import BuildProgress
-    from build_engine.store.engine import EngineSpec
+    from build_engine.store.spec import EngineSpec
 
 MODEL_FILE = "openvino_model.xml"
 STORED_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -89,12 +90,12 @@ def _facts(spec: EngineSpec, done: Quantised) -> BuildFacts:
         sentences.append(f"This CPU has no bfloat16 arithmetic: products{cache} are float32.")
     return BuildFacts(
         runtime=properties,
-        precision={
-            "weights": done.weights,
-            "activations": DTYPE_NAMES[spec.compute],
-            "kv_cache": DTYPE_NAMES[properties["KV_CACHE_PRECISION"]],
-            "note": " ".join(sentences),
-        },
+        precision=Precision(
+            weights=done.weights,
+            activations=DTYPE_NAMES[spec.compute],
+            kv_cache=DTYPE_NAMES[properties["KV_CACHE_PRECISION"]],
+            note=" ".join(sentences),
+        ),
         weight_types=done.weight_types,
         group_size=done.group_size,
         num_prompts=done.num_prompts,

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel
 
 from build_engine.digest import file_sha256
 from build_engine.errors import (
@@ -29,16 +30,17 @@ from build_engine.errors import (
     OutputError,
     UnknownName,
 )
+from build_engine.files import CACHE_REMEDY, cannot_write, sync
 from build_engine.progress import BuildProgress, PhaseTimer
-from build_engine.store.engine import SHORT_KEY_LEN, BuildFacts, Engine, EngineSpec, folder_name
-from build_engine.store.manifest import (
-    MANIFEST_NAME,
+from build_engine.store.contents import content_problems, file_problems, seal_files
+from build_engine.store.engine import Engine
+from build_engine.store.manifest import MANIFEST_NAME, EngineIdentity, write_manifest
+from build_engine.store.spec import (
+    SHORT_KEY_LEN,
+    BuildFacts,
+    EngineSpec,
     build_record,
-    content_problems,
-    file_problems,
-    seal_files,
-    sync,
-    write_manifest,
+    folder_name,
 )
 
 Builder: TypeAlias = Callable[[EngineSpec, Path, BuildProgress], BuildFacts]
@@ -136,7 +138,7 @@ class EngineStore:
         return fitting[0]
 
     @staticmethod
-    def why(a: dict[str, Any], b: dict[str, Any]) -> Differences:
+    def why(a: EngineIdentity, b: EngineIdentity) -> Differences:
         """(dotted field, value in `a`, value in `b`) where two identities differ, by field."""
         left, right = dict(flat(a)), dict(flat(b))
         return [
@@ -147,7 +149,7 @@ class EngineStore:
 
     def verify(self, engine: Engine) -> Problems:
         """One sentence per missing, truncated, altered or extra file; reads every byte."""
-        return content_problems(engine.folder, engine.manifest["files"])
+        return content_problems(engine.folder, engine.manifest.files)
 
     def remove(self, engine: Engine) -> None:
         """Delete an engine of this store and the parents that it leaves empty.
@@ -201,7 +203,7 @@ class EngineStore:
             files = seal_files(temp)
             record = build_record(started, timer.seconds())
             manifest = spec.manifest(facts, files, record)
-            if manifest["key"] != key:
+            if manifest.key != key:
                 raise CheckpointError(
                     f"Checkpoint `{spec.checkpoint.folder}` changed while the engine was being"
                     " built; build it again."
@@ -284,10 +286,7 @@ class EngineStore:
             ours = path and (path.is_relative_to(self.root) or self.root.is_relative_to(path))
             impossible = error.errno == errno.ENOENT and not self.root.exists()
             if ours and (error.errno in _NOT_WRITABLE or impossible):
-                raise OutputError(
-                    f"The engine store `{self.root}` cannot be written ({path}:"
-                    f" {error.strerror}); point ENGINEBENCH_HOME at a folder that can."
-                ) from error
+                raise cannot_write(path or self.root, error, CACHE_REMEDY) from error
             raise
 
 
@@ -296,7 +295,7 @@ def open_engine(folder: Path) -> Engine:
     digests that are remembered until a file's size or time of modification changes.
     """
     engine = Engine.load(folder)
-    problems = file_problems(folder, engine.manifest["files"], file_sha256)
+    problems = file_problems(folder, engine.manifest.files, file_sha256)
     if problems:
         raise EngineError(
             f"`{folder}` is damaged: {' '.join(problems.values())} Build it again:"
@@ -319,11 +318,17 @@ def _names(engine: Engine) -> tuple[str, str]:
     return f"{engine.model}/{rest}", f"{folder_name(engine.model)}/{rest}"
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted name, value) of every value of nested mappings, each name behind `prefix`."""
+def flat(values: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, plain JSON value) of every field of a record and of those inside it, each name
+    behind `prefix`.
+    """
+    yield from _flat(values.model_dump(mode="json"), prefix)
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for name, value in values.items():
         if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{name}.")
+            yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from typing import TYPE_CHECKING
 
 from build_engine.errors import ConfigError
 from harness.cli.output import Output
+
+if TYPE_CHECKING:
+    from build_engine.store.manifest import Precision
 
 
 def build(
@@ -71,18 +75,20 @@ def build(
         engine = choice.build(rules, progress)
     finally:
         progress.close()
-    built = engine.manifest["build"]
+    built = engine.manifest.build
     out.say(f"{engine.folder}")
     out.say(
-        f"{engine.size_bytes / 1e6:,.1f} MB; {_precision(engine.manifest['precision'])}; built in "
-        f"{built['duration_s']:.1f} s on {built['host']}"
+        f"{engine.size_bytes / 1e6:,.1f} MB; {_precision(engine.manifest.precision)}; built in "
+        f"{built.duration_s:.1f} s on {built.host}"
     )
-    out.result({"folder": str(engine.folder), **engine.manifest})
+    out.result({"folder": str(engine.folder), **engine.manifest.to_json()})
     trial = ["--workload", workload, "--scenario", "Offline", "--count", "200"]
     words = ["enginebench", "run", *choice.options, *trial, "--output", "results/first"]
     out.next(shlex.join(words))
 
 
-def _precision(precision: dict[str, object]) -> str:
-    names = ("weights", "activations", "kv_cache")
-    return ", ".join(f"{name.replace('_', ' ')} {precision[name]}" for name in names)
+def _precision(precision: Precision) -> str:
+    return (
+        f"weights {precision.weights}, activations {precision.activations}, "
+        f"kv cache {precision.kv_cache}"
+    )

@@ -38,7 +38,7 @@ def list_engines(*, json: bool = False) -> None:
             engine.target,
             engine.recipe,
             f"{engine.size_bytes / 1e6:,.1f}",
-            str(engine.manifest["build"]["started_utc"]),
+            engine.manifest.build.started_utc,
         ]
         for engine in engines
     ]
@@ -72,11 +72,11 @@ def show(engine: str, *, json: bool = False) -> None:
     out.say(str(found.folder))
     rows = [
         [field, str(value)]
-        for part in ("identity", "precision", "runtime", "build")
-        for field, value in flat(manifest[part], f"{part}.")
+        for field, value in flat(manifest)
+        if field.split(".")[0] in ("identity", "precision", "runtime", "build")
     ]
     out.table(["field", "value"], rows)
-    out.result({"folder": str(found.folder), **manifest})
+    out.result({"folder": str(found.folder), **manifest.to_json()})
     out.next(f"enginebench engines verify {found.key[:12]}")
 
 

@@ -146,6 +146,6 @@ def _os_error(error: OSError) -> str:
 
 
 def _version() -> str:
-    from harness.machine.facts import version_of
+    from build_engine.libraries import installed_version
 
-    return version_of("enginebench") or "unknown"
+    return installed_version("enginebench") or "unknown"

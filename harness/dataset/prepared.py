@@ -34,7 +34,7 @@ from harness.dataset.sources.standing import (
 )
 
 if TYPE_CHECKING:
-    from build_engine.store.engine import EngineLimits
+    from build_engine.store.limits import EngineLimits
     from harness.progress import Progress
     from harness.rules.workload import Workload
     from runtime.executor import TokenIds

@@ -7,9 +7,10 @@ from __future__ import annotations
 import os
 import platform
 import re
-from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from build_engine.libraries import installed_version
 
 _LIBRARIES = (
     "enginebench",
@@ -42,15 +43,7 @@ def machine_facts() -> dict[str, Any]:
 
 def library_versions() -> dict[str, str | None]:
     """Installed version of each library that has a part in a result; None where it is missing."""
-    return {name: version_of(name) for name in _LIBRARIES}
-
-
-def version_of(library: str) -> str | None:
-    """The installed version of a distribution, None when it is not installed."""
-    try:
-        return metadata.version(library)
-    except metadata.PackageNotFoundError:
-        return None
+    return {name: installed_version(name) for name in _LIBRARIES}
 
 
 def _read(path: str) -> str:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.machine.facts import library_versions, machine_facts, version_of
+from build_engine.libraries import installed_version
+from harness.machine.facts import library_versions, machine_facts
 from harness.machine.gpus import Gpu, GpuReport, detect_gpus
 from harness.machine.hardware import Hardware, NetworkPort, read_hardware
 
@@ -169,7 +170,7 @@ def _accelerator(report: GpuReport) -> dict[str, str]:
 def _software(
     gpus: GpuReport, machine: Mapping[str, Any], libraries: Mapping[str, str | None]
 ) -> dict[str, str]:
-    trtllm = version_of("tensorrt-llm") if gpus.gpus else None
+    trtllm = installed_version("tensorrt-llm") if gpus.gpus else None
     openvino = libraries.get("openvino-genai")
     framework = f"TensorRT-LLM {trtllm}" if trtllm else ""
     if not gpus.gpus and not gpus.blind and openvino:

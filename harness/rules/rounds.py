@@ -14,8 +14,8 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from build_engine.config import Frozen, Name, Text, config_names, load_config
 from build_engine.errors import EnvironmentFault, UnknownName
+from build_engine.libraries import installed_version
 from harness.loadgen.seeds import installed_seeds
-from harness.machine.facts import version_of
 from harness.rules.workload import AccuracyTarget, Scenario
 
 DEFAULT = "v6.1"
@@ -193,7 +193,7 @@ def installed_problem(chosen: Round) -> str | None:
     """Why the installed LoadGen does not serve for a round: its version, then the seeds that it
     really has, which a version newer than this round table may have changed. None if fit.
     """
-    version, remedy = version_of(LIBRARY), loadgen_remedy(chosen)
+    version, remedy = installed_version(LIBRARY), loadgen_remedy(chosen)
     problem = loadgen_problem(chosen, version)
     if problem is not None:
         return problem

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from build_engine.checkpoint.checkpoint import Checkpoint
-    from build_engine.store.engine import Engine, EngineLimits, EngineSpec
+    from build_engine.store.engine import Engine
+    from build_engine.store.limits import EngineLimits
+    from build_engine.store.spec import EngineSpec
     from harness.progress import Progress
     from harness.rules.workload import Workload
 
@@ -24,6 +26,7 @@ class EngineChoice:
     calibration: str | None = None
     max_batch_size: int | None = None
     max_input_len: int | None = None
+    max_new_tokens: int | None = None
     overrides: tuple[str, ...] = ()
     """`a.b=c` settings of the recipe."""
 
@@ -49,7 +52,9 @@ class EngineChoice:
             calibration = calibration_prompts(
                 self.calibration, workload, checkpoint, count, progress
             )
-        return make_spec(checkpoint, target, recipe, self._limits(checkpoint), calibration)
+        return make_spec(
+            checkpoint, target, recipe, self._limits(checkpoint, workload), calibration
+        )
 
     @property
     def options(self) -> list[str]:
@@ -59,6 +64,7 @@ class EngineChoice:
             "--calibration": self.calibration,
             "--max-batch-size": self.max_batch_size,
             "--max-input-len": self.max_input_len,
+            "--max-new-tokens": self.max_new_tokens,
         }
         for option, value in given.items():
             words += [] if value is None else [option, str(value)]
@@ -70,13 +76,20 @@ class EngineChoice:
         """The engine, from the store or built now."""
         return build_spec(self.spec(workload, progress), progress)
 
-    def _limits(self, checkpoint: Checkpoint) -> EngineLimits:
-        from build_engine.store.engine import MAX_NEW_TOKENS, EngineLimits
+    def _limits(self, checkpoint: Checkpoint, workload: Workload) -> EngineLimits:
+        """For the workload's lengths, as far as the model's positions allow; a length that the user
+        gives is taken as it is.
+        """
+        from build_engine.store.limits import EngineLimits
 
-        limits = EngineLimits.of_model(checkpoint.config.max_position_embeddings)
-        if self.max_input_len is not None:
-            length = self.max_input_len
-            limits = replace(limits, max_input_len=length, max_seq_len=length + MAX_NEW_TOKENS)
+        positions = checkpoint.config.max_position_embeddings
+        limits = EngineLimits.for_lengths(
+            workload.max_input_tokens, workload.max_new_tokens, positions
+        )
+        if self.max_input_len is not None or self.max_new_tokens is not None:
+            prompt = limits.max_input_len if self.max_input_len is None else self.max_input_len
+            answer = limits.max_new_tokens if self.max_new_tokens is None else self.max_new_tokens
+            limits = replace(limits, max_input_len=prompt, max_seq_len=prompt + answer)
         if self.max_batch_size is not None:
             limits = replace(limits, max_batch_size=self.max_batch_size)
         return limits
@@ -86,7 +99,7 @@ def require_backend(spec: EngineSpec) -> None:
     """Raise MissingLibrary or EnvironmentFault when what builds for the spec's target is not
     here.
     """
-    _ = spec.backend
+    _ = spec.identity
 
 
 def build_spec(spec: EngineSpec, progress: Progress) -> Engine:

@@ -62,7 +62,7 @@ class RunRequest:
         found = {
             "simulated": isinstance(self.executor, SimulatedSpec),
             "demo workload": not benchmark,
-            "changed recipe": bool(self.engine and recipe.changes(self.engine.identity["recipe"])),
+            "changed recipe": bool(self.engine and recipe.changes(self.engine.identity.recipe)),
             "changed workload": benchmark and not self.scope.unchanged,
             "no MLPerf scenario": benchmark and self.scope.unchanged and not self.scope.official,
             "other data": benchmark and self.dataset.benchmark is None,
@@ -259,7 +259,7 @@ def _describe(request: RunRequest) -> dict[str, Any]:
         "modes": list(request.modes),
         "num_samples": scope.num_samples,
         "dataset": request.dataset.meta,
-        "engine": engine.manifest if engine else None,
+        "engine": engine.manifest.to_json() if engine else None,
         "engine_folder": str(engine.folder) if engine else None,
         "executor": {
             "kind": kind,

@@ -50,7 +50,7 @@ def calibration_description(manifest: Mapping[str, Any], reference: str | None) 
         lines.append(f"- Note: {precision['note']}")
     lines.append(f"- {_calibration(manifest)}")
     libraries = ", ".join(
-        f"{name} {version}" for name, version in identity["backend"].items() if name != "name"
+        f"{name} {version}" for name, version in identity["backend"]["libraries"].items()
     )
     lines += [
         f"- Starting weights: {f'those of {reference}, by sha256' if reference else _TAKEN}. The "

@@ -31,7 +31,7 @@ def result_readme(run: PackableRun, chosen: Round) -> str:
         f"- Recipe: {engine['identity']['recipe']['name']}",
         f"- Target: {engine['identity']['target']['name']}",
         f"- Limits: {_listed(engine['identity']['limits'])}",
-        f"- Libraries: {_libraries(engine['identity']['backend'])}",
+        f"- Libraries: {_listed(engine['identity']['backend']['libraries'])}",
         f"- Key: {engine['key']}",
         "",
         "## How to repeat it",
@@ -84,10 +84,6 @@ def _figures(content: Mapping[str, Any]) -> list[str]:
     scores = content["accuracy"]["scores"]
     lines.append("- " + ", ".join(f"{name} {value:.10g}" for name, value in scores.items()))
     return lines
-
-
-def _libraries(backend: Mapping[str, Any]) -> str:
-    return _listed({name: version for name, version in backend.items() if name != "name"})
 
 
 def _listed(fields: Mapping[str, Any]) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from build_engine.errors import ResultProblem
+from build_engine.libraries import installed_version
+from build_engine.store.manifest import EngineManifest
 from build_engine.store.store import EngineStore
-from harness.machine.facts import version_of
 from harness.rules.rounds import Round
 from harness.rules.workload import load_workload
 from harness.runs import integrity
@@ -106,7 +107,7 @@ def _refusals(record: RunRecord, division: str, chosen: Round) -> Iterator[str]:
             f"it was run with LoadGen {version}, and round {chosen.name} needs "
             f"{chosen.loadgen.text}; run it again with that, or choose another --round."
         )
-    ran, packs = content["versions"].get("enginebench"), version_of("enginebench")
+    ran, packs = content["versions"].get("enginebench"), installed_version("enginebench")
     if ran != packs:
         yield (
             f"it was run by enginebench {ran}, and this is {packs}, whose code would be submitted; "
@@ -170,7 +171,9 @@ def _together(records: Sequence[RunRecord], chosen: Round) -> Iterator[str]:
     for record in records[1:]:
         content = record.content
         if content["engine"]["key"] != first["engine"]["key"]:
-            fields = EngineStore.why(first["engine"]["identity"], content["engine"]["identity"])
+            fields = EngineStore.why(
+                *(EngineManifest.model_validate(c["engine"]).identity for c in (first, content))
+            )
             different = ", ".join(f"{name} {ours} and {other}" for name, ours, other in fields)
             yield (
                 f"{record.folder.name} is of another engine than {records[0].folder.name} "

@@ -47,7 +47,7 @@ def detected(run: Mapping[str, Any]) -> dict[str, str]:
     backend = run["engine"]["identity"]["backend"]
     if backend["name"] in _FRAMEWORKS:
         name, library = _FRAMEWORKS[backend["name"]]
-        fields["framework"] = f"{name} {backend[library]}"
+        fields["framework"] = f"{name} {backend['libraries'][library]}"
     return fields
 
 

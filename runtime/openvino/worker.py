@@ -16,10 +16,14 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runtime.memory import available_bytes
 from runtime.spec import OpenVINOSpec, spec_from_json
+
+if TYPE_CHECKING:
+    from build_engine.checkpoint.architecture import LlamaConfig
+    from build_engine.store.limits import EngineLimits
 
 _KV_BLOCK_TOKENS = 32  # OpenVINO GenAI's block size on CPU
 _KV_SHARE_OF_FREE_MEMORY = 0.6
@@ -46,9 +50,9 @@ class Engine:
         self._ov, self._genai = openvino, genai
         engine = EngineFolder.load(spec.folder)
         self._limits = engine.limits
-        self._vocab_size: int = engine.manifest["model"]["vocab_size"]
+        self._vocab_size = engine.vocab_size
         free_bytes = available_bytes() - engine.size_bytes  # the weights are not loaded yet
-        self._kv_blocks = num_kv_blocks(engine.manifest["model"], engine.limits, free_bytes)
+        self._kv_blocks = num_kv_blocks(engine.manifest.model.config, engine.limits, free_bytes)
         scheduler = genai.SchedulerConfig()
         scheduler.max_num_batched_tokens = self._limits.max_num_tokens
         scheduler.max_num_seqs = self._limits.max_batch_size
@@ -56,7 +60,7 @@ class Engine:
         scheduler.dynamic_split_fuse = True
         scheduler.enable_prefix_caching = False  # MLPerf: every query is computed in its entirety
         self.prefix_caching: bool = scheduler.enable_prefix_caching
-        properties = dict(engine.manifest["runtime"])
+        properties: dict[str, Any] = dict(engine.manifest.runtime)
         if spec.num_threads:
             properties["INFERENCE_NUM_THREADS"] = spec.num_threads
         self._pipeline = genai.ContinuousBatchingPipeline(
@@ -181,7 +185,7 @@ class Engine:
         return ids
 
 
-def num_kv_blocks(model: dict[str, Any], limits: Any, free_bytes: int) -> int:
+def num_kv_blocks(config: LlamaConfig, limits: EngineLimits, free_bytes: int) -> int:
     """Blocks of the key/value cache: a full batch of full sequences, or what a share of the free
     memory allows.
 
@@ -189,7 +193,7 @@ def num_kv_blocks(model: dict[str, Any], limits: Any, free_bytes: int) -> int:
     head size x 4.
     """
     block_bytes = (
-        2 * model["num_layers"] * model["num_kv_heads"] * model["head_dim"] * 4 * _KV_BLOCK_TOKENS
+        2 * config.num_layers * config.num_kv_heads * config.head_dim * 4 * _KV_BLOCK_TOKENS
     )
     blocks_per_sequence = -(-limits.max_seq_len // _KV_BLOCK_TOKENS) + 1
     wanted = limits.max_batch_size * blocks_per_sequence

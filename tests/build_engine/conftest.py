@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from build_engine.progress import NullProgress
-from build_engine.store.engine import Engine, EngineSpec
+from build_engine.store.engine import Engine
+from build_engine.store.spec import EngineSpec
 from build_engine.store.store import EngineStore
 from tests.build_engine.specs import tiny_spec, write_engine
 

@@ -10,7 +10,9 @@ from build_engine.checkpoint.architecture import LlamaConfig
 from build_engine.checkpoint.checkpoint import Checkpoint
 from build_engine.progress import BuildProgress, NullProgress
 from build_engine.recipe import load_recipe
-from build_engine.store.engine import BuildFacts, EngineLimits, EngineSpec
+from build_engine.store.limits import EngineLimits
+from build_engine.store.manifest import Precision
+from build_engine.store.spec import BuildFacts, EngineSpec
 from build_engine.store.store import EngineStore
 from build_engine.target import load_target
 
@@ -31,6 +33,9 @@ CONFIG = LlamaConfig(
     attention_bias=False,
     mlp_bias=False,
 )
+
+
+PRECISION = Precision(weights="int8", activations="bf16", kv_cache="bf16")
 
 
 class Notes(NullProgress):
@@ -71,7 +76,17 @@ def write_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> Bui
     (folder / "tokens").mkdir()
     (folder / "tokens" / "tokenizer.json").write_text("{}")
     facts = {"INFERENCE_PRECISION_HINT": spec.compute}
-    return BuildFacts(facts, {"weights": "int8", "note": ""}, ("int8",))
+    return BuildFacts(facts, PRECISION, ("int8",))
+
+
+BUILT: list[EngineSpec] = []
+"""What `note_and_write` was given."""
+
+
+def note_and_write(spec: EngineSpec, folder: Path, progress: BuildProgress) -> BuildFacts:
+    """`write_engine` that leaves a note of each spec."""
+    BUILT.append(spec)
+    return write_engine(spec, folder, progress)
 
 
 def must_not_build(spec: EngineSpec, folder: Path, progress: BuildProgress) -> BuildFacts:

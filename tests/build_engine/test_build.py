@@ -15,14 +15,16 @@ from build_engine.checkpoint.checkpoint import Checkpoint
 from build_engine.errors import ConfigError, DatasetError, EnvironmentFault, RecipeRefused
 from build_engine.progress import BuildProgress, NullProgress, PhaseTimer
 from build_engine.recipe import load_recipe
-from build_engine.store.engine import BuildFacts, EngineLimits, EngineSpec
+from build_engine.store.limits import EngineLimits
+from build_engine.store.spec import BuildFacts, EngineSpec
 from build_engine.store.store import EngineStore
 from build_engine.target import Detected, load_target
-from tests.build_engine.specs import Notes, make_checkpoint
+from tests.build_engine.specs import PRECISION, Notes, make_checkpoint
 
 BACKEND = "build_engine.openvino.compile"
 CPU = load_target("cpu")
 INT8 = load_recipe("int8_wo")
+LIMITS = EngineLimits(max_input_len=64, max_seq_len=96)
 AWQ = load_recipe("int4_awq").model_copy(update={"calibration_samples": 2})
 
 
@@ -46,12 +48,12 @@ def test_the_backend_of_the_cpu_builds_once_and_is_not_imported_again(
     def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> BuildFacts:
         built.append(spec.recipe.name)
         (folder / "openvino_model.xml").write_text("<net/>")
-        return BuildFacts({}, {}, ("int8",))
+        return BuildFacts({}, PRECISION, ("int8",))
 
     backend = ModuleType(BACKEND)
     monkeypatch.setattr(backend, "compile_engine", compile_engine, raising=False)
     monkeypatch.setitem(sys.modules, BACKEND, backend)
-    store, spec = EngineStore(tmp_path / "store"), make_spec(checkpoint, CPU, INT8)
+    store, spec = EngineStore(tmp_path / "store"), make_spec(checkpoint, CPU, INT8, LIMITS)
     engine = build(spec, store, NullProgress())
     monkeypatch.setitem(sys.modules, BACKEND, None)  # an import would now raise ImportError
     assert build(spec, store, NullProgress()) == engine
@@ -61,7 +63,7 @@ def test_the_backend_of_the_cpu_builds_once_and_is_not_imported_again(
 def test_a_gpu_target_says_where_its_engines_are_built(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    spec = make_spec(checkpoint, load_target("a30"), INT8)
+    spec = make_spec(checkpoint, load_target("a30"), INT8, LIMITS)
     assert spec.compute == "sm_80"
     with pytest.raises(EnvironmentFault, match=r"TensorRT-LLM.*`a30`.*in its container"):
         build(spec, EngineStore(tmp_path / "store"), NullProgress())
@@ -72,27 +74,29 @@ def test_the_arithmetic_is_that_of_this_cpu(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "build_engine.target.detect_cpu_compute", lambda: Detected("f32", "the test says so")
+        "build_engine.openvino.support.detect_cpu_compute",
+        lambda: Detected("f32", "the test says so"),
     )
-    assert make_spec(checkpoint, CPU, INT8).compute == "f32"
+    assert make_spec(checkpoint, CPU, INT8, LIMITS).compute == "f32"
 
 
 def test_a_recipe_that_the_target_cannot_execute_is_refused(checkpoint: Checkpoint) -> None:
     with pytest.raises(RecipeRefused, match="int8_sq"):
-        make_spec(checkpoint, CPU, load_recipe("int8_sq"))
+        make_spec(checkpoint, CPU, load_recipe("int8_sq"), LIMITS)
     with pytest.raises(RecipeRefused, match="fp8"):
-        make_spec(checkpoint, load_target("a30"), load_recipe("fp8"))
+        make_spec(checkpoint, load_target("a30"), load_recipe("fp8"), LIMITS)
 
 
 @pytest.mark.parametrize(
     ("positions", "max_input_len", "max_seq_len"),
-    [(131_072, 2540, 2668), (1024, 896, 1024), (64, 32, 64), (2, 1, 2)],
+    [(131_072, 2540, 2668), (1024, 896, 1024), (200, 100, 200), (64, 32, 64), (2, 1, 2)],
 )
-def test_default_limits_are_the_workloads_or_what_the_model_allows(
+def test_limits_are_the_workloads_or_what_the_model_allows(
     positions: int, max_input_len: int, max_seq_len: int
 ) -> None:
-    limits = EngineLimits.of_model(positions)
+    limits = EngineLimits.for_lengths(2540, 128, positions)
     assert limits == EngineLimits(max_input_len=max_input_len, max_seq_len=max_seq_len)
+    assert limits.max_new_tokens == max_seq_len - max_input_len
 
 
 def test_limits_beyond_the_model_or_the_target_are_refused(checkpoint: Checkpoint) -> None:
@@ -106,21 +110,21 @@ def test_limits_beyond_the_model_or_the_target_are_refused(checkpoint: Checkpoin
 
 
 def test_the_key_holds_the_calibration_prompts_that_are_used(checkpoint: Checkpoint) -> None:
-    two = make_spec(checkpoint, CPU, AWQ, calibration=prompts(2))
-    three = make_spec(checkpoint, CPU, AWQ, calibration=prompts(3))
+    two = make_spec(checkpoint, CPU, AWQ, LIMITS, calibration=prompts(2))
+    three = make_spec(checkpoint, CPU, AWQ, LIMITS, calibration=prompts(3))
     assert three.calibration is not None
     assert len(three.calibration.prompts) == 2
     assert three.key == two.key
-    without = make_spec(checkpoint, CPU, INT8, calibration=prompts(3))
+    without = make_spec(checkpoint, CPU, INT8, LIMITS, calibration=prompts(3))
     assert without.calibration is None
-    assert without.key == make_spec(checkpoint, CPU, INT8).key
+    assert without.key == make_spec(checkpoint, CPU, INT8, LIMITS).key
 
 
 def test_a_calibrated_recipe_needs_enough_prompts(checkpoint: Checkpoint) -> None:
     with pytest.raises(DatasetError, match="needs 2 calibration prompts and got none"):
-        make_spec(checkpoint, CPU, AWQ)
+        make_spec(checkpoint, CPU, AWQ, LIMITS)
     with pytest.raises(DatasetError, match="has 1 prompts"):
-        make_spec(checkpoint, CPU, AWQ, calibration=prompts(1))
+        make_spec(checkpoint, CPU, AWQ, LIMITS, calibration=prompts(1))
 
 
 def test_phases_are_timed_summed_and_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from build_engine.errors import EnvironmentFault
+from build_engine.libraries import installed_version
 from build_engine.target import Detected
 from harness import doctor as checks
 from harness.doctor import Check, all_checks
@@ -39,7 +40,7 @@ class Usage(NamedTuple):
 def _a_good_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "not" / "there" / "yet"))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(2**40, 0, 2**40))
-    monkeypatch.setattr(checks, "version_of", lambda name: "6.0.17")
+    monkeypatch.setattr(checks, "installed_version", lambda name: "6.0.17")
 
 
 def _found(name: str) -> Check:
@@ -59,7 +60,7 @@ def _absent(*missing: str) -> Callable[[str], str | None]:
 
 @pytest.mark.parametrize("library", ["openvino", "openvino-genai", "nncf"])
 def test_a_missing_library_names_its_extra(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "version_of", _absent(library))
+    monkeypatch.setattr(checks, "installed_version", _absent(library))
     check = _found(library)
     assert not check.ok
     assert check.required
@@ -75,12 +76,12 @@ def test_loadgen_must_be_importable_too(monkeypatch: pytest.MonkeyPatch) -> None
     check = _found("MLPerf LoadGen")
     assert not check.ok
     assert "mlcommons-loadgen" in check.remedy
-    monkeypatch.setattr(rounds, "version_of", _absent("mlcommons-loadgen"))
+    monkeypatch.setattr(rounds, "installed_version", _absent("mlcommons-loadgen"))
     assert "not installed" in _found("MLPerf LoadGen").finding
 
 
 def test_tensorrt_llm_is_not_required(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "version_of", _absent("tensorrt-llm"))
+    monkeypatch.setattr(checks, "installed_version", _absent("tensorrt-llm"))
     check = _found("TensorRT-LLM")
     assert not check.ok
     assert not check.required
@@ -131,7 +132,7 @@ def test_the_machine_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_versions_of_what_is_missing_are_none() -> None:
-    assert machine.version_of("no-such-distribution-here") is None
+    assert installed_version("no-such-distribution-here") is None
     versions = machine.library_versions()
     assert versions["numpy"] is not None
     assert "openvino" in versions

@@ -17,7 +17,8 @@ from build_engine.errors import OutputError, RecipeRefused
 from build_engine.openvino import quantise
 from build_engine.openvino.compile import compile_engine, runtime_properties
 from build_engine.recipe import Recipe, load_recipe
-from build_engine.store.engine import BuildFacts, EngineLimits, EngineSpec
+from build_engine.store.limits import EngineLimits
+from build_engine.store.spec import BuildFacts, EngineSpec
 from build_engine.target import load_target
 from tests.build_engine.checkpoints import write_checkpoint
 from tests.build_engine.generation import engine_logits, generate
@@ -79,9 +80,9 @@ def likeness(one: Path, two: Path) -> float:
 def test_bf16_keeps_the_checkpoint(tmp_path: Path) -> None:
     folder, facts, heard = make(tmp_path, recipe("bf16"), dtype="BF16")
     assert weight_types(folder) == {"bf16": NUM_LINEARS + 1}
-    assert facts.precision["weights"] == "bfloat16, as in the checkpoint"
+    assert facts.precision.weights == "bfloat16, as in the checkpoint"
     assert facts.weight_types == ("bfloat16",)
-    assert facts.precision["kv_cache"] == facts.precision["activations"] == "float32"
+    assert facts.precision.kv_cache == facts.precision.activations == "float32"
     assert heard == Heard(phases=["network", "files"])
     assert sorted(path.name for path in folder.iterdir()) == [
         "config.json",
@@ -95,7 +96,7 @@ def test_bf16_keeps_the_checkpoint(tmp_path: Path) -> None:
 
 def test_the_type_of_the_weights_is_that_of_the_tensors(tmp_path: Path) -> None:
     _, facts, _ = make(tmp_path, recipe("bf16"), dtype="F16", config={"torch_dtype": "float32"})
-    assert facts.precision["weights"] == "float16, as in the checkpoint"
+    assert facts.precision.weights == "float16, as in the checkpoint"
 
 
 @pytest.mark.parametrize(
@@ -104,8 +105,8 @@ def test_the_type_of_the_weights_is_that_of_the_tensors(tmp_path: Path) -> None:
 )
 def test_the_note_agrees_with_the_kv_cache(tmp_path: Path, kv_cache: str, told: str) -> None:
     _, facts, _ = make(tmp_path, recipe("bf16", kv_cache=kv_cache))
-    assert facts.precision["note"].endswith(told)
-    assert (facts.precision["kv_cache"] == "float32") == (kv_cache == "bf16")
+    assert facts.precision.note.endswith(told)
+    assert (facts.precision.kv_cache == "float32") == (kv_cache == "bf16")
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
@@ -113,7 +114,7 @@ def test_int8_weight_only(tmp_path: Path, symmetric: bool) -> None:
     folder, facts, heard = make(tmp_path, recipe("int8_wo", symmetric=symmetric))
     assert weight_types(folder) == {"i8" if symmetric else "u8": NUM_LINEARS + 1}
     form = "symmetric" if symmetric else "asymmetric"
-    assert facts.precision["weights"] == f"int8, {form}, one scale per output channel"
+    assert facts.precision.weights == f"int8, {form}, one scale per output channel"
     assert heard == Heard(phases=["network", "quantisation", "files"])
     assert likeness(folder, make(tmp_path / "full", recipe("bf16"))[0]) > 0.999
     answers = generate(folder, PROMPTS, 6, properties=dict(facts.runtime))
@@ -125,10 +126,10 @@ def test_int4_weight_only(tmp_path: Path, tied: bool, dtype: str) -> None:
     folder, facts, _ = make(tmp_path, recipe("int4_wo"), tied=tied, dtype=dtype)
     assert weight_types(folder) == {"i4": NUM_LINEARS, "i8": 1 if tied else 2}
     # 64 is the hidden size: groups of 128 do not divide it.
-    assert facts.precision["weights"] == (
+    assert facts.precision.weights == (
         "int4, symmetric, groups of 64; embedding and head int8, symmetric"
     )
-    assert "Groups of 64 instead of 128" in facts.precision["note"]
+    assert "Groups of 64 instead of 128" in facts.precision.note
     assert (facts.group_size, facts.weight_types) == (64, ("int4", "int8"))
     full = make(tmp_path / "full", recipe("bf16"), tied=tied, dtype=dtype)[0]
     assert 0.95 < likeness(folder, full) < 0.9999
@@ -147,15 +148,15 @@ def test_int4_awq_uses_the_calibration_prompts(
     assert (folder / "openvino_model.bin").read_bytes() != (
         plain / "openvino_model.bin"
     ).read_bytes()
-    assert "groups of 128;" in facts.precision["weights"]
-    assert "AWQ looked at 4 calibration prompts" in facts.precision["note"]
+    assert "groups of 128;" in facts.precision.weights
+    assert "AWQ looked at 4 calibration prompts" in facts.precision.note
     assert capsys.readouterr() == ("", "")
 
 
 def test_awq_stops_at_the_token_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantise, "MAX_CALIBRATION_TOKENS", 30)
     _, facts, _ = make(tmp_path, recipe("int4_awq", calibration_samples=4))
-    assert "AWQ looked at 2 calibration prompts (at most 30 tokens)" in facts.precision["note"]
+    assert "AWQ looked at 2 calibration prompts (at most 30 tokens)" in facts.precision.note
     assert facts.num_prompts == 2
 
 
@@ -203,7 +204,7 @@ def test_properties_follow_compute_and_kv_cache() -> None:
 
 def test_int8_kv_cache_is_told_and_works(tmp_path: Path) -> None:
     folder, facts, _ = make(tmp_path, recipe("bf16", kv_cache="int8"))
-    assert facts.precision["kv_cache"] == "int8"
+    assert facts.precision.kv_cache == "int8"
     answers = generate(folder, PROMPTS, 6, properties=dict(facts.runtime))
     assert all(len(answer) == 6 for answer in answers)
 

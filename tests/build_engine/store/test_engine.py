@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,13 @@ import pytest
 from build_engine.calibration import calibration_set
 from build_engine.errors import ConfigError, EngineError, EnvironmentFault, MissingLibrary
 from build_engine.recipe import load_recipe
-from build_engine.store.engine import (
-    BuildFacts,
-    Engine,
-    EngineLimits,
-    EngineSpec,
-    check_loadable,
-    folder_name,
-)
-from build_engine.store.manifest import SCHEMA_VERSION, content_key, seal_files, write_manifest
+from build_engine.store.contents import seal_files
+from build_engine.store.engine import Engine, check_loadable
+from build_engine.store.limits import EngineLimits
+from build_engine.store.manifest import EngineManifest, content_key, write_manifest
+from build_engine.store.spec import BuildFacts, EngineSpec, build_record, folder_name
 from build_engine.target import Detected, load_target
-from tests.build_engine.specs import versions
+from tests.build_engine.specs import PRECISION, versions
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -32,8 +29,9 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 def write_engine(folder: Path, spec: EngineSpec) -> Engine:
     folder.mkdir()
     (folder / "openvino_model.bin").write_bytes(b"0123456789")
-    facts = BuildFacts({"INFERENCE_PRECISION_HINT": "bf16"}, {"weights": "int8"}, ("int8",))
-    write_manifest(folder, spec.manifest(facts, seal_files(folder), {"phases": {}}))
+    facts = BuildFacts({"INFERENCE_PRECISION_HINT": "bf16"}, PRECISION, ("int8",))
+    built = build_record(datetime.now(timezone.utc), {})
+    write_manifest(folder, spec.manifest(facts, seal_files(folder), built))
     return Engine.load(folder)
 
 
@@ -45,9 +43,8 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], object], reseal: bool 
     if reseal:
         manifest["key"] = content_key(manifest["identity"])
         del manifest["seal"]
-        write_manifest(folder, manifest)
-    else:
-        path.write_text(json.dumps(manifest))
+        manifest["seal"] = content_key(manifest)
+    path.write_text(json.dumps(manifest))
 
 
 @pytest.mark.parametrize(
@@ -85,10 +82,10 @@ def test_an_engine_says_what_it_is(spec: EngineSpec, tmp_path: Path) -> None:
     assert (engine.model, engine.target, engine.recipe) == ("tiny", "cpu", "int8_wo")
     assert (engine.stop_ids, engine.vocab_size, engine.compute) == ((2, 3), 32, "bf16")
     assert engine.size_bytes == 10
-    assert engine.manifest["model"]["weights"] == spec.checkpoint.weights
+    assert engine.manifest.model.weights == spec.checkpoint.weights
     assert engine.rebuild_command() == (
         f"enginebench build --model {spec.checkpoint.folder} --target cpu --recipe int8_wo "
-        "--max-input-len 64"
+        "--max-input-len 64 --max-new-tokens 32"
     )
 
 
@@ -124,7 +121,8 @@ def test_the_rebuild_command_makes_the_same_engine(spec: EngineSpec, tmp_path: P
     assert write_engine(tmp_path / "a", changed).rebuild_command() == (
         f"enginebench build --model {spec.checkpoint.folder} --target cpu --recipe int4_awq "
         "--set group_size=64 --set symmetric=false --workload newsbrief "
-        "--calibration '/my news.jsonl' --max-batch-size 8 --max-input-len 64"
+        "--calibration '/my news.jsonl' --max-batch-size 8 --max-input-len 64 "
+        "--max-new-tokens 128"
     )
     own = replace(spec, recipe=spec.recipe.model_copy(update={"name": "mine"}))
     assert "--recipe mine.yaml " in write_engine(tmp_path / "b", own).rebuild_command()
@@ -133,10 +131,10 @@ def test_the_rebuild_command_makes_the_same_engine(spec: EngineSpec, tmp_path: P
 @pytest.mark.parametrize(
     "change",
     [
-        lambda m: m["model"].update(eos_token_ids=[5]),
+        lambda m: m["model"]["config"].update(eos_token_ids=[5]),
         lambda m: m["runtime"].update(KV_CACHE_PRECISION="u8"),
         lambda m: m["precision"].update(weights="bf16"),
-        lambda m: m.update(extra=1),
+        lambda m: m["build"].update(host="another"),
     ],
 )
 def test_any_altered_field_is_refused(
@@ -157,7 +155,7 @@ def test_an_altered_identity_is_refused(spec: EngineSpec, tmp_path: Path) -> Non
 
 def test_a_newer_schema_is_refused(spec: EngineSpec, tmp_path: Path) -> None:
     engine = write_engine(tmp_path / "engine", spec)
-    edit(engine.folder, lambda m: m.update(schema_version=SCHEMA_VERSION + 1, key={}))
+    edit(engine.folder, lambda m: m.update(schema_version=EngineManifest.SCHEMA + 1, key={}))
     with pytest.raises(EngineError, match=r"newer enginebench \(schema_version \d.*update"):
         Engine.load(engine.folder)
 
@@ -173,14 +171,16 @@ def test_an_older_schema_is_refused(spec: EngineSpec, tmp_path: Path) -> None:
     ("change", "named"),
     [
         (lambda m: m.pop("runtime"), "`runtime`"),
-        (lambda m: m["model"].update(eos_token_ids=2), "`model.eos_token_ids`"),
-        (lambda m: m["identity"].pop("recipe"), "`identity.recipe.name`"),
+        (lambda m: m["model"]["config"].update(eos_token_ids=2), "`model.config.eos_token_ids`"),
+        (lambda m: m["identity"].pop("recipe"), "`identity.recipe` is missing"),
         (lambda m: m["identity"]["target"].update(kind="tpu"), "`identity.target.kind`"),
-        (lambda m: m["identity"]["limits"].update(max_seq_len=0), "`identity.limits`"),
-        (lambda m: m["identity"]["limits"].update(max_seq_len="x"), "`identity.limits`"),
-        (lambda m: m["files"].update({"../out": {"bytes": 1, "sha256": ""}}), "`../out`"),
-        (lambda m: m["files"].update({"/etc/passwd": {"bytes": 1, "sha256": ""}}), "/etc/passwd"),
-        (lambda m: m["files"].update({"a": {"bytes": 1}}), "`a`"),
+        (lambda m: m["identity"]["limits"].update(max_seq_len=0), "limits.max_seq_len is 0"),
+        (lambda m: m["identity"]["limits"].update(max_seq_len="x"), "limits.max_seq_len` must"),
+        (lambda m: m["identity"]["backend"].update(name="x"), "`x` is no backend known here"),
+        (lambda m: m["files"].update({"../out": {"bytes": 1, "sha256": "0" * 64}}), "`../out`"),
+        (lambda m: m["files"].update({"/etc/a": {"bytes": 1, "sha256": "0" * 64}}), "`/etc/a`"),
+        (lambda m: m["files"].update({"a": {"bytes": 1}}), "`files.a.sha256` is missing"),
+        (lambda m: m.update(extra=1), "`extra` is not a key"),
     ],
 )
 def test_an_unusable_field_is_named_even_when_the_key_fits(
@@ -188,14 +188,15 @@ def test_an_unusable_field_is_named_even_when_the_key_fits(
 ) -> None:
     engine = write_engine(tmp_path / "engine", spec)
     edit(engine.folder, change, reseal=True)
-    with pytest.raises(EngineError, match="has no usable") as refused:
+    with pytest.raises(EngineError, match=r"engine\.json.*build the engine again") as refused:
         Engine.load(engine.folder)
     assert named in str(refused.value)
 
 
 def compute_here(monkeypatch: pytest.MonkeyPatch, compute: str) -> None:
     monkeypatch.setattr(
-        "build_engine.target.detect_cpu_compute", lambda: Detected(compute, "the test says so")
+        "build_engine.openvino.support.detect_cpu_compute",
+        lambda: Detected(compute, "the test says so"),
     )
 
 
@@ -259,7 +260,7 @@ def test_a_gpu_engine_is_refused_on_another_gpu_type(
 ) -> None:
     engine = gpu_engine(spec, tmp_path / "engine", monkeypatch)
     here = Detected("h100-sxm", "NVML reports 1 x H100")
-    monkeypatch.setattr("build_engine.target.detect_target", lambda: here)
+    monkeypatch.setattr("build_engine.store.engine.detect_target", lambda: here)
     with pytest.raises(EngineError) as refused:
         check_loadable(engine)
     message = str(refused.value)
@@ -274,7 +275,7 @@ def test_a_gpu_engine_needs_a_known_gpu(
 ) -> None:
     engine = gpu_engine(spec, tmp_path / "engine", monkeypatch)
     here = Detected(value, "no NVIDIA GPU found")
-    monkeypatch.setattr("build_engine.target.detect_target", lambda: here)
+    monkeypatch.setattr("build_engine.store.engine.detect_target", lambda: here)
     with pytest.raises(EnvironmentFault, match="no NVIDIA GPU found"):
         check_loadable(engine)
 
@@ -290,5 +291,5 @@ def test_a_gpu_engine_without_its_library_says_where_it_runs(
 
 def test_an_unreadable_manifest_is_an_engine_error(tmp_path: Path) -> None:
     (tmp_path / "engine.json").mkdir()
-    with pytest.raises(EngineError, match="cannot be read"):
+    with pytest.raises(EngineError, match="is not a regular file"):
         Engine.load(tmp_path)

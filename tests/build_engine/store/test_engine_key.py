@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import build_engine
+from build_engine.backend import BACKENDS, backend
 from build_engine.calibration import calibration_set
 from build_engine.errors import EnvironmentFault, MissingLibrary
-from build_engine.store import engine as engine_module
-from build_engine.store.engine import EngineSpec
+from build_engine.store.manifest import EngineIdentity, TargetIdentity
+from build_engine.store.spec import EngineSpec
 from build_engine.target import load_target
 from tests.build_engine.specs import CONFIG, make_checkpoint, versions
 
@@ -48,8 +49,9 @@ def test_every_quantisation_field_of_the_recipe_changes_the_key(
     spec: EngineSpec, field: str, value: object
 ) -> None:
     assert getattr(spec.recipe, field) != value
-    changed = spec.recipe.model_copy(update={field: value})
-    assert replace(spec, recipe=changed).key != spec.key
+    identity = spec.identity
+    changed = identity.recipe.model_copy(update={field: value})
+    assert identity.model_copy(update={"recipe": changed}).key != spec.key == identity.key
 
 
 @pytest.mark.parametrize(
@@ -87,8 +89,7 @@ def test_calibration_and_compute_change_the_key(spec: EngineSpec) -> None:
 
 def test_our_own_builder_changes_the_key(spec: EngineSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     before = spec.key
-    backend = engine_module._BACKENDS["cpu"]
-    monkeypatch.setitem(engine_module._BACKENDS, "cpu", replace(backend, builder=999))
+    monkeypatch.setitem(BACKENDS, "openvino", replace(backend("openvino"), builder=999))
     assert spec.key != before
 
 
@@ -100,8 +101,8 @@ def test_a_builder_that_changed_has_another_number() -> None:
     read = [folder / "checkpoint" / name for name in ("architecture.py", "safetensors_file.py")]
     files = [*read, *folder.glob("openvino/*.py")]
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
-    builder = engine_module._BACKENDS["cpu"].builder
-    assert (builder, digest[:12]) == (1, "2d38926d6ee5")
+    builder = backend("openvino").builder
+    assert (builder, digest[:12]) == (1, "92bba98d319e")
 
 
 @pytest.mark.parametrize("library", ["openvino", "openvino_genai", "nncf"])
@@ -122,12 +123,7 @@ def test_gpu_types_have_different_keys_and_the_sm_is_part_of_them(
     a30 = replace(spec, target=load_target("a30"), compute="sm_80")
     a100 = replace(spec, target=load_target("a100-80gb"), compute="sm_80")
     assert a30.key != a100.key
-    assert a30.identity["target"] == {
-        "name": "a30",
-        "kind": "gpu",
-        "sm": 80,
-        "compute": "sm_80",
-    }
+    assert a30.identity.target == TargetIdentity(name="a30", kind="gpu", sm=80, compute="sm_80")
 
 
 def test_a_missing_backend_is_named_with_its_remedy(
@@ -141,5 +137,6 @@ def test_a_missing_backend_is_named_with_its_remedy(
 
 
 def test_the_identity_survives_json_and_the_folder_carries_its_key(spec: EngineSpec) -> None:
-    assert json.loads(json.dumps(spec.identity)) == spec.identity
+    text = json.dumps(spec.identity.model_dump(mode="json"))
+    assert EngineIdentity.model_validate_json(text, strict=True) == spec.identity
     assert spec.folder == PurePath("tiny", "cpu", f"int8_wo-{spec.key[:12]}")

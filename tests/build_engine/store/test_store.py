@@ -12,30 +12,38 @@ from pathlib import Path
 import pytest
 
 from build_engine import digest
+from build_engine.calibration import calibration_set
 from build_engine.errors import CheckpointError, EngineError, OutputError, UnknownName
 from build_engine.progress import BuildProgress, NullProgress
 from build_engine.recipe import load_recipe
-from build_engine.store.engine import BuildFacts, Engine, EngineSpec
-from build_engine.store.manifest import SCHEMA_VERSION
+from build_engine.store.engine import Engine
+from build_engine.store.manifest import EngineManifest, FileEntry
+from build_engine.store.spec import BuildFacts, EngineSpec
 from build_engine.store.store import ABSENT, EngineStore
-from tests.build_engine.specs import Notes, entries, must_not_build, tiny_spec, write_engine
+from tests.build_engine.specs import (
+    PRECISION,
+    Notes,
+    entries,
+    must_not_build,
+    tiny_spec,
+    write_engine,
+)
 
 
 def test_a_built_engine_is_complete(store: EngineStore, spec: EngineSpec) -> None:
     told = Notes()
     engine = store.get_or_build(spec, write_engine, told)
     assert engine.folder == store.engines / "tiny" / "cpu" / f"int8_wo-{spec.key[:12]}"
-    assert engine.manifest["schema_version"] == SCHEMA_VERSION
-    assert engine.manifest["runtime"] == {"INFERENCE_PRECISION_HINT": "bf16"}
-    assert engine.manifest["files"].keys() == {"openvino_model.xml", "tokens/tokenizer.json"}
-    assert engine.manifest["files"]["tokens/tokenizer.json"] == {
-        "bytes": 2,
-        "sha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
-    }
-    assert engine.manifest["model"]["num_layers"] == 1
-    build = engine.manifest["build"]
-    assert list(build["phases"]) == told.phases == ["network", "files", "checksums"]
-    assert sum(build["phases"].values()) <= build["duration_s"] + 1e-3
+    assert engine.manifest.schema_version == EngineManifest.SCHEMA
+    assert engine.manifest.runtime == {"INFERENCE_PRECISION_HINT": "bf16"}
+    assert engine.manifest.files.keys() == {"openvino_model.xml", "tokens/tokenizer.json"}
+    assert engine.manifest.files["tokens/tokenizer.json"] == FileEntry(
+        bytes=2, sha256="44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+    )
+    assert engine.manifest.model.config.num_layers == 1
+    build = engine.manifest.build
+    assert list(build.phases) == told.phases == ["network", "files", "checksums"]
+    assert sum(build.phases.values()) <= build.duration_s + 1e-3
     assert engine.key == spec.key
     assert store.verify(engine) == []
     assert told.notes == []
@@ -103,7 +111,7 @@ def test_a_builder_that_writes_nothing_or_a_link_makes_no_engine(
     def misbehave(spec: EngineSpec, folder: Path, progress: BuildProgress) -> BuildFacts:
         if wrong == "link":
             (folder / "tokenizer.json").symlink_to(spec.checkpoint.folder / "tokenizer.json")
-        return BuildFacts({}, {}, ("int8",))
+        return BuildFacts({}, PRECISION, ("int8",))
 
     with pytest.raises(AssertionError):
         store.get_or_build(spec, misbehave, NullProgress())
@@ -138,12 +146,12 @@ def test_a_full_disk_is_an_output_error_with_the_remedy(
 def test_a_store_below_a_file_is_an_output_error(tmp_path: Path, spec: EngineSpec) -> None:
     (tmp_path / "file").write_text("")
     store = EngineStore(tmp_path / "file" / "store")
-    with pytest.raises(OutputError, match=r"cannot be written.*point ENGINEBENCH_HOME"):
+    with pytest.raises(OutputError, match=r"Cannot write to .*point ENGINEBENCH_HOME"):
         store.get_or_build(spec, must_not_build, NullProgress())
 
 
 def test_a_store_where_no_folder_can_be_made_is_an_output_error(spec: EngineSpec) -> None:
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="Cannot write to"):
         EngineStore(Path("/proc/store")).get_or_build(spec, must_not_build, NullProgress())
 
 
@@ -157,7 +165,7 @@ def test_only_paths_of_the_store_make_an_output_error(
 
         return build
 
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="Cannot write to"):
         store.get_or_build(spec, deny(store.engines / "x"), NullProgress())
     with pytest.raises(OSError, match=r"model\.safetensors"):
         store.get_or_build(spec, deny(spec.checkpoint.weight_files[0]), NullProgress())
@@ -283,10 +291,13 @@ def test_why_lists_the_differing_fields_with_both_values(spec: EngineSpec) -> No
     assert EngineStore.why(spec.identity, spec.identity) == []
 
 
-def test_why_tells_an_absent_field_from_an_empty_one() -> None:
-    assert EngineStore.why({"a": {"b": None}}, {"c": 1}) == [
-        ("a.b", None, ABSENT),
-        ("c", ABSENT, 1),
+def test_why_tells_an_absent_field_from_an_empty_one(spec: EngineSpec) -> None:
+    prompts = calibration_set("news", [[1, 2]])
+    calibrated = replace(spec, calibration=prompts).identity
+    assert EngineStore.why(spec.identity, calibrated) == [
+        ("calibration", None, ABSENT),
+        ("calibration.digest", ABSENT, prompts.digest),
+        ("calibration.official", ABSENT, False),
     ]
 
 
@@ -340,7 +351,7 @@ def test_an_engine_that_cannot_be_read_is_named_with_the_reason(
         store.get_or_build(other, write_engine, NullProgress())
     (engine.folder / "engine.json").write_text('{"schema_version": 1}')
     for text in ("tiny/cpu/" + engine.folder.name, engine.key[:12]):
-        with pytest.raises(EngineError, match="was built by an older enginebench"):
+        with pytest.raises(EngineError, match="was written by an older enginebench"):
             store.resolve(text)
 
 
@@ -353,7 +364,7 @@ def test_one_broken_manifest_hides_no_other_engine(
     (broken / "engine.json").write_text(manifest.replace('"max_batch_size": 64', '"x": NaN'))
     assert store.list() == [engine]
     assert store.find(spec) == engine
-    assert "NaN is not JSON" in store.damaged()[broken]
+    assert "NaN, which is not JSON" in store.damaged()[broken]
 
 
 def test_an_ambiguous_name_asks_for_a_key(

@@ -19,8 +19,10 @@ import pytest
 
 from build_engine.errors import EngineError
 from build_engine.progress import BuildProgress, NullProgress
-from build_engine.store.engine import BuildFacts, Engine, EngineSpec
+from build_engine.store.engine import Engine
+from build_engine.store.spec import BuildFacts, EngineSpec
 from build_engine.store.store import EngineStore
+from tests.build_engine.manifests import make_manifest
 from tests.build_engine.specs import Notes, entries, tiny_spec, write_engine
 
 REPOSITORY = Path(__file__).parents[3]
@@ -142,8 +144,8 @@ def test_a_build_removes_dead_leftovers_of_other_engines_but_no_living_build(
     store.get_or_build(other, write_engine, NullProgress())
     assert not (store.engines / "gone").exists()
     with pytest.raises(EngineError, match="is being built or removed by another process"):
-        manifest = {"key": spec.key}
-        store.remove(Engine(store.engines / spec.folder, manifest))
+        unfinished = make_manifest().model_copy(update={"key": spec.key})
+        store.remove(Engine(store.engines / spec.folder, unfinished))
     (store.root / "go").touch()
     assert finish(alive)["key"] == spec.key
     assert store.verify(store.resolve(spec.key)) == []

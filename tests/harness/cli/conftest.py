@@ -9,11 +9,8 @@ from typing import Any
 
 import pytest
 
-from build_engine import build as build_module
-from build_engine.progress import BuildProgress
-from build_engine.store.engine import BuildFacts, EngineSpec
+from build_engine.backend import BACKENDS, backend
 from tests.build_engine.checkpoints import write_checkpoint
-from tests.build_engine.specs import write_engine
 from tests.harness.cli.line import Line
 
 
@@ -45,13 +42,8 @@ def news(tmp_path: Path) -> Path:
 @pytest.fixture
 def quick_builder(monkeypatch: pytest.MonkeyPatch) -> None:
     """A builder that takes no time; the store around it is real."""
-
-    def build(spec: EngineSpec, folder: Path, progress: BuildProgress) -> BuildFacts:
-        facts = write_engine(spec, folder, progress)
-        precision = {"weights": "int8", "activations": "bf16", "kv_cache": "bf16"}
-        return replace(facts, precision=precision)
-
-    monkeypatch.setattr(build_module, "_compile_openvino", build)
+    quick = replace(backend("openvino"), compile="tests.build_engine.specs:write_engine")
+    monkeypatch.setitem(BACKENDS, "openvino", quick)
 
 
 @pytest.fixture

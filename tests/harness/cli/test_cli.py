@@ -112,7 +112,7 @@ def test_recipes_of_a_target(line: Line) -> None:
 
 
 def test_doctor_finds_a_good_machine(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "version_of", lambda name: "6.0.17")
+    monkeypatch.setattr(checks, "installed_version", lambda name: "6.0.17")
     said = line("doctor", "--json")
     assert said.code == 0
     assert said.document["ok"] is True
@@ -121,7 +121,9 @@ def test_doctor_finds_a_good_machine(line: Line, monkeypatch: pytest.MonkeyPatch
 
 
 def test_doctor_finds_a_problem(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "version_of", lambda name: None if name == "nncf" else "6.0.17")
+    monkeypatch.setattr(
+        checks, "installed_version", lambda name: None if name == "nncf" else "6.0.17"
+    )
     said = line("doctor", "--json")
     assert said.code == 3
     assert said.document["ok"] is False

@@ -33,7 +33,7 @@ def test_build_says_what_it_built(line: Line, tiny: Path, quick_builder: None) -
         (["--recipe", "bf16", "--set", "weights"], 2, "--set weights: write it as key=value"),
         (["--recipe", "bf16", "--max-batch-size", "0"], 2, "max_batch_size is 0"),
         (["--recipe", "bf16", "--max-batch-size", "-2"], 2, "max_batch_size is -2"),
-        (["--recipe", "no.yaml"], 2, "no.yaml: cannot be read"),
+        (["--recipe", "no.yaml"], 2, "no.yaml cannot be read"),
         (["--recipe", "int4_awq", "--calibration", "no.jsonl"], 2, "no dataset file `no.jsonl`"),
     ],
 )

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from build_engine.errors import CheckpointError, DatasetError, OutputError, UsageError
-from build_engine.store.engine import EngineLimits
+from build_engine.store.limits import EngineLimits
 from harness.dataset import prepared as dataset_module
 from harness.dataset.prepared import Dataset, Sample, Source, prepare
 from harness.dataset.prompts import load_prompts, prompt_lengths, save_prompts

@@ -68,7 +68,7 @@ def test_a_loadgen_of_no_round_and_a_missing_one() -> None:
 
 def test_the_installed_loadgen_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     require_loadgen(load_round("v6.1"))
-    monkeypatch.setattr(rounds, "version_of", lambda library: "6.0.5")
+    monkeypatch.setattr(rounds, "installed_version", lambda library: "6.0.5")
     with pytest.raises(EnvironmentFault, match=r"LoadGen 6\.0\.5 does not fit round v6\.1"):
         require_loadgen(load_round("v6.1"))
 
@@ -77,7 +77,7 @@ def test_a_loadgen_that_has_other_seeds_than_its_version_says_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     newest = load_round("v6.1")
-    monkeypatch.setattr(rounds, "version_of", lambda library: "7.0.1")
+    monkeypatch.setattr(rounds, "installed_version", lambda library: "7.0.1")
     require_loadgen(newest)
     later = newest.loadgen.seeds.model_copy(update={"qsl": 1}).by_setting
     monkeypatch.setattr(rounds, "installed_seeds", lambda: later)
@@ -118,7 +118,7 @@ def test_a_package_of_the_same_name_where_the_user_is_does_not_matter(
 def test_a_run_and_the_doctor_refuse_a_loadgen_of_another_round(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(rounds, "version_of", lambda library: "6.0.5")
+    monkeypatch.setattr(rounds, "installed_version", lambda library: "6.0.5")
     with pytest.raises(EnvironmentFault, match="install the right one"):
         rehearse(tmp_path)
     assert not (tmp_path / "run").exists()

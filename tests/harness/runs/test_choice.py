@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import configs
-from build_engine import build as build_module
+from build_engine.backend import BACKENDS, backend
 from build_engine.errors import (
     CheckpointError,
     ConfigError,
@@ -25,16 +25,15 @@ from build_engine.errors import (
     UnknownName,
     UsageError,
 )
-from build_engine.progress import BuildProgress
 from build_engine.store import store as store_module
-from build_engine.store.engine import EngineSpec
+from build_engine.store.spec import EngineSpec
 from harness.progress import NullProgress
 from harness.rules.workload import load_workload
 from harness.runs.choice import RunChoice, check_output
 from harness.runs.engine_choice import EngineChoice
 from newsbrief import CHECKPOINT
+from tests.build_engine import specs
 from tests.build_engine.checkpoints import write_checkpoint
-from tests.build_engine.specs import write_engine
 
 
 @pytest.fixture(autouse=True)
@@ -46,14 +45,10 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> list[EngineSpec]:
     """The specs that a builder was given; it takes no time."""
-    specs: list[EngineSpec] = []
-
-    def note(spec: EngineSpec, folder: Path, progress: BuildProgress) -> Any:
-        specs.append(spec)
-        return write_engine(spec, folder, progress)
-
-    monkeypatch.setattr(build_module, "_compile_openvino", note)
-    return specs
+    specs.BUILT.clear()
+    noting = replace(backend("openvino"), compile="tests.build_engine.specs:note_and_write")
+    monkeypatch.setitem(BACKENDS, "openvino", noting)
+    return specs.BUILT
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from build_engine import recipe
 from build_engine.errors import DatasetError, RunExists
 from build_engine.store.engine import Engine
 from harness.dataset.prepared import Dataset
@@ -21,6 +20,7 @@ from harness.runs.execution import RunRequest, execute
 from harness.runs.record import RunRecord
 from harness.runs.scope import RunScope
 from runtime.spec import SimulatedSpec
+from tests.build_engine.manifests import make_manifest
 from tests.harness import rehearsal
 from tests.harness.rehearsal import NUM_SAMPLES, rehearse, rehearse_elsewhere
 
@@ -131,8 +131,7 @@ def test_what_goes_wrong_while_scoring_leaves_the_test_in_the_record(
             raise error
 
     made = rehearsal.make_dataset(tmp_path / "dataset")
-    engine = Engine(tmp_path, {"identity": {"recipe": {}}, "model": {"eos_token_ids": [2]}})
-    monkeypatch.setattr(recipe, "changes", lambda *_: {})
+    engine = Engine(tmp_path, make_manifest())
     request = RunRequest(
         scope=rehearsal.make_scope("Offline"),
         modes=["accuracy"],

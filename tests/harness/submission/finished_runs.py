@@ -15,7 +15,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from build_engine.store.manifest import content_key
 from harness.loadgen import logs
 from harness.loadgen.job import Job, Probe
 from harness.loadgen.settings import LoadgenPlan
@@ -29,6 +28,7 @@ from harness.runs.audit import TEST, audit_config, verify
 from harness.runs.record import RunRecord
 from harness.runs.verdict import Evidence, judge, primary_result
 from harness.scoring.accuracy import Accuracy, check_gates
+from tests.build_engine.manifests import make_manifest
 from tests.harness.rehearsal import make_dataset, make_job
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "full_length_tests.tar.xz"
@@ -49,41 +49,12 @@ def reference_accuracy(workload: Workload) -> Accuracy:
 
 
 def engine_manifest(recipe: str = "int8_wo") -> dict[str, Any]:
-    """An engine.json, as far as a submission reads it, of the benchmark's own weights."""
+    """An engine.json of the benchmark's own weights."""
     model = load_workload("llama3.1-8b").model
     assert model is not None
-    identity = {
-        "schema": 1,
-        "checkpoint": "c" * 64,
-        "recipe": {
-            "name": recipe,
-            "weights": "int8",
-            "activations": "bf16",
-            "kv_cache": "bf16",
-            "algorithm": "round_to_nearest",
-            "group_size": None,
-            "symmetric": True,
-            "calibration_samples": 0,
-        },
-        "calibration": None,
-        "limits": {"max_batch_size": 64, "max_input_len": 2540, "max_seq_len": 2668},
-        "backend": {"name": "openvino", "openvino": "2026.4.1", "openvino-genai": "2026.4.1.0"},
-        "target": {"name": "cpu", "kind": "cpu", "sm": None, "compute": "bf16"},
-    }
-    precision = {"weights": "int8", "activations": "bfloat16", "kv_cache": "bfloat16", "note": ""}
-    return {
-        "schema_version": 1,
-        "key": content_key(identity),
-        "identity": identity,
-        "model": {
-            "name": "Llama-3.1-8B-Instruct",
-            "source": "/models/Llama-3.1-8B-Instruct",
-            "weights": model.weights,
-        },
-        "calibration": None,
-        "precision": precision,
-        "weights": {"types": ["int8"], "group_size": None},
-    }
+    name = "Llama-3.1-8B-Instruct"
+    source = f"/models/{name}"
+    return make_manifest(recipe, name=name, source=source, weights=model.weights).to_json()
 
 
 def make_run(folder: Path, name: str, scenario_name: Scenario) -> RunRecord:

@@ -144,7 +144,8 @@ def rewrite(path: Path, old: str, new: str) -> None:
         (as_newsbrief, "server: workload newsbrief is no MLPerf benchmark; use --division open."),
         (
             change(engine=engine_manifest("int4_wo")),
-            "server is of another engine than offline (recipe.name int8_wo and int4_wo)",
+            "server is of another engine than offline (recipe.group_size None and 128, "
+            "recipe.name int8_wo and int4_wo, recipe.weights int8 and int4)",
         ),
         (
             change(machine={"cpu": "Other CPU", "num_cpus": 64, "memory_gib": 251.6}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -21,8 +20,10 @@ from build_engine.checkpoint.checkpoint import resolve_checkpoint
 from build_engine.errors import EngineDied, EngineError
 from build_engine.progress import NullProgress
 from build_engine.recipe import load_recipe
-from build_engine.store.engine import Engine, EngineLimits
-from build_engine.store.manifest import content_key, seal_files, write_manifest
+from build_engine.store.contents import seal_files
+from build_engine.store.engine import Engine
+from build_engine.store.limits import EngineLimits
+from build_engine.store.manifest import write_manifest
 from build_engine.store.store import EngineStore
 from build_engine.target import load_target
 from runtime.executor import Chunk, Request
@@ -31,6 +32,8 @@ from runtime.openvino.executor import OpenVINOExecutor
 from runtime.openvino.worker import num_kv_blocks
 from runtime.spec import OpenVINOSpec
 from tests.build_engine.checkpoints import write_checkpoint
+from tests.build_engine.manifests import resealed
+from tests.build_engine.specs import CONFIG
 
 LIMITS = EngineLimits(max_batch_size=4, max_input_len=48, max_seq_len=64, max_num_tokens=32)
 
@@ -231,10 +234,9 @@ def test_an_engine_that_openvino_cannot_load_says_so(engine: Engine, tmp_path: P
     folder = tmp_path / "engine"
     shutil.copytree(engine.folder, folder)
     (folder / "openvino_model.xml").write_text("<net")
-    manifest = json.loads((folder / "engine.json").read_text())
     (folder / "engine.json").unlink()
-    del manifest["seal"]
-    write_manifest(folder, manifest | {"files": seal_files(folder)})
+    files = seal_files(folder)
+    write_manifest(folder, engine.manifest.model_copy(update={"files": files}))
     with pytest.raises(EngineDied, match="the engine died: "):
         load(OpenVINOSpec(folder=folder))
 
@@ -242,23 +244,21 @@ def test_an_engine_that_openvino_cannot_load_says_so(engine: Engine, tmp_path: P
 def test_an_engine_of_another_version_is_refused(engine: Engine, tmp_path: Path) -> None:
     folder = tmp_path / "engine"
     shutil.copytree(engine.folder, folder)
-    manifest = json.loads((folder / "engine.json").read_text())
-    manifest["identity"]["backend"]["openvino"] = "2024.0.0"
-    manifest["key"] = content_key(manifest["identity"])
-    del manifest["seal"]
-    write_manifest(folder, manifest)
+    identity = engine.identity.backend
+    older = identity.model_copy(update={"libraries": identity.libraries | {"openvino": "2024.0.0"}})
+    write_manifest(folder, resealed(engine.manifest, backend=older))
     with pytest.raises(EngineError, match=r"backend.openvino is 2024\.0\.0 in the engine"):
         load(OpenVINOSpec(folder=folder))
 
 
 def test_too_little_memory_for_one_sequence_is_said() -> None:
-    model = {"num_layers": 10**9, "num_kv_heads": 8, "head_dim": 128}
+    model = replace(CONFIG, num_layers=10**9, num_kv_heads=8, head_dim=128)
     with pytest.raises(MemoryError, match=r"one sequence of 64 tokens needs .* key/value cache"):
         num_kv_blocks(model, LIMITS, 2**40)
 
 
 def test_the_cache_holds_a_full_batch_of_full_sequences() -> None:
-    model = {"num_layers": 2, "num_kv_heads": 2, "head_dim": 16}
+    model = replace(CONFIG, num_layers=2, num_kv_heads=2, head_dim=16)
     assert num_kv_blocks(model, LIMITS, 2**30) == 4 * 3  # 64 tokens: two blocks and one spare
     block_bytes = 2 * 2 * 2 * 16 * 4 * 32
     assert num_kv_blocks(model, LIMITS, 10 * block_bytes) == 6  # of less memory, 60 % of it

@@ -1,0 +1,136 @@
+"""The builders, by name: what each is called, which libraries decide what it builds, and what to
+call.
+
+An entry names code by its dotted path and loads it when it is needed, so that looking a backend up
+costs nothing. `runtime/backend.py` has the executors, under the same names. Adding an engine is a
+folder and an entry on each floor, and a target that names it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from build_engine.errors import EnvironmentFault, MissingLibrary, UnknownName
+from build_engine.libraries import installed_version
+
+if TYPE_CHECKING:
+    from build_engine.progress import BuildProgress
+    from build_engine.recipe import Recipe
+    from build_engine.store.spec import BuildFacts, EngineSpec
+    from build_engine.target import Detected, Target
+
+    Builder: TypeAlias = Callable[[EngineSpec, Path, BuildProgress], BuildFacts]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """A library that compiles and executes engines.
+
+    Code is given as `module:function`.
+    """
+
+    name: str
+    framework: str
+    """What people call it; MLPerf's system description names it so."""
+    framework_library: str
+    """The distribution whose version goes with that name."""
+    builder: int
+    """Of our own code: raised whenever that builds something else."""
+    build_libraries: tuple[str, ...]
+    """Distributions of which a version can change what is built."""
+    load_libraries: tuple[str, ...]
+    """Distributions of which a version can change how it is executed."""
+    extra: str | None
+    """The extra of this package that installs them; None where they come otherwise."""
+    absent: str
+    """How they come where there is no extra: the end of a sentence, with the remedy."""
+    compile: str | None
+    """`(spec, folder, progress) -> BuildFacts`; None while engines are described, not built."""
+    compute: str
+    """`(target) -> Detected[str]`: the arithmetic of that target here."""
+    refusal: str
+    """`(recipe, target) -> str | None`: why it cannot honestly execute a recipe."""
+
+    def builder_of(self, target: str) -> Builder:
+        """What builds engines. Raises EnvironmentFault where this version builds none."""
+        if self.compile is None:
+            raise self._missing(self.framework_library, target)
+        found: Builder = _load(self.compile)
+        return found
+
+    def compute_of(self, target: Target) -> Detected[str]:
+        """The arithmetic of engines for `target`, and how that is known."""
+        found: Detected[str] = _load(self.compute)(target)
+        return found
+
+    def refusal_of(self, recipe: Recipe, target: Target) -> str | None:
+        """Why engines for `target` cannot honestly execute `recipe`; None if they can."""
+        found: str | None = _load(self.refusal)(recipe, target)
+        return found
+
+    def versions(self, libraries: tuple[str, ...], target: str) -> dict[str, str]:
+        """Installed version of each. Raises MissingLibrary or EnvironmentFault for the first that
+        is not installed.
+        """
+        found = {}
+        for library in libraries:
+            version = installed_version(library)
+            if version is None:
+                raise self._missing(library, target)
+            found[library] = version
+        return found
+
+    def _missing(self, library: str, target: str) -> EnvironmentFault:
+        if self.extra is not None:
+            return MissingLibrary(library, self.extra)
+        return EnvironmentFault(f"{self.framework} engines (target `{target}`) {self.absent}")
+
+
+BACKENDS = {
+    backend.name: backend
+    for backend in (
+        Backend(
+            name="openvino",
+            framework="OpenVINO GenAI",
+            framework_library="openvino-genai",
+            builder=1,
+            build_libraries=("openvino", "openvino-genai", "nncf"),
+            load_libraries=("openvino", "openvino-genai"),
+            extra="cpu",
+            absent="",
+            compile="build_engine.openvino.compile:compile_engine",
+            compute="build_engine.openvino.support:compute",
+            refusal="build_engine.openvino.support:refusal",
+        ),
+        Backend(
+            name="tensorrt-llm",
+            framework="TensorRT-LLM",
+            framework_library="tensorrt-llm",
+            builder=1,
+            build_libraries=("tensorrt-llm", "tensorrt", "nvidia-modelopt"),
+            load_libraries=("tensorrt-llm", "tensorrt"),
+            extra=None,
+            absent="are built in its container, which is not available in this installation; "
+            "build for `--target cpu` here.",
+            compile=None,
+            compute="build_engine.trtllm.support:compute",
+            refusal="build_engine.trtllm.support:refusal",
+        ),
+    )
+}
+
+
+def backend(name: str) -> Backend:
+    """The backend of this name. Raises UnknownName."""
+    if name not in BACKENDS:
+        raise UnknownName("backend", name, BACKENDS)
+    return BACKENDS[name]
+
+
+def _load(path: str) -> Any:
+    module, _, function = path.partition(":")
+    return getattr(importlib.import_module(module), function)
