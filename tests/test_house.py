@@ -14,6 +14,22 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = {"configs": 0, "newsbrief": 0, "build_engine": 1, "runtime": 2, "harness": 3}
+# The rooms of `harness/`, from the ground up; a room imports from lower numbers only.
+ROOMS = {
+    "streams": 0,
+    "progress": 1,
+    "rules": 2,
+    "machine": 2,
+    "dataset": 3,
+    "loadgen": 4,
+    "scoring": 5,
+    "runs": 6,
+    "submission": 7,
+    "doctor": 7,
+    "demo": 7,
+    "cli": 8,
+}
+MAX_ROOM_ARROWS = 45
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 # What `enginebench --help` must not wait for.
@@ -88,6 +104,39 @@ def test_nothing_imports_upward() -> None:
         if FLOORS.get(module.split(".")[0], -1) > FLOORS[_name(path).split("/")[0]]
     ]
     assert upward == []
+
+
+def _rooms() -> dict[str, set[str]]:
+    """Each room of `harness/` and those that it imports from; a loose file is a room of its own."""
+    modules = {_module(path): path for path in OURS}
+    found: dict[str, set[str]] = {}
+    for path in _files("harness"):
+        room = found.setdefault(_room(_module(path)), set())
+        owners = (_owner(name, modules) for _, name in _imports(path))
+        room |= {_room(owner) for owner in owners if owner.startswith("harness.")}
+    return {room: below - {room} for room, below in found.items()}
+
+
+def _room(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_a_room_imports_only_from_rooms_below_it() -> None:
+    upward = [
+        f"{room} imports {other}"
+        for room, below in _rooms().items()
+        for other in below
+        if room and other and ROOMS[other] >= ROOMS[room]
+    ]
+    assert upward == []
+
+
+def test_the_house_has_few_loose_files_and_few_arrows() -> None:
+    rooms = _rooms()
+    loose = [path.stem for path in (ROOT / "harness").glob("*.py") if path.stem != "__init__"]
+    assert len(loose) <= 6
+    arrows = sum(len(below - {""}) for below in rooms.values())
+    assert arrows <= MAX_ROOM_ARROWS, f"{arrows} arrows between the rooms of harness/"
 
 
 def test_nothing_goes_in_circles() -> None:
