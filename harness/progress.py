@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from build_engine import progress as build_progress
 from build_engine.progress import BuildProgress
-from harness.streams import write
+from harness.streams import printable, tell
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichBar
@@ -75,7 +75,7 @@ class LineProgress:
         """See `Progress.close`."""
 
     def _say(self, text: str) -> None:
-        write(self._stream, text + "\n")
+        tell(self._stream, f"{printable(text)}\n")
 
 
 class RichProgress:
@@ -92,11 +92,11 @@ class RichProgress:
         """See `Progress.phase`."""
         self._end_bar()
         self._rate = Rate()
-        self._console.print(name, style="bold")
+        self._console.print(printable(name), style="bold")
 
     def note(self, text: str) -> None:
         """See `Progress.note`."""
-        self._console.print(f"  {text}")
+        self._console.print(f"  {printable(text)}")
 
     def update(self, done: int, total: int | None, figures: Mapping[str, Any]) -> None:
         """See `Progress.update`."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.cli.output import Output
+from harness.cli.options import RoundName
+from harness.cli.output import Output, new_folder
 
 
-def audit(run: Path, *, round: str | None = None, json: bool = False) -> int:
+def audit(run: Path, *, round: RoundName | None = None, json: bool = False) -> int:
     """Run the compliance test TEST06 on a finished run's engine, and check its answers.
 
     Parameters
@@ -15,7 +16,7 @@ def audit(run: Path, *, round: str | None = None, json: bool = False) -> int:
     run
         The folder of a complete run with a performance test.
     round
-        v5.1, v6.0 or v6.1: whose audit settings apply; the run's own when left out.
+        The MLPerf round whose audit settings apply; the run's own when left out.
     json
         Write the verdict to standard output as JSON.
     """
@@ -36,10 +37,13 @@ def audit(run: Path, *, round: str | None = None, json: bool = False) -> int:
     out.say(f"{TEST}: {'passed' if valid else finished.verdict.sentence}")
     out.say(f"Everything lies in {finished.folder}")
     out.result({"test": TEST, "folder": str(finished.folder), **finished.to_json()})
-    out.next(
-        f"enginebench submission pack {run} --submitter NAME --system system.yaml "
-        f"--division open --round {round or finished.round} -o submission"
-        if valid
-        else f"mend the cause, remove {finished.folder}, and audit again"
-    )
+    if valid:
+        pack = ["submission", "pack", run, "--submitter", "NAME", "--system", "FILE"]
+        pack += ["--division", "open", "--round", finished.round]
+        out.advice(
+            f"describe the system in a FILE ({out.command('doctor', '--system-json')} begins one), "
+            f"then pack: {out.command(*pack, '--output', new_folder('submission'))}"
+        )
+    else:
+        out.advice(f"mend the cause, remove {finished.folder}, and audit again")
     return finished.exit_code

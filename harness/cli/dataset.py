@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.output import Output
+from harness.cli.output import Output, new_folder
 
 if TYPE_CHECKING:
     from harness.dataset.prepared import Dataset, Purpose, Source
@@ -71,7 +71,8 @@ def dataset(
         out.say(f"Samples written to {output}")
     out.result({"folder": str(prepared.folder), **prepared.meta})
     found = dataset or (BUNDLED if source.path is None else FETCHED)
-    out.next(_next_step(prepared, workload, model, found, count if source.path else None))
+    trial = count if source.path else None
+    out.next(*_next_words(prepared, ["--model", model, "--workload", workload], found, trial))
 
 
 def _show(out: Output, prepared: Dataset, rules: Workload) -> None:
@@ -119,19 +120,15 @@ def _origin(origin: dict[str, Any]) -> str:
     )
 
 
-def _next_step(
-    prepared: Dataset, workload: str, model: str, dataset: str, count: int | None
-) -> str:
+def _next_words(
+    prepared: Dataset, options: list[str], dataset: str, count: int | None
+) -> list[object]:
+    """The command that takes what was prepared: `options` name its model and workload."""
     if prepared.meta["purpose"] == "calibration":
-        return (
-            f"enginebench build --model {model} --recipe int4_awq --workload {workload} "
-            f"--calibration {dataset}"
-        )
-    trial = f"--count {count} " if count is not None else ""
-    return (
-        f"enginebench run --model {model} --recipe int8_wo --workload {workload} "
-        f"--dataset {dataset} {trial}--scenario Offline --output results/first"
-    )
+        return ["build", *options, "--recipe", "int4_awq", "--calibration", dataset]
+    trial = ["--count", count] if count is not None else []
+    run = ["run", *options, "--recipe", "int8_wo", "--dataset", dataset, *trial]
+    return [*run, "--scenario", "Offline", "--output", new_folder("results/first")]
 
 
 def _own_model(rules: Workload) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.cli.output import Output
+from harness.cli.options import RoundName
+from harness.cli.output import Output, new_folder
 from harness.cli.summary import milliseconds
+from harness.rules.rounds import DEFAULT
 
 
 def demo(
     *,
     output: Path = Path("results/demo"),
     fresh: bool = False,
-    round: str = "v6.1",
+    round: RoundName = DEFAULT,
     json: bool = False,
 ) -> None:
     """Build three engines of the bundled model and benchmark them in short form, side by side.
@@ -25,7 +27,7 @@ def demo(
     fresh
         Measure again what was measured before.
     round
-        The MLPerf round that LoadGen must fit: v5.1, v6.0 or v6.1.
+        The MLPerf round that LoadGen must fit.
     json
         Write the table to standard output as JSON.
     """
@@ -52,10 +54,10 @@ def demo(
         out.say(f"INVALID by LoadGen's rules (run.json says why): {', '.join(sorted(invalid))}.")
     out.say(f"Runs, with LoadGen's own logs: {output}")
     out.result(rows)
-    out.next(
-        "enginebench run --model newsbrief --recipe int8_wo --scenario Server --count 1000 "
-        "--output results/server"
-    )
+    server = ["--model", "newsbrief", "--recipe", "int8_wo", "--scenario", "Server"]
+    of_round = [] if round == DEFAULT else ["--round", round]
+    trial = ["--count", 1000, *of_round, "--output", new_folder("results/server")]
+    out.next("run", *server, *trial)
 
 
 def _show(out: Output, rows: list[dict[str, Any]]) -> None:

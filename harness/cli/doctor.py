@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from harness.cli.output import Output
+from harness.cli.options import RoundName
+from harness.cli.output import Output, new_folder
+from harness.rules.rounds import DEFAULT
 
 
-def doctor(*, system_json: bool = False, round: str = "v6.1", json: bool = False) -> int:
+def doctor(*, system_json: bool = False, round: RoundName = DEFAULT, json: bool = False) -> int:
     """Check this machine: what can be built and run here, and what is missing.
 
     Parameters
@@ -14,7 +16,7 @@ def doctor(*, system_json: bool = False, round: str = "v6.1", json: bool = False
         Instead, describe this machine on standard output as MLPerf's system JSON, and list what a
         person must fill in.
     round
-        The MLPerf round that LoadGen must fit: v5.1, v6.0 or v6.1.
+        The MLPerf round that LoadGen must fit.
     json
         Write the findings to standard output as JSON.
     """
@@ -24,7 +26,7 @@ def doctor(*, system_json: bool = False, round: str = "v6.1", json: bool = False
 
     from build_engine.errors import EXIT_ENVIRONMENT, EXIT_OK
     from harness.doctor import all_checks
-    from harness.rules.rounds import DEFAULT, load_round
+    from harness.rules.rounds import load_round
 
     out = Output(as_json=json)
     checks = all_checks(load_round(round))
@@ -32,8 +34,10 @@ def doctor(*, system_json: bool = False, round: str = "v6.1", json: bool = False
         out.say(f"{'ok     ' if check.ok else 'PROBLEM'} {check.name:16} {check.finding}")
     problems = [check for check in checks if not check.ok and check.required]
     out.result({"ok": not problems, "checks": [asdict(check) for check in checks]})
-    demo = "enginebench demo" if round == DEFAULT else f"enginebench demo --round {round}"
-    out.next(problems[0].remedy if problems else demo)
+    if problems:
+        out.advice(problems[0].remedy)
+    else:
+        out.next("demo", *([] if round == DEFAULT else ["--round", round]))
     return EXIT_ENVIRONMENT if problems else EXIT_OK
 
 
@@ -52,5 +56,9 @@ def _describe_system() -> int:
         out.say(f"Note: {note}")
     for problem in system.closed_problems:
         out.say(f"ERROR for a closed datacenter result on these GPUs: {problem}")
-    out.next("write those fields, and give the file to: enginebench submission pack --system FILE")
+    pack = ["RUN", "--submitter", "NAME", "--system", "FILE", "--division", "open"]
+    out.advice(
+        "write this to a FILE, fill in those fields, then pack: "
+        f"{out.command('submission', 'pack', *pack, '--output', new_folder('submission'))}"
+    )
     return EXIT_ENVIRONMENT if system.closed_problems and not system.blind else EXIT_OK

@@ -48,11 +48,10 @@ def list_engines(*, json: bool = False) -> None:
     for problem in damaged:
         out.say(f"damaged: {problem}")
     out.result({"engines": [_summary(engine) for engine in engines], "damaged": damaged})
-    out.next(
-        f"enginebench engines verify {engines[0].key[:12]}"
-        if engines
-        else "enginebench build --model newsbrief --recipe int8_wo"
-    )
+    if engines:
+        out.next("engines", "verify", engines[0].key[:12])
+    else:
+        out.next("build", "--model", "newsbrief", "--recipe", "int8_wo")
 
 
 @app.command
@@ -77,7 +76,7 @@ def show(engine: str, *, json: bool = False) -> None:
     ]
     out.table(["field", "value"], rows)
     out.result({"folder": str(found.folder), **manifest.to_json()})
-    out.next(f"enginebench engines verify {found.key[:12]}")
+    out.next("engines", "verify", found.key[:12])
 
 
 @app.command
@@ -103,7 +102,7 @@ def why(first: str, second: str, *, json: bool = False) -> None:
     else:
         out.say("They are the same engine.")
     out.result([{"field": f, "first": left, "second": right} for f, left, right in differences])
-    out.next(f"enginebench engines show {a.key[:12]}")
+    out.next("engines", "show", a.key[:12])
 
 
 @app.command
@@ -132,7 +131,12 @@ def verify(engine: str | None = None, *, json: bool = False) -> int:
             out.say(problem)
             problems[str(folder)] = [problem]
     out.result(problems)
-    out.next(f"enginebench engines remove {bad[0]}" if bad else "enginebench engines list")
+    if bad:
+        out.next("engines", "remove", bad[0])
+    elif lost := [folder for folder in unreadable if folder not in readable]:
+        out.advice(f"remove {lost[0]}, and build that engine again")
+    else:
+        out.next("engines", "list")
     return EXIT_RESULT if any(problems.values()) else EXIT_OK
 
 
@@ -153,7 +157,7 @@ def remove(engine: str, *, json: bool = False) -> None:
     store.remove(found)
     out.say(f"Removed {found.folder}")
     out.result(_summary(found))
-    out.next("enginebench engines list")
+    out.next("engines", "list")
 
 
 def _summary(engine: Engine) -> dict[str, Any]:

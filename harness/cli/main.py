@@ -7,6 +7,7 @@ library, and a command's module (with all that it imports) is loaded only when t
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -14,13 +15,16 @@ from typing import TYPE_CHECKING
 
 from build_engine.errors import (
     EXIT_ENVIRONMENT,
+    EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_OK,
     EnginebenchError,
     UnknownName,
     UsageError,
 )
-from harness.streams import write
+from harness.cli.help import HelpPages, help_console
+from harness.cli.program import NAME
+from harness.streams import finish, prepare, tell, write
 
 if TYPE_CHECKING:
     from cyclopts import App, UnknownCommandError
@@ -40,6 +44,8 @@ _COMMANDS = {
 
 _GROUPS = ("engines", "submission")  # commands with commands of their own
 
+_COMPLETION = "Teach bash, zsh or fish to complete commands and options by Tab."
+
 _HELP = "Compile Llama checkpoints into quantised engines, and measure them with MLPerf LoadGen."
 
 _EPILOGUE = (
@@ -48,45 +54,63 @@ _EPILOGUE = (
 )
 
 
+_PRINTED_BY_CYCLOPTS = frozenset({"--help", "-h", "--version"})
+
+
 def make_app() -> App:
     """The application with its commands, none of them loaded yet."""
     from cyclopts import App, Parameter
 
+    from harness.cli.options import option_name
+
     app = App(
-        name="enginebench",
+        name=NAME,
         help=_HELP,
         help_epilogue=_EPILOGUE,
         help_format="plaintext",  # what it says of options has no markup, and Markdown loads slowly
+        help_formatter=HelpPages(),
         version=_version,
-        default_parameter=Parameter(negative=()),  # no --no-json, no --empty-set
+        # no --no-json, no --empty-set
+        default_parameter=Parameter(negative=(), name_transform=option_name),
         suppress_keyboard_interrupt=False,
         result_action="return_value",
     )
     for name, text in _COMMANDS.items():
         attribute = "app" if name in _GROUPS else name
         app.command(f"harness.cli.{name}:{attribute}", name=name, help=text)
+    app.command(
+        "harness.cli.completion:install", name="--install-completion", help=_COMPLETION, show=False
+    )
     return app
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line; the exit code."""
+    """Run one command line; the exit code. Raises nothing, whatever happens."""
     try:
-        if arguments in ([], ["--help"], ["-h"]):
-            write(sys.stdout, _overview())
-            return EXIT_OK
-        return _call(arguments)
-    except EnginebenchError as error:
-        return _report(str(error), error.exit_code, arguments)
-    except KeyboardInterrupt:
-        return _report("Interrupted.", EXIT_INTERRUPTED, arguments)
-    except OSError as error:
-        return _report(_os_error(error), EXIT_ENVIRONMENT, arguments)
+        try:
+            return _call(arguments)
+        except EnginebenchError as error:
+            return _report(str(error), error.exit_code, arguments)
+        except KeyboardInterrupt:
+            return _report("Interrupted.", EXIT_INTERRUPTED, arguments)
+        except OSError as error:
+            return _report(_os_error(error), EXIT_ENVIRONMENT, arguments)
+        except BaseException as error:  # a panic of a library written in Rust is no Exception
+            from harness.cli.crash import last_words
+
+            return _report(last_words(error, arguments), EXIT_FAILED, arguments)
+    except KeyboardInterrupt:  # once more, while the first was told of
+        return EXIT_INTERRUPTED
 
 
 def main() -> None:
     """The `enginebench` command."""
+    prepare()
     signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    sys.exit(code if finish() else code or EXIT_ENVIRONMENT)
 
 
 def _overview() -> str:
@@ -96,7 +120,8 @@ def _overview() -> str:
     return (
         f"{_HELP}\n\nUsage: enginebench COMMAND [OPTIONS]\n\n{commands}\n"
         f"`enginebench COMMAND --help` explains a command, `enginebench --version` says the "
-        f"version.\n{_EPILOGUE}\n"
+        f"version,\n`enginebench --install-completion` completes commands and options by Tab.\n"
+        f"{_EPILOGUE}\n"
     )
 
 
@@ -104,10 +129,14 @@ def _call(arguments: list[str]) -> int:
     """Parse the arguments and call the command. Raises UsageError for arguments that do not
     parse.
     """
+    if arguments in ([], ["--help"], ["-h"]):
+        write(sys.stdout, _overview())
+        return EXIT_OK
     from cyclopts import CycloptsError, UnknownCommandError, UnusedCliTokensError
 
+    console = help_console() if _PRINTED_BY_CYCLOPTS.intersection(arguments) else None
     try:
-        code = make_app()(arguments, exit_on_error=False, print_error=False)
+        code = make_app()(arguments, console=console, exit_on_error=False, print_error=False)
     except UnknownCommandError as error:
         # its own text would load every command, to ask each for synonyms
         where = error.command_chain or ()
@@ -133,10 +162,21 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _report(text: str, code: int, arguments: list[str]) -> int:
-    from harness.cli.output import Output
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    """Asked to end while Python ends: whatever it still waits for is not worth waiting for."""
+    os._exit(EXIT_INTERRUPTED)
 
-    Output(as_json="--json" in arguments).error(" ".join(text.split()), code)
+
+def _report(text: str, code: int, arguments: list[str]) -> int:
+    sentence = " ".join(text.split())
+    try:
+        from harness.cli.output import Output
+
+        Output(as_json="--json" in arguments).error(sentence, code)
+    except OSError:  # standard output is full; standard error has it
+        pass
+    except Exception:  # no memory for a library that prints
+        tell(sys.stderr, f"{NAME}: {sentence}\n")
     return code
 
 

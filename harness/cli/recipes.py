@@ -48,4 +48,7 @@ def recipes(*, target: str | None = None, json: bool = False) -> None:
     out.result(
         [{**recipe.model_dump(), "refused": refusals[recipe.name]} for recipe in found],
     )
-    out.next(f"enginebench build --model newsbrief --target {target or 'cpu'} --recipe int8_wo")
+    if target in (None, "cpu"):
+        out.next("build", "--model", "newsbrief", "--target", "cpu", "--recipe", "int8_wo")
+    else:
+        out.next("doctor")  # it says whether this machine builds for that target

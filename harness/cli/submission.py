@@ -9,7 +9,10 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from build_engine.errors import EXIT_OK, EXIT_RESULT
+from harness.cli.options import FIELDS, RoundName
 from harness.cli.output import Output
+from harness.rules.rounds import DEFAULT
+from harness.submission.pack import PackRequest
 
 app = App(
     name="submission",
@@ -20,50 +23,24 @@ app = App(
 
 @app.command
 def pack(
-    runs: list[Path],
+    request: Annotated[PackRequest, FIELDS],
     *,
-    submitter: str,
-    system: Path,
-    division: str,
     output: Annotated[Path, Parameter(name=("--output", "-o"))],
-    round: str = "v6.1",
     json: bool = False,
 ) -> None:
     """Pack complete runs of one engine into a submission tree; anything else is refused by reason.
 
     Parameters
     ----------
-    runs
-        Run folders, one for each scenario, each with a performance and an accuracy test.
-    submitter
-        Your organisation, as its folder is called.
-    system
-        A file that describes the system: what `enginebench doctor --system-json` wrote, with the
-        fields for a person filled in, or a .yaml of those fields alone.
-    division
-        closed or open.
     output
         The tree's folder; it must be new. What is truncated in it is kept whole beside it.
-    round
-        v5.1, v6.0 or v6.1.
     json
         Write what was packed to standard output as JSON.
     """
-    from harness.rules.rounds import load_round
-    from harness.submission.pack import PackRequest
-    from harness.submission.pack import pack as write_pack
+    from harness.submission.pack import pack as write_tree
 
     out = Output(as_json=json)
-    packed = write_pack(
-        PackRequest(
-            runs=runs,
-            submitter=submitter,
-            system=system,
-            division=division,
-            round=load_round(round),
-            output=output,
-        )
-    )
+    packed = write_tree(request, output)
     for result in packed.results:
         out.say(f"packed {result.relative(result.folder)}")
     out.say(f"Whole accuracy logs, to keep: {packed.originals}")
@@ -77,10 +54,7 @@ def pack(
             "results": [result.relative(result.folder) for result in packed.results],
         }
     )
-    out.next(
-        f"enginebench submission check {packed.root} --round {round} --checker PATH, with a "
-        f"checkout of mlcommons/inference"
-    )
+    out.next("submission", "check", packed.root, "--round", request.round)
 
 
 @app.command
@@ -88,7 +62,7 @@ def check(
     tree: Path,
     *,
     checker: Path | None = None,
-    round: str = "v6.1",
+    round: RoundName = DEFAULT,
     submitter: str | None = None,
     json: bool = False,
 ) -> int:
@@ -101,7 +75,7 @@ def check(
     checker
         A checkout of mlcommons/inference, whose checker is run with the round's version.
     round
-        v5.1, v6.0 or v6.1.
+        The MLPerf round whose rules apply.
     submitter
         Look at this submitter only.
     json
@@ -134,9 +108,10 @@ def check(
         }
     )
     if not sound:
-        out.next("mend what is named, and pack the runs again")
+        out.advice("mend what is named, and pack the runs again")
     elif official is None:
-        out.next(f"git clone {REPOSITORY}, then add --checker inference")
+        again = ["submission", "check", tree, "--round", round, "--checker", "inference"]
+        out.advice(f"git clone {REPOSITORY} && {out.command(*again)}")
     else:
-        out.next("give the tree to MLCommons with its submission interface")
+        out.advice("give the tree to MLCommons with its submission interface")
     return EXIT_OK if sound else EXIT_RESULT

@@ -23,7 +23,7 @@ def show_run(out: Output, run: Run) -> None:
     if content["cause"]:
         out.say(f"Cause: {content['cause']}")
     out.say(f"Everything lies in {run.folder}")
-    out.next(_next_step(content))
+    out.advice(_next_step(content))
 
 
 def milliseconds(value_s: float | None) -> str:

@@ -36,7 +36,7 @@ def targets(*, json: bool = False) -> None:
         title="Dense peaks; sources in configs/targets",
     )
     out.result([target.model_dump() for target in found])
-    out.next("enginebench recipes --target cpu")
+    out.next("recipes", "--target", "cpu")
 
 
 def _figure(value: float | None) -> str:

@@ -1,10 +1,11 @@
 """From what a user asks for to a run that can start: everything is checked before anything is
 spent.
+
+The fields of a choice are options of the command line: their docstrings are what `--help` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, get_args
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING, TypeVar, get_args
 from build_engine.config import apply_overrides
 from build_engine.errors import UnknownName, UsageError
 from build_engine.paths import cache_root
-from harness.dataset.prepared import Source, check_count, prepare
+from build_engine.store.store import open_engine
+from harness.dataset.prepared import BUNDLED, Source, check_count, prepare
 from harness.loadgen.settings import Mode
-from harness.rules.rounds import DEFAULT, load_round, require_loadgen
-from harness.rules.workload import Scenario, load_workload
+from harness.rules.rounds import DEFAULT, Round, load_round, require_loadgen
+from harness.rules.workload import Scenario, Workload, load_workload
 from harness.rules.workload import scenario as scenario_rules
 from harness.runs.engine_choice import EngineChoice, build_spec, require_backend
 from harness.runs.execution import RunRequest
@@ -24,6 +26,8 @@ from harness.runs.scope import RunScope
 from runtime.spec import OpenVINOSpec
 
 if TYPE_CHECKING:
+    from build_engine.store.engine import Engine, EngineLimits
+    from harness.dataset.prepared import Dataset
     from harness.progress import Progress
 
 _SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
@@ -37,27 +41,61 @@ _Name = TypeVar("_Name", bound=str)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunChoice:
-    """A run as a user names it."""
+    """How an engine is run, as a user names it."""
 
-    engine: EngineChoice
-    workload: str
-    workload_overrides: tuple[str, ...] = ()
-    """`a.b=c` settings of the workload."""
-    dataset: str | None
     scenario: str
-    mode: str
-    count: int | None
-    qps: float | None
-    duration_s: float | None
+    """Offline, Server, Interactive or SingleStream."""
     output: Path
+    """The run's folder; it must be new or empty."""
+    workload: str = BUNDLED
+    """A workload by its name, or a .yaml file."""
+    dataset: str | None = None
+    """The official cnn_eval.json, a .jsonl of article/highlights, a folder with a copy of the hub's
+    dataset, `cnn_dailymail` to fetch it (the default of an MLPerf workload; needs
+    enginebench[hub]), or `newsbrief`.
+    """
+    mode: str = "both"
+    """performance, accuracy, or both."""
+    count: int | None = None
+    """A short trial over the first COUNT samples, without a minimum duration."""
+    qps: float | None = None
+    """Queries a second for Server and Interactive (half of the warm-up's rate when left out); in
+    Offline the samples a second that LoadGen shall expect.
+    """
+    duration_s: float | None = None
+    """Minimum seconds of a performance test, instead of the workload's."""
     round: str = DEFAULT
+    """The MLPerf round whose LoadGen and seeds the run must have."""
 
-    def request(self, progress: Progress) -> RunRequest:
-        """The run, with its engine built and its dataset prepared.
+    def request(self, chosen: EngineChoice, progress: Progress) -> RunRequest:
+        """The run of the chosen engine, which is found or built, on its prepared dataset.
 
         Raises UsageErrors and EnvironmentFaults, all before a LoadGen test begins.
         """
-        workload = apply_overrides(load_workload(self.workload), self.workload_overrides)
+        asked = self._checked(chosen.workload_settings)
+        source = Source.for_workload(self.dataset, asked.workload, progress)
+        spec = chosen.spec(asked.workload, progress)
+        require_backend(spec)
+        # the dataset before the engine: its mistakes are found in seconds, a build takes minutes
+        model = _Model(spec.checkpoint.folder, spec.limits, spec.checkpoint.config.vocab_size)
+        dataset = self._dataset(asked, source, model, progress)
+        return self._request(asked, dataset, build_spec(spec, progress))
+
+    def request_for(self, engine: Engine, progress: Progress) -> RunRequest:
+        """The run of an engine that is there, on its prepared dataset.
+
+        Raises EngineError when its files are not as they were built, and what `request` raises.
+        """
+        asked = self._checked(())
+        source = Source.for_workload(self.dataset, asked.workload, progress)
+        engine = open_engine(engine.folder)
+        model = _Model(engine.folder, engine.limits, engine.vocab_size)
+        dataset = self._dataset(asked, source, model, progress)
+        return self._request(asked, dataset, engine)
+
+    def _checked(self, workload_settings: tuple[str, ...]) -> _Asked:
+        """The things behind the names, and whether they go together."""
+        workload = apply_overrides(load_workload(self.workload), workload_settings)
         scenario = _one_of("scenario", self.scenario, _SCENARIOS)
         scenario_rules(workload, scenario)
         chosen = load_round(self.round)
@@ -65,33 +103,36 @@ class RunChoice:
         mode = _one_of("mode", self.mode, tuple(_MODES))
         self._check_numbers(scenario, mode)
         check_output(self.output)
-        source = Source.for_workload(self.dataset, workload, progress)
-        spec = self.engine.spec(workload, progress)
-        require_backend(spec)
+        return _Asked(workload, scenario, _MODES[mode], chosen)
+
+    def _dataset(self, asked: _Asked, source: Source, model: _Model, progress: Progress) -> Dataset:
         count = self.count
         if count is None and source.path is None:
-            count = workload.num_samples
-        # the dataset before the engine: its mistakes are found in seconds, a build takes minutes
-        dataset = prepare(workload, source, spec.checkpoint.folder, cache_root(), count, progress)
-        if dataset.num_samples < 2 and scenario in ("Server", "Interactive"):
-            raise UsageError(f"{scenario} needs 2 samples to have a rate; give --count 2 or more.")
-        dataset.check_fits(workload, spec.limits)
-        dataset.check_ids(spec.checkpoint.config.vocab_size)
-        engine = build_spec(spec, progress)
+            count = asked.workload.num_samples
+        dataset = prepare(asked.workload, source, model.tokenizer, cache_root(), count, progress)
+        if dataset.num_samples < 2 and asked.scenario in ("Server", "Interactive"):
+            raise UsageError(
+                f"{asked.scenario} needs 2 samples to have a rate; give --count 2 or more."
+            )
+        dataset.check_fits(asked.workload, model.limits)
+        dataset.check_ids(model.vocab_size)
+        return dataset
+
+    def _request(self, asked: _Asked, dataset: Dataset, engine: Engine) -> RunRequest:
         return RunRequest(
             scope=RunScope(
-                workload=workload,
-                scenario=scenario,
+                workload=asked.workload,
+                scenario=asked.scenario,
                 num_samples=dataset.num_samples,
                 qps=self.qps,
                 duration_s=self.duration_s,
             ),
-            modes=_MODES[mode],
+            modes=asked.modes,
             dataset=dataset,
             engine=engine,
             executor=OpenVINOSpec(folder=engine.folder),
             folder=self.output.absolute(),
-            round=chosen,
+            round=asked.round,
         )
 
     def _check_numbers(self, scenario: Scenario, mode: str) -> None:
@@ -110,13 +151,23 @@ class RunChoice:
                 raise UsageError(f"{option} is {value:g}; give a number above 0.")
 
 
-def split_settings(assignments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """`--set` values of the recipe and of the workload: the latter begin with `workload.`."""
-    workload = "workload."
-    return (
-        tuple(a.removeprefix("recipe.") for a in assignments if not a.startswith(workload)),
-        tuple(a.removeprefix(workload) for a in assignments if a.startswith(workload)),
-    )
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the names of a choice stand for."""
+
+    workload: Workload
+    scenario: Scenario
+    modes: tuple[Mode, ...]
+    round: Round
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """What a dataset must fit: the folder of a tokenizer, an engine's sizes, a vocabulary."""
+
+    tokenizer: Path
+    limits: EngineLimits
+    vocab_size: int
 
 
 def check_output(folder: Path) -> None:

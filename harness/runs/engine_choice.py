@@ -1,11 +1,15 @@
 """From names to things: the checkpoint, target, recipe, limits and calibration set that a command
 line asks for.
+
+The fields of a choice are options of the command line: their docstrings are what `--help` says.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from build_engine.errors import ConfigError
 
 if TYPE_CHECKING:
     from build_engine.checkpoint.checkpoint import Checkpoint
@@ -16,19 +20,52 @@ if TYPE_CHECKING:
     from harness.rules.workload import Workload
 
 
+_OF_WORKLOAD = "workload."
+_OF_RECIPE = "recipe."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineChoice:
     """An engine as a user names it. None leaves a size to its default."""
 
     model: str
-    target: str
+    """A checkpoint: a Hugging Face folder, a hub id (org/name), or `newsbrief`."""
     recipe: str
+    """How it is quantised; see `enginebench recipes`."""
+    target: str = "cpu"
+    """What the engine is for; see `enginebench targets`."""
     calibration: str | None = None
+    """Articles for recipes that are calibrated: a .jsonl or the official calibration file; invented
+    news when left out.
+    """
     max_batch_size: int | None = None
+    """Requests in flight at once."""
     max_input_len: int | None = None
+    """Tokens of the longest prompt, instead of the workload's."""
     max_new_tokens: int | None = None
-    overrides: tuple[str, ...] = ()
-    """`a.b=c` settings of the recipe."""
+    """Tokens of the longest answer, instead of the workload's."""
+    set: tuple[str, ...] = ()
+    """Change a field of the recipe or, in a run, of the workload: `--set recipe.group_size=64`,
+    `--set workload.max_new_tokens=64`.
+    """
+
+    @property
+    def recipe_settings(self) -> tuple[str, ...]:
+        """What `set` changes in the recipe, as `a.b=c`."""
+        return tuple(
+            setting.removeprefix(_OF_RECIPE)
+            for setting in self.set
+            if not setting.startswith(_OF_WORKLOAD)
+        )
+
+    @property
+    def workload_settings(self) -> tuple[str, ...]:
+        """What `set` changes in the workload, as `a.b=c`."""
+        return tuple(
+            setting.removeprefix(_OF_WORKLOAD)
+            for setting in self.set
+            if setting.startswith(_OF_WORKLOAD)
+        )
 
     def spec(self, workload: Workload, progress: Progress) -> EngineSpec:
         """What would be built, calibrated (if at all) on prompts of the workload. Raises
@@ -41,7 +78,7 @@ class EngineChoice:
         from build_engine.target import load_target
 
         target = load_target(self.target)
-        recipe = apply_overrides(load_recipe(self.recipe), self.overrides)
+        recipe = apply_overrides(load_recipe(self.recipe), self.recipe_settings)
         require(recipe, target)  # before the checkpoint is read, which may take minutes
         checkpoint = resolve_checkpoint(self.model, workload.revision_of(self.model))
         calibration = None
@@ -68,12 +105,20 @@ class EngineChoice:
         }
         for option, value in given.items():
             words += [] if value is None else [option, str(value)]
-        for setting in self.overrides:
-            words += ["--set", f"recipe.{setting}"]
+        for setting in self.recipe_settings:
+            words += ["--set", f"{_OF_RECIPE}{setting}"]
         return words
 
     def build(self, workload: Workload, progress: Progress) -> Engine:
-        """The engine, from the store or built now."""
+        """The engine, from the store or built now.
+
+        Raises ConfigError for a setting of the workload, and what `spec` and the build raise.
+        """
+        for setting in self.workload_settings:
+            raise ConfigError(
+                f"`--set {_OF_WORKLOAD}{setting}` is for `enginebench run`; an engine does not "
+                "depend on it, so leave it out."
+            )
         return build_spec(self.spec(workload, progress), progress)
 
     def _limits(self, checkpoint: Checkpoint, workload: Workload) -> EngineLimits:

@@ -11,13 +11,13 @@ import re
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import build_engine
 from build_engine.errors import ResultProblem, RunExists, UnknownName, UsageError
 from harness.loadgen import logs
-from harness.rules.rounds import Round
+from harness.rules.rounds import DEFAULT, Round, load_round
 from harness.runs.audit import VERIFICATION
 from harness.runs.record import cannot_write
 from harness.submission.check import check_tree
@@ -35,14 +35,22 @@ _NETWORK = "network"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackRequest:
-    """What to pack, and as what."""
+    """What to pack, and as what. The fields are options of the command line: their docstrings are
+    what `--help` says.
+    """
 
-    runs: Sequence[Path]
+    runs: Sequence[Path] = field(kw_only=False)
+    """Run folders, one for each scenario, each with a performance and an accuracy test."""
     submitter: str
+    """Your organisation, as its folder is called."""
     system: Path
+    """A file that describes the system: what `enginebench doctor --system-json` wrote, with the
+    fields for a person filled in, or a .yaml of those fields alone.
+    """
     division: str
-    round: Round
-    output: Path
+    """closed or open."""
+    round: str = DEFAULT
+    """The MLPerf round that the runs are of, and whose rules apply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +62,28 @@ class Packed:
     results: tuple[Result, ...]
 
 
-def pack(request: PackRequest) -> Packed:
-    """Write the tree.
+def pack(request: PackRequest, output: Path) -> Packed:
+    """Write the tree to `output`, which must be new.
 
     Raises UsageError for a wrong name, file or run folder, RunExists for an output that is there,
     ResultProblem with every reason why the runs cannot be packed, OutputError.
     """
-    request = replace(request, output=request.output.absolute())
-    _check_request(request)
-    runs = accept(request.runs, request.division, request.round)
-    system = describe(
-        request.system, runs[0].content, request.round, request.submitter, request.division
-    )
-    root = request.output
+    chosen, root = load_round(request.round), output.absolute()
+    _check_request(request, root)
+    runs = accept(request.runs, request.division, chosen)
+    system = describe(request.system, runs[0].content, chosen, request.submitter, request.division)
     originals = root.with_name(root.name + ORIGINALS)
     try:
         with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as scratch:
             by = Submitter(
                 root=Path(scratch) / "tree",
-                layout=request.round.layout,
+                layout=chosen.layout,
                 division=request.division,
                 name=request.submitter,
             )
-            results = [_write_result(by, run, system["system_name"], request.round) for run in runs]
+            results = [_write_result(by, run, system["system_name"], chosen) for run in runs]
             _write_common(by, runs, system)
-            found = check_tree(by.root, request.round)
+            found = check_tree(by.root, chosen)
             if found:
                 raise ResultProblem(
                     "Not packed. " + " ".join(f"{f.where}: {f.sentence}" for f in found)
@@ -98,7 +103,7 @@ def system_id(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", name).strip("_")
 
 
-def _check_request(request: PackRequest) -> None:
+def _check_request(request: PackRequest, root: Path) -> None:
     if request.division == _NETWORK:
         raise UsageError("The network division is not supported; use --division closed or open.")
     if request.division not in DIVISIONS:
@@ -109,13 +114,13 @@ def _check_request(request: PackRequest) -> None:
         raise UsageError(
             f"--submitter `{request.submitter}` becomes a folder; use letters, digits, . _ and -."
         )
-    for place in (request.output, request.output.with_name(request.output.name + ORIGINALS)):
+    for place in (root, root.with_name(root.name + ORIGINALS)):
         if place.exists():
             raise RunExists(f"{place} exists already; choose another --output, or remove it.")
     try:
-        request.output.parent.mkdir(parents=True, exist_ok=True)
+        root.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise cannot_write(request.output, error) from None
+        raise cannot_write(root, error) from None
 
 
 def _write_result(by: Submitter, run: PackableRun, system: str, chosen: Round) -> Result:

@@ -12,6 +12,9 @@ import pytest
 from build_engine.backend import BACKENDS, backend
 from tests.build_engine.checkpoints import write_checkpoint
 from tests.harness.cli.line import Line
+from tests.harness.cli.told import commands_told
+
+__all__ = ["commands_told"]
 
 
 @pytest.fixture(autouse=True)

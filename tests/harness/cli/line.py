@@ -36,6 +36,8 @@ class Line:
         code = run([str(argument) for argument in arguments])
         captured = self._capsys.readouterr()
         assert "Traceback" not in captured.err
+        if captured.err and "enginebench: " not in captured.err:
+            assert captured.err.splitlines()[-1].startswith("Next: ")
         return Said(code, captured.out, captured.err)
 
     def refused(self, code: int, *arguments: object) -> str:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from cyclopts import App
+from cyclopts.argument import ArgumentCollection
 
+from build_engine.config import config_names
 from harness.cli.main import make_app
+from harness.rules.rounds import DEFAULT, round_names
+from tests.harness.cli.line import Line
 
+ROOT = Path(__file__).parents[3]
+
+_COMPLETION = "--install-completion"
 _CALIBRATION = ["--calibration"]
-_SIZES = ["--max-batch-size", "--max-input-len"]
+_SIZES = ["--max-batch-size", "--max-input-len", "--max-new-tokens"]
 FROZEN = {
     "audit": ["--json", "--round", "--run"],
     "build": [
@@ -22,6 +30,7 @@ FROZEN = {
         "--target",
         "--workload",
     ],
+    _COMPLETION: ["--json", "--output", "--shell"],
     "dataset": [
         *_CALIBRATION,
         "--count",
@@ -73,24 +82,64 @@ FROZEN = {
 
 
 def _commands(app: App, *path: str) -> Iterator[tuple[str, ...]]:
-    names = [name for name in app if not name.startswith("-")]
+    names = [name for name in app if name == _COMPLETION or not name.startswith("-")]
     if not names:
         yield path
     for name in names:
         yield from _commands(app[name], *path, name)
 
 
-def _options(root: App, path: tuple[str, ...]) -> list[str]:
+def _arguments(root: App, path: tuple[str, ...]) -> ArgumentCollection:
     with root.app_stack(path):  # so that the command inherits the root's defaults
         app = root
         for name in path:
             app = app[name]
-        return sorted(
-            name for argument in app.assemble_argument_collection() for name in argument.names
-        )
+        return app.assemble_argument_collection()
+
+
+def _options(root: App, path: tuple[str, ...]) -> list[str]:
+    return sorted(
+        name
+        for argument in _arguments(root, path)
+        for name in argument.names
+        if name != "*"  # a dataclass whose fields are options
+    )
 
 
 def test_commands_and_options_are_frozen() -> None:
     root = make_app()
     found = {" ".join(path): _options(root, path) for path in _commands(root)}
     assert found == {command: sorted(options) for command, options in FROZEN.items()}
+
+
+def test_the_round_stands_once() -> None:
+    root = make_app()
+    defaults = {
+        " ".join(path): argument.field_info.default
+        for path in _commands(root)
+        for argument in _arguments(root, path)
+        if "--round" in argument.names
+    }
+    assert defaults.pop("audit") is None  # the run's own
+    assert set(defaults.values()) == {DEFAULT}
+    assert len(defaults) == 5
+    written = [
+        path.name
+        for room in ("cli", "runs", "loadgen")
+        for path in (ROOT / "harness" / room).rglob("*.py")
+        if any(name in path.read_text(encoding="utf-8") for name in round_names())
+    ]
+    assert written == []
+
+
+def test_help_lists_the_names_that_are_shipped(line: Line) -> None:
+    for command in ("run", "doctor", "demo"):
+        said = " ".join(line(command, "--help").out.replace("│", " ").split())
+        assert f"Shipped: {', '.join(round_names())}." in said
+    said = " ".join(line("run", "--help").out.replace("│", " ").split())
+    assert f"Shipped: {', '.join(config_names('workloads'))}." in said
+    assert "with a copy of the hub's dataset" in said  # one paragraph, however it is wrapped
+    assert "[default: False]" not in said
+    assert "[default: ()]" not in said
+    table = said.split("Parameters", 1)[1]
+    assert table.index("--output") < table.index("--target")  # what must be given stands first

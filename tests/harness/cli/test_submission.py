@@ -27,7 +27,8 @@ def test_an_audit_is_shown_rule_by_rule(tmp_path: Path, capsys: pytest.CaptureFi
     assert document["test"] == "TEST06"
     assert document["verdict"]["valid"]
     assert "ok      EOS check" in text
-    assert "Next: enginebench submission pack" in text
+    pack = f"enginebench submission pack {finished.folder} --submitter NAME --system FILE"
+    assert f"(enginebench doctor --system-json begins one), then pack: {pack}" in text
 
 
 def test_a_simulated_run_is_not_packed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

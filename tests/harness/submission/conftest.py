@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.rules.rounds import load_round
 from harness.rules.workload import Scenario
 from harness.submission.pack import PackRequest, pack
 from harness.submission.tree import ORIGINALS
@@ -60,10 +59,8 @@ def sound_tree(sound_runs: dict[str, Path], tmp_path_factory: pytest.TempPathFac
         submitter="ExampleOrg",
         system=top / "system.yaml",
         division="closed",
-        round=load_round("v6.1"),
-        output=top / "tree",
     )
-    root = pack(request).root
+    root = pack(request, top / "tree").root
     shutil.rmtree(root / "closed" / "ExampleOrg" / "src" / "enginebench")
     return root
 

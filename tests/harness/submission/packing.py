@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from build_engine.errors import ResultProblem
-from harness.rules.rounds import load_round
 from harness.submission.pack import Packed, PackRequest, pack
 from tests.harness.submission.conftest import SYSTEM
 
@@ -27,10 +26,9 @@ def pack_runs(
         submitter=submitter,
         system=top / "system.yaml",
         division=division,
-        round=load_round(round_name),
-        output=top / "tree",
+        round=round_name,
     )
-    return pack(request)
+    return pack(request, top / "tree")
 
 
 def refusal(top: Path, *folders: Path, **choices: Any) -> str:

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from build_engine.errors import (
     ConfigError,
@@ -106,17 +107,16 @@ def test_the_older_layout_of_v51_is_written_and_read(
     sound_runs: dict[str, Path], tmp_path: Path
 ) -> None:
     older = load_round("v6.1").model_copy(update={"layout": load_round("v5.1").layout})
+    (tmp_path / "older.yaml").write_text(yaml.safe_dump(older.model_dump(mode="json")))
     (tmp_path / "system.yaml").write_text(SYSTEM.format(system_type="datacenter"))
-    packed = pack(
-        PackRequest(
-            runs=[sound_runs["Offline"], sound_runs["Server"]],
-            submitter="ExampleOrg",
-            system=tmp_path / "system.yaml",
-            division="closed",
-            round=older,
-            output=tmp_path / "tree",
-        )
+    request = PackRequest(
+        runs=[sound_runs["Offline"], sound_runs["Server"]],
+        submitter="ExampleOrg",
+        system=tmp_path / "system.yaml",
+        division="closed",
+        round=str(tmp_path / "older.yaml"),
     )
+    packed = pack(request, tmp_path / "tree")
     assert check_tree(packed.root, older) == []
     home = packed.root / "closed" / "ExampleOrg"
     below = "Example_server/llama3.1-8b/Server"
@@ -271,11 +271,9 @@ def test_an_output_that_is_the_working_folder(
         submitter="ExampleOrg",
         system=tmp_path / "system.yaml",
         division="closed",
-        round=load_round("v6.1"),
-        output=Path(),
     )
     with pytest.raises(RunExists, match="here exists already"):
-        pack(request)
+        pack(request, Path())
 
 
 def test_the_whole_logs_are_in_place_before_the_tree(

@@ -1,0 +1,143 @@
+"""The last line of a command: what to do now, as a command that can be pasted and works."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from build_engine.recipe import load_recipe, refusal
+from build_engine.target import load_target, target_names
+from harness.cli.output import Output, new_folder
+from harness.cli.program import command_line, program
+from tests.build_engine.checkpoints import write_checkpoint
+from tests.harness.cli.line import Line, Said
+
+
+def next_line(said: Said) -> str:
+    *_, last = said.err.splitlines()
+    assert last.startswith("Next: ")
+    return last.removeprefix("Next: ")
+
+
+@pytest.mark.parametrize("target", target_names())
+def test_no_build_is_told_that_would_be_refused(line: Line, target: str) -> None:
+    words = shlex.split(next_line(line("recipes", "--target", target)))
+    if words[1] == "build":
+        given = dict(zip(words[2::2], words[3::2], strict=True))
+        assert given["--target"] == target == "cpu"
+        assert refusal(load_recipe(given["--recipe"]), load_target(target)) is None
+    else:
+        assert words == ["enginebench", "doctor"]
+
+
+def test_a_build_tells_of_a_run_into_a_folder_that_is_free(
+    line: Line, tiny: Path, quick_builder: None
+) -> None:
+    build = ["build", "--model", tiny, "--recipe", "int8_wo"]
+    assert next_line(line(*build)).endswith(" --output results/first")
+    (Path("results") / "first").mkdir(parents=True)
+    assert next_line(line(*build)).endswith(" --output results/first-2")
+    (Path("results") / "first-2").touch()
+    assert new_folder("results/first") == "results/first-3"
+
+
+def test_a_told_command_is_taken_as_it_stands(
+    line: Line, tmp_path: Path, quick_builder: None, news: Path
+) -> None:
+    """Through a shell's own reading of it, for names that a shell would read otherwise."""
+    model = write_checkpoint(tmp_path / "it's a $HOME `model`;")
+    told = shlex.split(next_line(line("build", "--model", model, "--recipe", "int8_wo")))
+    assert told[:4] == ["enginebench", "run", "--model", str(model)]
+    prepared = line("dataset", "--dataset", news, "--model", model, "--count", 3)
+    told = shlex.split(next_line(prepared))
+    assert told[1] == "run"
+    assert ["--dataset", str(news), "--count", "3"] == told[-8:-4]
+
+
+def test_a_calibration_set_is_for_a_build(line: Line, tiny: Path, news: Path) -> None:
+    said = line("dataset", "--dataset", news, "--model", tiny, "--calibration")
+    told = next_line(said)
+    assert told.startswith(
+        f"enginebench build --model {tiny} --workload newsbrief --recipe int4_awq"
+    )
+    assert told.endswith(f"--calibration {news}")
+
+
+def test_an_engine_that_cannot_be_read_is_to_be_removed(line: Line, engine: dict[str, Any]) -> None:
+    (Path(engine["folder"]) / "engine.json").write_text("{")
+    assert next_line(line("engines", "verify")) == (
+        f"remove {engine['folder']}, and build that engine again"
+    )
+
+
+def test_doctor_begins_a_system_file_for_packing(line: Line) -> None:
+    told = next_line(line("doctor", "--system-json"))
+    assert "write this to a FILE, fill in those fields, then pack: enginebench submission" in told
+
+
+def test_the_demo_of_another_round_goes_on_in_it(
+    line: Line, commands_told: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = {
+        "recipe": "bf16",
+        "size_bytes": 1,
+        "samples_per_s": 1.0,
+        "tokens_per_s": 1.0,
+        "server": {},
+        "single_stream": {},
+        "accuracy": {"rouge1": 1.0, "rougeL": 1.0},
+        "num_latency_samples": 1,
+        "verdicts": {"Offline": "VALID"},
+        "runs": [],
+    }
+
+    class Row:
+        def figures(self) -> dict[str, Any]:
+            return figures
+
+    monkeypatch.setattr("harness.demo.run_demo", lambda *_, **__: [Row()])
+    line("demo")
+    line("demo", "--round", "v6.0")
+    first, second = commands_told
+    assert "--round" not in first
+    assert second[second.index("--round") + 1] == "v6.0"
+
+
+def test_the_program_is_named_as_it_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "bin" / "enginebench"
+    script.parent.mkdir()
+    script.touch(mode=0o755)
+    monkeypatch.setattr(sys, "argv", [str(script), "targets"])
+    monkeypatch.setenv("PATH", str(script.parent))
+    assert program() == ["enginebench"]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert program() == [str(script)]
+    monkeypatch.setattr(sys, "argv", ["./enginebench", "targets"])
+    assert program() == ["./enginebench"]
+    other = shutil.copytree(script.parent, tmp_path / "other")
+    monkeypatch.setenv("PATH", str(other))
+    assert program() == ["./enginebench"]
+    monkeypatch.setattr(sys, "argv", ["/x/enginebench/__main__.py", "targets", "--json"])
+    orig = [".venv/bin/python", "-X", "dev", "-m", "enginebench"]
+    monkeypatch.setattr(sys, "orig_argv", [*orig, "targets", "--json"])
+    assert program() == orig
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/pytest"])
+    assert program() == ["enginebench"]
+
+
+def test_words_that_a_terminal_cannot_show_are_given_by_their_bytes() -> None:
+    name = "a\x1b[31m\n'b\\\udcff"
+    assert command_line(["show", name]) == r"enginebench show $'a\x1b[31m\x0a\x27b\x5c\xff'"
+
+
+def test_advice_is_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    out = Output(as_json=False)
+    out.advice("mend the cause")
+    assert capsys.readouterr().err == "Next: mend the cause\n"
