@@ -26,7 +26,8 @@ from harness.runs.scope import RunScope
 from runtime.spec import OpenVINOSpec
 
 if TYPE_CHECKING:
-    from build_engine.store.engine import Engine, EngineLimits
+    from build_engine.store.engine import Engine
+    from build_engine.store.limits import EngineLimits
     from harness.dataset.prepared import Dataset
     from harness.progress import Progress
 
