@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FLOORS = {"configs": 0, "newsbrief": 0, "build_engine": 1, "runtime": 2, "harness": 3}
+FLOORS = {
+    "configs": 0,
+    "newsbrief": 0,
+    "build_engine": 1,
+    "runtime": 2,
+    "harness": 3,
+    "enginebench": 4,
+}
 # The rooms of `harness/`, from the ground up; a room imports from lower numbers only.
 ROOMS = {
     "streams": 0,

@@ -28,7 +28,7 @@ from harness.submission.system import describe
 from harness.submission.tree import DIVISIONS, ORIGINALS, Result, Submitter, moved
 from harness.submission.truncate import truncate
 
-_PACKAGES = ("build_engine", "runtime", "harness", "configs", "newsbrief")
+_PACKAGES = ("enginebench", "build_engine", "runtime", "harness", "configs", "newsbrief")
 _NOT_SOURCE = ("__pycache__", "*.pyc", "*.safetensors")
 _NETWORK = "network"
 

@@ -1,0 +1,24 @@
+"""The example of `import enginebench`, executed as it is printed."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import enginebench
+
+
+def test_the_example_does_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert enginebench.__doc__ is not None
+    indented = [line for line in enginebench.__doc__.splitlines() if line.startswith("    ")]
+    names: dict[str, Any] = {}
+    exec(textwrap.dedent("\n".join(indented)), names)
+    assert capsys.readouterr().out == "0 VALID\n"
+    assert names["run"].folder == tmp_path / "results" / "first"
+    assert names["again"].content == names["run"].content
