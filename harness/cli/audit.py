@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from harness.cli.options import RoundName
 from harness.cli.output import Output, new_folder
 
+_OWN_ROUND = Parameter(
+    help="The MLPerf round whose audit settings apply; the run's own when left out."
+)
 
-def audit(run: Path, *, round: RoundName | None = None, json: bool = False) -> int:
+
+def audit(
+    run: Path, *, round: Annotated[RoundName | None, _OWN_ROUND] = None, json: bool = False
+) -> int:
     """Run the compliance test TEST06 on a finished run's engine, and check its answers.
 
     Parameters
     ----------
     run
         The folder of a complete run with a performance test.
-    round
-        The MLPerf round whose audit settings apply; the run's own when left out.
     json
         Write the verdict to standard output as JSON.
     """

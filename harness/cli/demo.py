@@ -26,8 +26,6 @@ def demo(
         Where the runs go; runs that are complete there are taken up again.
     fresh
         Measure again what was measured before.
-    round
-        The MLPerf round that LoadGen must fit.
     json
         Write the table to standard output as JSON.
     """

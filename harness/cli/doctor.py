@@ -15,8 +15,6 @@ def doctor(*, system_json: bool = False, round: RoundName = DEFAULT, json: bool 
     system_json
         Instead, describe this machine on standard output as MLPerf's system JSON, and list what a
         person must fill in.
-    round
-        The MLPerf round that LoadGen must fit.
     json
         Write the findings to standard output as JSON.
     """

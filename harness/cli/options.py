@@ -12,7 +12,7 @@ FIELDS = Parameter(name="*")
 RoundName = Annotated[
     str, Parameter(name="--round", help="The MLPerf round whose LoadGen, seeds and rules apply.")
 ]
-"""`--round`. Fields of dataclasses say the same in their own words."""
+"""`--round`, where it is no field of a choice."""
 
 
 def option_name(field: str) -> str:

@@ -74,8 +74,6 @@ def check(
         The folder that holds closed/ or open/.
     checker
         A checkout of mlcommons/inference, whose checker is run with the round's version.
-    round
-        The MLPerf round whose rules apply.
     submitter
         Look at this submitter only.
     json
