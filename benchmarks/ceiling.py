@@ -21,7 +21,7 @@ from harness.loadgen.job import Job
 from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.supervise import run_test
 from harness.progress import NullProgress
-from harness.rules.workload import Scenario
+from harness.rules.scenario import Scenario
 from runtime.spec import SimulatedSpec
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def measure(load: Load, repeats: int, progress: Progress) -> Result:
         _save_dataset(dataset)
         for number in range(repeats):
             progress.phase(f"ceiling: test {number + 1} of {repeats} of each scenario")
-            test = _run(dataset, _plan("Offline", load), folder / f"offline-{number}")
+            test = _run(dataset, _plan(Scenario.OFFLINE, load), folder / f"offline-{number}")
             offline.append(float(test["result_samples_per_second"]))
-            plan = _plan("Server", load)
+            plan = _plan(Scenario.SERVER, load)
             stolen = StolenTime()
             test = _run(dataset, plan, folder / f"server-{number}")
             server.append(_server_figures(test) | {"stolen_share": stolen.share()})
@@ -118,7 +118,7 @@ def _save_dataset(folder: Path) -> None:
 
 
 def _plan(scenario: Scenario, load: Load) -> LoadgenPlan:
-    server = scenario == "Server"
+    server = scenario.has_rate
     return LoadgenPlan(
         scenario=scenario,
         mode="performance",

@@ -20,9 +20,11 @@ import newsbrief
 from benchmarks.result import Figure, Result
 from build_engine.checkpoint.tokenizer import Tokenizer
 from harness.dataset.prepared import Source, prepare
+from harness.loadgen.folder import TestFolder
+from harness.loadgen.logs import first_answers, read_answers
 from harness.progress import NullProgress
 from harness.rules.workload import load_workload
-from harness.scoring.accuracy import score_log
+from harness.scoring.accuracy import score_answers
 
 if TYPE_CHECKING:
     from harness.progress import Progress
@@ -118,7 +120,9 @@ def _mean_tokens(articles: list[str], model: Path) -> float:
 
 
 def _write_log(kind: _Kind, model: Path) -> Path:
-    """An accuracy log as LoadGen writes it, whose answers are references with words exchanged."""
+    """The folder of an accuracy log as LoadGen writes it, whose answers are references with words
+    exchanged.
+    """
     rng = random.Random(kind.name)
     words = sorted({word for text in kind.references[:500] for word in text.split()})
     answers = [
@@ -129,9 +133,10 @@ def _write_log(kind: _Kind, model: Path) -> Path:
         {"seq_id": i, "qsl_idx": i, "data": ids.tobytes().hex().upper(), "token_count": len(ids)}
         for i, ids in enumerate(Tokenizer.load(model).encode_batch(answers))
     ]
-    log = kind.file.with_suffix(".accuracy.json")
-    log.write_text(json.dumps(entries), encoding="utf-8")
-    return log
+    test = TestFolder(kind.file.with_suffix(""))
+    test.path.mkdir()
+    test.answers.write_text(json.dumps(entries), encoding="utf-8")
+    return test.path
 
 
 def _prepare_s(kind: _Kind, count: int, model: Path) -> float:
@@ -145,5 +150,5 @@ def _prepare_s(kind: _Kind, count: int, model: Path) -> float:
 
 def _score_s(log: Path, kind: _Kind, model: Path) -> float:
     started_s = time.perf_counter()
-    score_log(log, kind.references, Tokenizer.load(model))
+    score_answers(first_answers(read_answers(log)), kind.references, Tokenizer.load(model))
     return time.perf_counter() - started_s

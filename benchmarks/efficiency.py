@@ -25,6 +25,7 @@ from build_engine.errors import RunFailed
 from build_engine.paths import cache_root
 from harness.dataset.prepared import BUNDLED, Source, prepare
 from harness.loadgen.job import Job, Probe, StartTest
+from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
 from harness.runs.scope import RunScope
 from runtime.spec import OpenVINOSpec
@@ -45,7 +46,7 @@ def measure(recipe: str, count: int, repeats: int, progress: Progress) -> Result
     workload = load_workload(BUNDLED)
     source = Source.find(BUNDLED)
     dataset = prepare(workload, source, engine.folder, cache_root(), count, progress)
-    scope = RunScope(workload=workload, scenario="Offline", num_samples=count)
+    scope = RunScope(workload=workload, scenario=Scenario.OFFLINE, num_samples=count)
     plan = scope.plan("performance", Probe(load_s=0.0, latency_s=1.0, samples_per_s=1.0))
     progress.phase(f"efficiency: {repeats} pairs of {count} samples")
     rates, costs = _turns(_job(engine, dataset), plan, repeats)

@@ -6,7 +6,7 @@ ConfigError, which names the file, the dotted key (or the line), and what would 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,11 +27,16 @@ def config_names(kind: str) -> list[str]:
     return sorted(path.stem for path in _folder(kind).glob("*.yaml"))
 
 
-def load_config(kind: str, name_or_path: str, model: type[M]) -> M:
+def load_config(
+    kind: str,
+    name_or_path: str,
+    model: type[M],
+    resolved: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> M:
     """Read a shipped configuration by name, or any file by a path that ends in .yaml or .yml.
 
-    Raises UnknownName for a name that is not shipped, ConfigError for a file that cannot be read
-    or does not fit `model`.
+    `resolved` adds what a file leaves to others, before it is checked. Raises UnknownName for a
+    name that is not shipped, ConfigError for a file that cannot be read or does not fit `model`.
     """
     if name_or_path.endswith((".yaml", ".yml")):
         path = Path(name_or_path)
@@ -45,7 +50,7 @@ def load_config(kind: str, name_or_path: str, model: type[M]) -> M:
         raise ConfigError(f"{path} cannot be read (no such file); check the path.") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: the file must hold `key: value` lines.")
-    return _validate(model, data, str(path))
+    return _validate(model, resolved(data) if resolved else data, str(path))
 
 
 def apply_overrides(model: M, assignments: Sequence[str]) -> M:

@@ -70,7 +70,7 @@ def _sentence(model: type[BaseModel], problem: ErrorDetails) -> str:
         case "value_error":
             message = problem["msg"].removeprefix("Value error, ")
             return f"{dotted}: {message}" if location else message
-        case "literal_error":
+        case "literal_error" | "enum":
             valid = re.findall(r"'([^']+)'", problem["ctx"]["expected"])
             hint = did_you_mean(str(problem["input"]), valid)
             return f"{dotted} is not one of {', '.join(valid)}: {_shown(problem)}.{hint}"

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from build_engine.errors import Interrupted, RunFailed, UsageError
 from build_engine.paths import cache_root
 from harness.dataset.prepared import BUNDLED, Source, prepare
+from harness.loadgen.installed import require_loadgen
 from harness.machine.facts import library_versions
-from harness.rules.rounds import require_loadgen
+from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
 from harness.runs.engine_choice import EngineChoice
 from harness.runs.execution import Run, RunRequest, execute
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from harness.loadgen.settings import Mode
     from harness.progress import Progress
     from harness.rules.rounds import Round
-    from harness.rules.workload import Scenario
 
 RECIPES = ("bf16", "int8_wo", "int4_wo")
 NUM_SAMPLES = 128
@@ -102,12 +102,12 @@ def run_demo(
     rows: list[DemoRow] = []
     server_qps: float | None = None
     for engine in engines:
-        offline = demo.run(engine, "Offline", both, num_samples)
+        offline = demo.run(engine, Scenario.OFFLINE, both, num_samples)
         if server_qps is None:
             rate = offline.content["tests"]["performance"]["metrics"]["samples_per_s"]
             server_qps = float(f"{rate * _SHARE_OF_OFFLINE:.2g}")
-        server = demo.run(engine, "Server", both[:1], num_latency_samples, server_qps)
-        single = demo.run(engine, "SingleStream", both[:1], num_latency_samples)
+        server = demo.run(engine, Scenario.SERVER, both[:1], num_latency_samples, server_qps)
+        single = demo.run(engine, Scenario.SINGLE_STREAM, both[:1], num_latency_samples)
         rows.append(DemoRow(engine, offline, server, single))
     return rows
 
@@ -146,13 +146,13 @@ class _Demo:
                 scenario=scenario,
                 num_samples=count,
                 qps=qps,
+                round=self.round,
             ),
             modes=modes,
             dataset=dataset,
             engine=engine,
             executor=OpenVINOSpec(folder=engine.folder),
             folder=folder.absolute(),
-            round=self.round,
         )
         run = execute(request, self.progress)
         if run.content["status"] == "interrupted":

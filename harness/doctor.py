@@ -10,16 +10,10 @@ from dataclasses import dataclass
 from build_engine.libraries import installed_version
 from build_engine.paths import cache_root
 from build_engine.target import detect_cpu_compute, detect_target
+from harness.loadgen.installed import installed_problem
 from harness.machine.facts import machine_facts
 from harness.machine.gpus import detect_gpus
-from harness.rules.rounds import (
-    DEFAULT,
-    LIBRARY,
-    Round,
-    installed_problem,
-    load_round,
-    loadgen_remedy,
-)
+from harness.rules.rounds import DEFAULT, LIBRARY, Round, load_round, loadgen_remedy
 
 _MIN_FREE_GIB = 2.0  # the demo's engines and runs take well under one
 _CPU_LIBRARIES = ("openvino", "openvino-genai", "nncf")

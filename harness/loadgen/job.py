@@ -75,7 +75,7 @@ class StartTest:
         """The inverse of `to_json`."""
         fields: dict[str, Any] = json.loads(text)
         audit = fields["audit_config"]
-        plan = LoadgenPlan(**fields["plan"])
+        plan = LoadgenPlan.from_json(fields["plan"])
         return cls(plan, Path(fields["folder"]), Path(audit) if audit else None)
 
 

@@ -1,141 +1,45 @@
-"""LoadGen's own logs, read back: what a run measured is what its detail log says.
+"""LoadGen's own logs, read back; nobody else parses them.
 
-Figures come from `mlperf_log_detail.txt`, never from the summary, which is for people.
-`result_token_throughput` is not used: LoadGen 6.0 prints it wrong by nine orders of magnitude.
+What a run measured is what its detail log says, never the summary, which is for people.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from build_engine.errors import RunFailed
+from build_engine.files import Unreadable, parse_json, read_bytes
+from harness.loadgen.detail import DetailLog
+from harness.loadgen.folder import TestFolder
 
 if TYPE_CHECKING:
     from runtime.executor import TokenIds
 
-DETAIL = "mlperf_log_detail.txt"
-SUMMARY = "mlperf_log_summary.txt"
-ACCURACY = "mlperf_log_accuracy.json"
+# What the submission tool leaves in place of the middle of an accuracy log.
+CUT = b"\n\n...\n\n"
 
 _MARK = ":::MLLOG "
 _NUMBERS = re.compile(r"_(ns|ms|count|latency|second|sec|per_query|seed|overhead)$")  # keys
-
-
-@dataclass(frozen=True, slots=True)
-class DetailLog:
-    """The first value of each key, as the submission checker reads it, and the error and warning
-    messages.
-    """
-
-    values: Mapping[str, Any]
-    errors: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-    @property
-    def valid(self) -> bool:
-        """LoadGen's own verdict on a performance test."""
-        return self.values.get("result_validity") == "VALID"
-
-    @property
-    def invalid_reasons(self) -> tuple[str, ...]:
-        """Which of LoadGen's conditions failed, in its own terms."""
-        conditions = (
-            "result_perf_constraints_met",
-            "result_min_duration_met",
-            "result_min_queries_met",
-            "early_stopping_met",
-        )
-        return tuple(name for name in conditions if self.values.get(name) is False)
-
-    @property
-    def version(self) -> str:
-        """LoadGen's version, without the commit it was built from."""
-        return str(self.values.get("loadgen_version", "unknown")).partition(" ")[0]
-
-    @property
-    def num_answers(self) -> int:
-        """Samples that LoadGen asked for and got."""
-        key = "generated_samples_per_query" if self._is_offline else "result_query_count"
-        return int(self.values.get(key, 0))
-
-    @property
-    def duration_s(self) -> float:
-        """From the first query to the last answer, by LoadGen's own rate and count (6 digits)."""
-        rate = self.metrics().get("samples_per_s", 0.0)
-        server = "result_completed_samples_per_sec" in self.values
-        intervals = self.num_answers - server  # that rate leaves out the first of the queries
-        return intervals / rate if rate else 0.0
-
-    @property
-    def num_tokens(self) -> float | None:
-        """Tokens that LoadGen was told of, by its own rates (6 digits).
-
-        None where it logs no such rate, and in SingleStream, where its rates of samples and of
-        tokens are over spans that differ by milliseconds.
-        """
-        rate = self.metrics().get("tokens_per_s")
-        comparable = self.values["effective_scenario"] in ("Offline", "Server")
-        return rate * self.duration_s if comparable and rate is not None else None
-
-    @property
-    def _is_offline(self) -> bool:
-        return bool(self.values.get("effective_scenario") == "Offline")
-
-    def metrics(self) -> dict[str, float]:
-        """The figures of a performance test, in seconds and per second; a key is absent where
-        LoadGen gives none.
-        """
-        values = self.values
-        found: dict[str, float] = {}
-        for name, keys in _RATES.items():
-            value = next((values[key] for key in keys if key in values), None)
-            if value is not None:
-                found[name] = float(value)
-        for name, prefix in _LATENCIES.items():
-            for percentile in ("50.00", "90.00", "99.00"):
-                value = values.get(prefix.format(percentile))
-                if value is not None:
-                    found[f"{name}_p{percentile[:2]}_s"] = value / 1e9
-        return found
-
-
-_RATES = {
-    "samples_per_s": (
-        "result_samples_per_second",
-        "result_completed_samples_per_sec",
-        "result_qps_with_loadgen_overhead",
-    ),
-    "tokens_per_s": ("result_tokens_per_second", "result_completed_tokens_per_second"),
-}
-_LATENCIES = {
-    "ttft": "result_first_token_{}_percentile_latency_ns",
-    "tpot": "result_time_per_output_token_{}_percentile_ns",
-    "latency": "result_{}_percentile_latency_ns",
-}
+_MAX_BYTES = 2**30  # the ids of 13,368 answers of 128 tokens take 14 MB
 
 
 def read_detail(folder: Path) -> DetailLog:
     """The detail log of a finished test in `folder`. Raises RunFailed when LoadGen did not finish
     it.
     """
-    path = folder / DETAIL
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        raise RunFailed(f"LoadGen wrote no {DETAIL} in {folder}; the run is incomplete") from None
+    path = TestFolder(folder).detail
     values: dict[str, Any] = {}
     errors: list[str] = []
     warnings: list[str] = []
-    for line in lines:
+    for line in _read(path).decode("utf-8", errors="replace").splitlines():
         if not line.startswith(_MARK):
             continue
         try:
-            entry = json.loads(line[len(_MARK) :])
+            entry = parse_json(line[len(_MARK) :])
             key, value, about = str(entry["key"]), entry["value"], dict(entry["metadata"])
             if _NUMBERS.search(key) and not isinstance(value, int | float):
                 raise TypeError
@@ -165,30 +69,84 @@ class LoggedAnswer:
 
 
 def read_answers(folder: Path) -> list[LoggedAnswer]:
-    """Every entry of the accuracy log in `folder`, duplicates included.
+    """Every entry of the accuracy log in `folder`, in its order, duplicates included.
 
     Raises RunFailed when the log is missing, cut short, or not what LoadGen writes.
     """
-    path = folder / ACCURACY
+    path = TestFolder(folder).answers
+    content = _read(path)
+    if is_cut(content):
+        raise RunFailed(
+            f"{path} was truncated for submission; take the original log that the run wrote"
+        )
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        return [_answer(entry) for entry in entries]
-    except FileNotFoundError:
-        raise RunFailed(f"LoadGen wrote no {ACCURACY} in {folder}; the run is incomplete") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunFailed(f"{path} is broken ({error}); repeat the run") from None
+        entries = parse_json(content)
+    except Unreadable as problem:
+        raise RunFailed(
+            f"{path} breaks off or is damaged: it {problem}; the run did not end properly, repeat "
+            f"it"
+        ) from None
+    if not isinstance(entries, list):
+        raise RunFailed(f"{path} is no list of answers; repeat the run")
+    answers = []
+    for position, entry in enumerate(entries):
+        try:
+            answers.append(_answer(entry))
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunFailed(
+                f"{path}: entry {position} is not an answer of int32 token ids ({error}); repeat "
+                f"the run"
+            ) from None
+    return answers
 
 
-def _answer(entry: dict[str, Any]) -> LoggedAnswer:
+def first_answers(answers: Iterable[LoggedAnswer]) -> dict[int, TokenIds]:
+    """Ids by sample index. Of several answers to a sample the first counts, as in the reference's
+    `evaluation.py`.
+    """
+    found: dict[int, TokenIds] = {}
+    for answer in answers:
+        found.setdefault(answer.index, answer.ids)
+    return found
+
+
+def is_cut(log: bytes) -> bool:
+    """Whether an accuracy log has been truncated for submission."""
+    return CUT in log
+
+
+def _answer(entry: Any) -> LoggedAnswer:
+    """One entry; ValueError, TypeError or KeyError if broken."""
+    index, count, first = entry["qsl_idx"], entry["token_count"], entry.get("token_data")
+    if not isinstance(index, int) or index < 0:
+        raise ValueError(f"its qsl_idx is {index!r}")
+    if not isinstance(count, int):
+        raise ValueError(f"its token_count is {count!r}")
+    ids = _ids(entry["data"])
+    if ids.size and ids.size == 2 * count and not ids[1::2].any():
+        raise ValueError("its ids are int64")
+    return LoggedAnswer(index, ids, None if first is None else _ids(first), count)
+
+
+def _ids(text: str) -> TokenIds:
     import numpy as np
 
-    index, first = int(entry["qsl_idx"]), entry.get("token_data")
-    return LoggedAnswer(
-        index,
-        np.frombuffer(bytes.fromhex(entry["data"]), np.int32),
-        None if first is None else np.frombuffer(bytes.fromhex(first), np.int32),
-        int(entry["token_count"]),
-    )
+    ids = np.frombuffer(bytes.fromhex(text), np.int32)
+    if ids.size and ids.min() < 0:
+        raise ValueError(f"it has the negative token id {ids.min()}")
+    return ids
+
+
+def _read(path: Path) -> bytes:
+    """The content of one of LoadGen's files. Raises RunFailed."""
+    try:
+        return read_bytes(path, _MAX_BYTES)
+    except FileNotFoundError:
+        raise RunFailed(
+            f"LoadGen wrote no {path.name} in {path.parent}; the run is incomplete"
+        ) from None
+    except Unreadable as problem:
+        raise RunFailed(f"{path} {problem}; repeat the run") from None
 
 
 # Name in the summary, and key of the same figure in the detail log.
@@ -217,12 +175,8 @@ def summary_differences(folder: Path, log: DetailLog) -> list[str]:
 
     A rate may differ by half of the last of the digits printed. Raises RunFailed without a summary.
     """
-    try:
-        text = (folder / SUMMARY).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        raise RunFailed(f"LoadGen wrote no {SUMMARY} in {folder}; the run is incomplete") from None
     differences = []
-    for line in text.splitlines():
+    for line in _read(TestFolder(folder).summary).decode("utf-8", errors="replace").splitlines():
         name, colon, shown = (part.strip() for part in line.partition(":"))
         key = _SUMMARISED.get(name, "")
         if colon and key in log.values and not _same(shown, log.values[key]):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from build_engine.errors import EnvironmentFault
 from harness.loadgen.environment import child_environment
+from harness.rules.scenario import Scenario
 
 _NAMES = ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed")
 _TIMEOUT_S = 60.0
@@ -50,7 +51,7 @@ def _tell() -> None:
     import mlperf_loadgen as lg
 
     settings = lg.TestSettings()
-    settings.FromConfig(os.devnull, "any", "Offline", 1)
+    settings.FromConfig(os.devnull, "any", Scenario.OFFLINE.loadgen_name, 1)
     sys.stdout.write(json.dumps({name: getattr(settings, name) for name in _NAMES}))
 
 

@@ -8,28 +8,31 @@ The arithmetic follows LoadGen's own `test_settings_internal.cc` and `GenerateQu
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from harness.rules.scenario import Scenario
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.rules.workload import Scenario
-
 Mode = Literal["performance", "accuracy"]
+LOADGEN_MODES: dict[Mode, str] = {"performance": "PerformanceOnly", "accuracy": "AccuracyOnly"}
 
 DIGITS = 6  # of a number in user.conf
-# LoadGen asks for 10 % more samples than the expected rate fills the duration with
+# What holds where nobody says otherwise: `test_settings.h`, and the placeholders of mlperf.conf.
+_DEFAULT_MIN_QUERIES = 100
+_DEFAULT_QPS = 1.0
+_DEFAULT_LATENCY_S = 0.01
+# kSlack of Offline in test_settings_internal.cc: 10 % more samples than fill the duration at the
+# expected rate ...
 OFFLINE_SLACK = 1.1
-_SINGLE_STREAM_SLACK = 2.0  # and for twice the queries that the expected latency does
-# Without equal issue SingleStream ends by the clock, if LoadGen generated queries enough: for an
-# engine that answers in this share of the expected latency.
+# ... and that of SingleStream with equal issue: twice the queries that do at the expected latency
+_SINGLE_STREAM_SLACK = 2.0
+# A test that ends by the clock must have queries enough: for an engine that answers in this share
+# of the expected latency.
 _SHARE_OF_LATENCY = 0.5
-
-
-def loadgen_scenario(scenario: str) -> str:
-    """LoadGen has no Interactive scenario: it is Server under other limits."""
-    return "Server" if scenario == "Interactive" else scenario
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,9 @@ class LoadgenPlan:
     its one query. At most `DIGITS` digits: user.conf has no more.
     """
     expected_latency_s: float | None = None
-    """SingleStream: the expected latency, from which LoadGen sizes the number of queries."""
+    """SingleStream, which has no rate: the expected latency, from which LoadGen sizes the number of
+    queries.
+    """
     ttft_ms: float | None = None
     tpot_ms: float | None = None
     builtin_limits: bool = False
@@ -65,23 +70,28 @@ class LoadgenPlan:
     of the benchmark.
     """
 
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> LoadgenPlan:
+        """The inverse of `dataclasses.asdict` after JSON."""
+        return cls(**{**fields, "scenario": Scenario(fields["scenario"])})
+
     @property
-    def loadgen_scenario(self) -> str:
-        """What LoadGen calls the scenario."""
-        return loadgen_scenario(self.scenario)
+    def ends_by_clock(self) -> bool:
+        """Whether the test ends with the minimum duration, however many queries that were."""
+        return self.scenario.one_at_a_time and not self.equal_issue
 
     @property
     def user_conf(self) -> str:
         """The text of user.conf. Times are in milliseconds, as LoadGen reads them."""
-        name, scenario = self.model, self.loadgen_scenario
+        name, scenario = self.model, self.scenario.loadgen_name
         lines = [f"{name}.{scenario}.min_duration = {round(self.min_duration_s * 1000)}"]
         if self.min_query_count is not None:
             lines.append(f"{name}.{scenario}.min_query_count = {self.min_query_count}")
-        if self.target_qps is not None and scenario in ("Offline", "Server"):
+        if self.target_qps is not None:
             lines.append(f"{name}.{scenario}.target_qps = {self.target_qps:.{DIGITS}g}")
-        if self.expected_latency_s is not None and scenario == "SingleStream":
+        if self.expected_latency_s is not None:
             latency_ms = self.expected_latency_s * 1e3
-            if not self.equal_issue:
+            if self.ends_by_clock:
                 latency_ms *= _SHARE_OF_LATENCY
             lines.append(f"{name}.{scenario}.target_latency = {latency_ms:.{DIGITS}g}")
         if self.trial:
@@ -102,41 +112,42 @@ class LoadgenPlan:
 
     @property
     def is_estimate(self) -> bool:
-        """Whether `num_queries` is an estimate: in Server, where arrivals are random and so is
-        their number in a duration (by whole passes with equal issue), and in SingleStream without
-        equal issue, which ends with the duration.
+        """Whether `num_queries` is an estimate: where arrivals are random, and so is their number
+        in a duration (by whole passes with equal issue), and where the clock ends the test.
         """
-        if self.mode == "accuracy":
-            return False
-        by_clock = self.scenario == "SingleStream" and not self.equal_issue
-        return self.loadgen_scenario == "Server" or by_clock
+        return self.mode == "performance" and (self.scenario.has_rate or self.ends_by_clock)
 
     @property
     def num_queries(self) -> int:
         """Samples that LoadGen will issue."""
         if self.mode == "accuracy":
             return self.num_samples
-        wanted = self.min_query_count if self.min_query_count is not None else 100
-        if self.scenario == "Offline":
-            least = self.min_query_count or 1
-            wanted = max(least, int(OFFLINE_SLACK * self.min_duration_s * (self.target_qps or 1)))
-        elif self.scenario == "SingleStream" and self.equal_issue:
-            rate = 1 / (self.expected_latency_s or 0.01)
-            wanted = max(wanted, int(_SINGLE_STREAM_SLACK * self.min_duration_s * rate))
+        least = _DEFAULT_MIN_QUERIES if self.min_query_count is None else self.min_query_count
+        wanted = max(least, self._filling)
+        if not self.equal_issue:
+            return wanted
+        if self.scenario.one_at_a_time:  # a whole pass more where it is whole passes already
             return wanted + self.num_samples - wanted % self.num_samples
-        elif self.scenario == "SingleStream":
-            wanted = max(wanted, math.ceil(self.min_duration_s / (self.expected_latency_s or 0.01)))
-        else:
-            wanted = max(wanted, math.ceil(self.min_duration_s * (self.target_qps or 1)))
-        if self.equal_issue:
-            wanted = math.ceil(wanted / self.num_samples) * self.num_samples
-        return wanted
+        return math.ceil(wanted / self.num_samples) * self.num_samples
+
+    @property
+    def _filling(self) -> int:
+        """Samples with which the minimum duration is filled, as LoadGen reckons."""
+        latency_s = self.expected_latency_s or _DEFAULT_LATENCY_S
+        if self.ends_by_clock:
+            return math.ceil(self.min_duration_s / latency_s)
+        if self.scenario.one_at_a_time:
+            return int(_SINGLE_STREAM_SLACK * self.min_duration_s * (1 / latency_s))
+        rate = self.target_qps or _DEFAULT_QPS
+        if self.scenario.all_at_once:
+            return int(OFFLINE_SLACK * self.min_duration_s * rate)
+        return math.ceil(self.min_duration_s * rate)
 
     def expected_duration_s(self, samples_per_s: float | None, latency_s: float | None) -> float:
         """Seconds that the queries will take an engine of this rate and single-request latency."""
-        if self.scenario in ("Server", "Interactive"):
-            return self.num_queries / (self.target_qps or 1)
-        if self.scenario == "SingleStream":
+        if self.scenario.has_rate:
+            return self.num_queries / (self.target_qps or _DEFAULT_QPS)
+        if self.scenario.one_at_a_time:
             return max(self.num_queries * (latency_s or 0.0), self.min_duration_s)
         return self.num_queries / samples_per_s if samples_per_s else 0.0
 
@@ -149,11 +160,9 @@ class LoadgenPlan:
         import mlperf_loadgen as lg
 
         settings = lg.TestSettings()
-        settings.scenario = getattr(lg.TestScenario, self.loadgen_scenario)
-        code = settings.FromConfig(str(user_conf), self.model, self.loadgen_scenario, 1)
+        settings.scenario = getattr(lg.TestScenario, self.scenario.loadgen_name)
+        code = settings.FromConfig(str(user_conf), self.model, self.scenario.loadgen_name, 1)
         if code != 0:
             raise RuntimeError(f"LoadGen could not read {user_conf} (code {code})")
-        settings.mode = (
-            lg.TestMode.AccuracyOnly if self.mode == "accuracy" else lg.TestMode.PerformanceOnly
-        )
+        settings.mode = getattr(lg.TestMode, LOADGEN_MODES[self.mode])
         return settings

@@ -7,16 +7,18 @@ applies; a test reads the checker's own tables beside it.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Collection
 from typing import Annotated, Literal
 
+from packaging.version import InvalidVersion
+from packaging.version import Version as Parsed
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from build_engine.config import Frozen, Name, Text, config_names, load_config
-from build_engine.errors import EnvironmentFault, UnknownName
-from build_engine.libraries import installed_version
-from harness.loadgen.seeds import installed_seeds
-from harness.rules.workload import AccuracyTarget, Scenario
+from build_engine.errors import UnknownName
+from harness.rules.gates import AccuracyTarget
+from harness.rules.limits import ScenarioLimits
+from harness.rules.scenario import Scenario
 
 DEFAULT = "v6.1"
 LIBRARY = "mlcommons-loadgen"
@@ -59,10 +61,13 @@ class LoadgenRange(Frozen):
     seeds: Seeds
 
     def fits(self, version: str) -> bool:
-        """Whether this version of LoadGen has the round's seeds."""
-        number = _number(version)
-        below = self.highest is None or number <= _number(self.highest)
-        return _number(self.lowest) <= number and below
+        """Whether this version of LoadGen has the round's seeds; its suffix does not count."""
+        try:
+            found = _release(version)
+        except InvalidVersion:
+            return False
+        below = self.highest is None or found <= _release(self.highest)
+        return _release(self.lowest) <= found and below
 
     @property
     def text(self) -> str:
@@ -82,15 +87,6 @@ class Layout(Frozen):
     compliance: Text
 
 
-class ScenarioResult(Frozen):
-    """What the checker reads as the result of a scenario, and the latency limits at p99."""
-
-    metric: Annotated[str, Field(pattern=r"^result_")]
-    unit: Literal["tokens/s", "ms"]
-    ttft_ms: PositiveFloat | None = None
-    tpot_ms: PositiveFloat | None = None
-
-
 class Benchmark(Frozen):
     """One benchmark of a round.
 
@@ -101,17 +97,17 @@ class Benchmark(Frozen):
 
     num_samples: PositiveInt
     accuracy: AccuracyTarget
-    scenarios: dict[Scenario, ScenarioResult]
+    scenarios: dict[Scenario, ScenarioLimits]
     system_types: list[SystemType]
     required: list[Scenario]
     one_of: tuple[Scenario, ...] = ()
     compliance: tuple[Text, ...] = ()
     max_new_tokens: PositiveInt
 
-    def missing(self, scenarios: set[str]) -> list[str]:
+    def missing(self, scenarios: Collection[str]) -> list[str]:
         """What a closed result with these scenarios lacks, in words."""
-        lacking: list[str] = [name for name in self.required if name not in scenarios]
-        if self.one_of and not scenarios & set(self.one_of):
+        lacking = [str(each) for each in self.required if each not in scenarios]
+        if self.one_of and not any(each in scenarios for each in self.one_of):
             lacking.append(" or ".join(self.one_of))
         return lacking
 
@@ -189,34 +185,6 @@ def loadgen_problem(chosen: Round, version: str | None) -> str | None:
     )
 
 
-def installed_problem(chosen: Round) -> str | None:
-    """Why the installed LoadGen does not serve for a round: its version, then the seeds that it
-    really has, which a version newer than this round table may have changed. None if fit.
-    """
-    version, remedy = installed_version(LIBRARY), loadgen_remedy(chosen)
-    problem = loadgen_problem(chosen, version)
-    if problem is not None:
-        return problem
-    try:
-        seeds = installed_seeds()
-    except EnvironmentFault as fault:
-        return f"LoadGen {version} is installed and does not work ({fault}): {remedy}"
-    if seeds != chosen.loadgen.seeds.by_setting:
-        return (
-            f"LoadGen {version} does not have the seeds of round {chosen.name}, and the submission "
-            f"checker rejects any others; install the right one: {remedy}"
-        )
-    return None
-
-
-def require_loadgen(chosen: Round) -> None:
-    """Raise EnvironmentFault when the installed LoadGen does not serve for a round."""
-    problem = installed_problem(chosen)
-    if problem is not None:
-        raise EnvironmentFault(problem)
-
-
-def _number(version: str) -> tuple[int, ...]:
-    """The release number of a version; what follows it (a suffix, a commit) does not count."""
-    found = re.match(r"\d+(?:\.\d+)*", version)
-    return tuple(int(part) for part in found.group().split(".")) if found else ()
+def _release(version: str) -> Parsed:
+    """The number of a version without what follows it. Raises InvalidVersion."""
+    return Parsed(Parsed(version).base_version)

@@ -1,87 +1,40 @@
 """Workloads: what is asked of an engine, and by which rules its answers are judged.
 
-Prompt, output limits, sample counts, latency limits and accuracy gates of one benchmark, as data.
-The workloads that carry a `benchmark` follow MLPerf Inference to the letter; the others never
-produce an official result.
+A workload file says what its round does not: prompt, model, data, LoadGen's names. Limits, counts
+and gates of one that carries a `benchmark` are those of the round, to the letter; the others state
+their own, and never produce an official result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from build_engine.config import Frozen, Name, Text, config_names, load_config
-from build_engine.errors import UnknownName
-
-Scenario = Literal["Offline", "Server", "Interactive", "SingleStream"]
+from build_engine.errors import ConfigError, UnknownName
+from harness.rules.gates import AccuracyTarget
+from harness.rules.limits import ScenarioLimits
+from harness.rules.rounds import DEFAULT, Round, load_round
+from harness.rules.scenario import Scenario
 
 PLACEHOLDER = "{article}"
-Metric = Literal["rouge1", "rouge2", "rougeL", "rougeLsum", "gen_len"]
-ResultKey = Literal[
-    "result_tokens_per_second",
-    "result_completed_tokens_per_second",
-    "result_90.00_percentile_latency_ns",
-]
 LoadgenName = Annotated[str, Field(pattern=r"^[\w.-]+$")]  # a key of LoadGen's user.conf
-ROUGE: tuple[Metric, ...] = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+_LIKE = "like"
+# What a workload takes from the one that it is `like`: the question, not how it is measured.
+_ASKED = ("prompt_template", "min_new_tokens", "max_input_tokens", "model", "data", "equal_issue")
 
 
-class ScenarioRules(Frozen):
-    """The rules of one scenario.
+class ScenarioRules(ScenarioLimits):
+    """The rules of one scenario of a workload.
 
-    `ttft_ms` and `tpot_ms` limit the p99 of time to first token and of time per output token.
-    `min_query_count` is None where LoadGen's own default holds. `metric` is the key of LoadGen's
-    detail log that is the result. `official` is False where MLPerf has no such result.
+    `min_query_count` is None where LoadGen's own default, or the size of the dataset, holds.
+    `official` is whether MLPerf has such a result.
     """
 
-    ttft_ms: PositiveFloat | None = None
-    tpot_ms: PositiveFloat | None = None
     min_query_count: PositiveInt | None = None
-    metric: ResultKey
-    official: bool = True
-
-    @model_validator(mode="after")
-    def _consistent(self) -> ScenarioRules:
-        if (self.ttft_ms is None) != (self.tpot_ms is None):
-            raise ValueError("`ttft_ms` and `tpot_ms` are given together, or both left out.")
-        return self
-
-    @property
-    def is_constrained(self) -> bool:
-        """Whether the scenario has latency limits, so that its rate is searched for."""
-        return self.ttft_ms is not None
-
-
-class AccuracyTarget(Frozen):
-    """Accuracy of the unquantised reference, and how much of it an engine must keep.
-
-    `reference` holds ROUGE in percent and `gen_len`, the total length of the answers in characters.
-    """
-
-    reference: dict[Metric, PositiveFloat]
-    ratio: PositiveFloat = 0.99
-    gen_len_low: PositiveFloat = 0.9
-    gen_len_high: PositiveFloat = 1.1
-
-    @model_validator(mode="after")
-    def _consistent(self) -> AccuracyTarget:
-        if missing := [name for name in get_args(Metric) if name not in self.reference]:
-            raise ValueError(f"`reference` lacks `{missing[0]}`; add it.")
-        if self.gen_len_low > self.gen_len_high:
-            raise ValueError("`gen_len_low` is above `gen_len_high`; swap them.")
-        return self
-
-    @property
-    def gates(self) -> dict[Metric, tuple[float, float | None]]:
-        """Lowest and highest accepted value by metric, both inclusive; None means no upper gate."""
-        gates: dict[Metric, tuple[float, float | None]] = {
-            name: (self.reference[name] * self.ratio, None) for name in ROUGE
-        }
-        length = self.reference["gen_len"]
-        gates["gen_len"] = (length * self.gen_len_low, length * self.gen_len_high)
-        return gates
+    official: bool = False
 
 
 class OfficialModel(Frozen):
@@ -134,13 +87,13 @@ class OfficialData(Frozen):
 
 
 class Workload(Frozen):
-    """One benchmark: prompts, limits, scenarios and accuracy.
+    """One workload under the rules of one round: prompts, limits, scenarios and accuracy.
 
     `benchmark` is the name under which results are submitted, None for a workload of our own;
     `model` and `data` say where a benchmark's checkpoint and articles come from.
     Lengths are in tokens. `max_input_tokens` is the longest prompt of the dataset, template
-    included. `equal_issue` makes LoadGen ask every sample equally often (its
-    sample_concatenate_permutation).
+    included. `interactive_model` is the name under which LoadGen has the limits of Interactive.
+    `equal_issue` makes LoadGen ask every sample equally often (its sample_concatenate_permutation).
     """
 
     name: Name
@@ -170,13 +123,13 @@ class Workload(Frozen):
             raise ValueError("`num_samples` is above the size of `data.split`; lower it.")
         if self.min_new_tokens > self.max_new_tokens:
             raise ValueError("`min_new_tokens` is above `max_new_tokens`; lower it.")
-        if ("Interactive" in self.scenarios) != (self.interactive_model is not None):
+        if (Scenario.INTERACTIVE in self.scenarios) != (self.interactive_model is not None):
             raise ValueError("`interactive_model` goes with the Interactive scenario.")
         if self.benchmark is None and any(rules.official for rules in self.scenarios.values()):
             raise ValueError("without a `benchmark` every scenario needs `official: false`.")
-        for name, rules in self.scenarios.items():
-            if rules.is_constrained != (name in ("Server", "Interactive")):
-                raise ValueError(f"`ttft_ms` and `tpot_ms` do not fit scenario {name}.")
+        for scenario, rules in self.scenarios.items():
+            if rules.is_constrained != scenario.has_rate:
+                raise ValueError(f"`ttft_ms` and `tpot_ms` do not fit scenario {scenario}.")
         return self
 
     def revision_of(self, model: str) -> str | None:
@@ -187,25 +140,84 @@ class Workload(Frozen):
         """The text that is asked about `article`."""
         return self.prompt_template.replace(PLACEHOLDER, article)
 
+    def rules_of(self, scenario: Scenario) -> ScenarioRules:
+        """The rules of one of its scenarios. Raises UnknownName."""
+        if scenario not in self.scenarios:
+            raise UnknownName(f"scenario of {self.name}", scenario, self.scenarios)
+        return self.scenarios[scenario]
+
+    def loadgen_model_of(self, scenario: Scenario) -> str:
+        """The name that LoadGen looks up in its mlperf.conf for this scenario's limits."""
+        own = self.interactive_model if scenario is Scenario.INTERACTIVE else None
+        return own or self.loadgen_model
+
 
 def workload_names() -> list[str]:
     """Names of the shipped workloads."""
     return config_names("workloads")
 
 
-def load_workload(name: str) -> Workload:
-    """A shipped workload by name, or one from a .yaml file. Raises UnknownName or ConfigError."""
-    return load_config("workloads", name, Workload)
+def load_workload(name: str, chosen: Round | None = None) -> Workload:
+    """A shipped workload by name, or one from a .yaml file, under the rules of a round (of the
+    default one when None). What the file says itself stands.
+
+    Raises UnknownName, or ConfigError, also for a benchmark that the round does not have.
+    """
+
+    def resolved(said: dict[str, Any]) -> dict[str, Any]:
+        return _with_benchmark(_with_asked(said), chosen)
+
+    return load_config("workloads", name, Workload, resolved)
 
 
-def is_shipped(workload: Workload) -> bool:
-    """Whether this is a shipped workload with every field as shipped."""
-    return workload.name in workload_names() and load_workload(workload.name) == workload
+def is_shipped(workload: Workload, chosen: Round) -> bool:
+    """Whether this is a shipped workload with every field as shipped, and as this round has it."""
+    if workload.name not in workload_names():
+        return False
+    return load_workload(workload.name, chosen) == workload
 
 
-def scenario(workload: Workload, name: str) -> ScenarioRules:
-    """The rules of one scenario of `workload`. Raises UnknownName."""
-    for known, rules in workload.scenarios.items():
-        if known == name:
-            return rules
-    raise UnknownName(f"scenario of {workload.name}", name, workload.scenarios)
+def _with_asked(said: dict[str, Any]) -> dict[str, Any]:
+    """With what the workload that it is `like` asks."""
+    if _LIKE not in said:
+        return said
+    own, other = dict(said), str(said[_LIKE])
+    del own[_LIKE]
+    if other not in workload_names():
+        raise UnknownName("workload", other, workload_names())
+    return _under(load_workload(other).model_dump(mode="json", include=set(_ASKED)), own)
+
+
+def _with_benchmark(said: dict[str, Any], chosen: Round | None) -> dict[str, Any]:
+    """With the limits, counts and gates of its benchmark."""
+    name = said.get("benchmark")
+    if not isinstance(name, str):
+        return said
+    chosen = chosen or load_round(DEFAULT)
+    benchmark = chosen.benchmarks.get(name)
+    if benchmark is None:
+        raise ConfigError(
+            f"Workload {said.get('name')} is benchmark {name}, which round {chosen.name} does not "
+            f"have; choose another --round, or a benchmark of this one: "
+            f"{', '.join(chosen.benchmarks)}."
+        )
+    given = {
+        "num_samples": benchmark.num_samples,
+        "max_new_tokens": benchmark.max_new_tokens,
+        "min_duration_s": chosen.min_duration_s,
+        "accuracy": benchmark.accuracy.model_dump(mode="json"),
+        "scenarios": {
+            str(scenario): {**limits.model_dump(mode="json"), "official": True}
+            for scenario, limits in benchmark.scenarios.items()
+        },
+    }
+    return _under(given, said)
+
+
+def _under(given: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """What is given under what a file says, key by key."""
+    both = {**given, **said}
+    for key in given.keys() & said.keys():
+        if isinstance(given[key], dict) and isinstance(said[key], dict):
+            both[key] = _under(given[key], said[key])
+    return both

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,16 +23,28 @@ from build_engine.errors import (
     UsageError,
 )
 from harness.loadgen import logs
+from harness.loadgen.folder import ACCURACY
+from harness.loadgen.installed import require_loadgen
 from harness.loadgen.job import Job
 from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.supervise import Status, run_test
-from harness.rules.rounds import Round, load_round, require_loadgen
+from harness.rules.rounds import Round, load_round
+from harness.rules.verdict import Verdict
+from harness.runs.conditions.answers import (
+    audit_settings,
+    each_told,
+    enough_logged,
+    first_tokens_begin,
+    longest,
+    shortest,
+    stop_ids_end,
+)
+from harness.runs.conditions.any_test import of_any_test
 from harness.runs.integrity import require_intact
 from harness.runs.record import ProgressLog, RunRecord, cannot_write
-from harness.runs.verdict import Rule, Verdict, judge_unfinished, round_rules
+from harness.runs.verdict import judge_unfinished
 
 if TYPE_CHECKING:
-    from harness.loadgen.logs import DetailLog, LoggedAnswer
     from harness.progress import Progress
 
 TEST = "TEST06"
@@ -60,7 +72,8 @@ class Audit:
 
     def to_json(self) -> dict[str, Any]:
         """As run.json keeps it."""
-        return {"status": self.status, "cause": self.cause, "verdict": self.verdict.to_json()}
+        verdict = self.verdict.model_dump(mode="json")
+        return {"status": self.status, "cause": self.cause, "verdict": verdict}
 
 
 def audit(run: Path, chosen: Round | None, progress: Progress) -> Audit:
@@ -121,21 +134,32 @@ def verify(folder: Path, plan: LoadgenPlan, chosen: Round, job: Job) -> Verdict:
     """Judge the logs of a TEST06 in `folder`, and write the two official outputs beside them."""
     settings = chosen.compliance_tests[TEST]
     log, answers = logs.read_detail(folder), logs.read_answers(folder)
-    first, eos, length = checks = (
-        _first_tokens(plan, answers),
-        _eos(answers, job.stop_ids),
-        _lengths(answers, job),
+    lengths = [len(answer.ids) for answer in answers]
+    begin = [first_tokens_begin(answers)] if plan.scenario.has_first_tokens else []
+    end = stop_ids_end(answers, job.stop_ids)
+    length = [
+        each_told(answers),
+        shortest(lengths, job.min_new_tokens),
+        longest(lengths, job.max_new_tokens),
+    ]
+    verdict = Verdict.of(
+        [
+            audit_settings(log, settings),
+            enough_logged(answers, min(settings["min_query_count"], log.num_answers)),
+            *of_any_test(log, chosen, plan.mode, plan.scenario),
+            *begin,
+            end,
+            *length,
+        ]
     )
-    verdict = Verdict((*_conduct(log, answers, settings), *round_rules(log, chosen), *checks))
-    skipped = plan.scenario == "Offline"
     lines = [
-        f"First token check pass: {'Skipped' if skipped else first.passed}",
-        f"EOS check pass: {eos.passed}",
-        f"Sample length check pass: {length.passed}",
+        f"First token check pass: {begin[0].passed if begin else 'Skipped'}",
+        f"EOS check pass: {end.passed}",
+        f"Sample length check pass: {all(rule.passed for rule in length)}",
         f"{TEST} verification {'complete' if verdict.valid else 'failed'}",
     ]
     (folder / VERIFICATION).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    shutil.copyfile(folder / logs.ACCURACY, folder / "accuracy" / logs.ACCURACY)
+    shutil.copyfile(folder / ACCURACY, folder / "accuracy" / ACCURACY)
     return verdict
 
 
@@ -167,7 +191,7 @@ def _plan(record: RunRecord) -> LoadgenPlan:
             f"{record.folder} is {content['status']} and has "
             f"{'a' if test else 'no'} performance test; audit a complete run with one."
         )
-    return LoadgenPlan(**test["plan"])
+    return LoadgenPlan.from_json(test["plan"])
 
 
 def _job(record: RunRecord) -> Job:
@@ -192,96 +216,6 @@ def _job(record: RunRecord) -> Job:
         if folder is None or Engine.load(folder).key != content["engine"]["key"]:
             raise UsageError(f"{folder} is another engine than the run's; run again.")
     return job
-
-
-def _conduct(
-    log: DetailLog, answers: Sequence[LoggedAnswer], settings: Mapping[str, int]
-) -> Iterator[Rule]:
-    """Whether LoadGen ran the test that was asked for, without an error."""
-    log_keys = {
-        "accuracy_log_rng_seed": "effective_accuracy_log_rng_seed",
-        "accuracy_log_sampling_target": "effective_accuracy_log_sampling_target",
-        "min_duration": "effective_min_duration_ms",
-        "sample_concatenate_permutation": "effective_sample_concatenate_permutation",
-    }
-    wrong = {
-        key: log.values.get(log_key)
-        for key, log_key in log_keys.items()
-        if key in settings and log.values.get(log_key) != settings[key]
-    }
-    yield Rule(
-        "audit settings",
-        not wrong,
-        ", ".join(f"{key} = {value}" for key, value in wrong.items()) or "applied",
-        ", ".join(f"{key} = {settings[key]}" for key in wrong) or "those of the round",
-        "run the audit again",
-    )
-    yield Rule(
-        "no LoadGen errors",
-        not log.errors,
-        f"{len(log.errors)} errors" + (f": {log.errors[0]}" if log.errors else ""),
-        "none",
-        "see the detail log",
-    )
-    wanted = min(settings["min_query_count"], log.num_answers)
-    yield Rule(
-        "answers logged",
-        0 < wanted <= len(answers),
-        f"{len(answers)}",
-        f"{wanted} or more",
-        "run the audit again",
-    )
-
-
-def _first_tokens(plan: LoadgenPlan, answers: Sequence[LoggedAnswer]) -> Rule:
-    """The ids of the first token are there, and are the first ids of the answer."""
-
-    def right(answer: LoggedAnswer) -> bool:
-        first = answer.first_ids
-        if first is None or not len(first):
-            return False
-        return bool(answer.ids[: len(first)].tolist() == first.tolist())
-
-    wrong = 0 if plan.scenario == "Offline" else sum(not right(answer) for answer in answers)
-    return Rule(
-        "first token check",
-        not wrong,
-        f"{wrong} of {len(answers)} answers do not begin with their first token",
-        "none",
-        "hand over the same ids as first token and in the answer",
-    )
-
-
-def _eos(answers: Sequence[LoggedAnswer], stop_ids: Sequence[int]) -> Rule:
-    """A stop id ends an answer: at most one, and nothing after it."""
-    import numpy as np
-
-    def right(answer: LoggedAnswer) -> bool:
-        return not np.isin(answer.ids[:-1], stop_ids).any()
-
-    wrong = sum(not right(answer) for answer in answers)
-    return Rule(
-        "EOS check",
-        not wrong,
-        f"{wrong} of {len(answers)} answers go on after a stop id",
-        f"none with any of {', '.join(map(str, stop_ids)) or 'no ids'} before its last token",
-        "check the engine's stop ids",
-    )
-
-
-def _lengths(answers: Sequence[LoggedAnswer], job: Job) -> Rule:
-    """As many tokens as ids, within the limits of an answer."""
-    told_wrong = sum(len(answer.ids) != answer.token_count for answer in answers)
-    low, high = job.min_new_tokens, job.max_new_tokens
-    outside = sum(not low <= len(answer.ids) <= high for answer in answers)
-    return Rule(
-        "sample length check",
-        not told_wrong and not outside,
-        f"{told_wrong} answers with another number of tokens than ids, {outside} of a length "
-        f"outside {low} to {high}",
-        "none",
-        "report the number of ids, with each id once",
-    )
 
 
 @dataclass(frozen=True, slots=True)

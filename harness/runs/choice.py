@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, get_args
+from typing import TYPE_CHECKING, TypeVar
 
 from build_engine.config import apply_overrides
 from build_engine.errors import UnknownName, UsageError
 from build_engine.paths import cache_root
 from build_engine.store.store import open_engine
 from harness.dataset.prepared import BUNDLED, Source, check_count, prepare
+from harness.loadgen.installed import require_loadgen
 from harness.loadgen.settings import Mode
-from harness.rules.rounds import DEFAULT, Round, load_round, require_loadgen
-from harness.rules.workload import Scenario, Workload, load_workload
-from harness.rules.workload import scenario as scenario_rules
+from harness.rules.rounds import DEFAULT, Round, load_round
+from harness.rules.scenario import Scenario
+from harness.rules.workload import Workload, load_workload
 from harness.runs.engine_choice import EngineChoice, build_spec, require_backend
 from harness.runs.execution import RunRequest
 from harness.runs.record import check_writable, require_free
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from harness.dataset.prepared import Dataset
     from harness.progress import Progress
 
-_SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 _MODES: dict[str, tuple[Mode, ...]] = {
     "performance": ("performance",),
     "accuracy": ("accuracy",),
@@ -96,10 +96,10 @@ class RunChoice:
 
     def _checked(self, workload_settings: tuple[str, ...]) -> _Asked:
         """The things behind the names, and whether they go together."""
-        workload = apply_overrides(load_workload(self.workload), workload_settings)
-        scenario = _one_of("scenario", self.scenario, _SCENARIOS)
-        scenario_rules(workload, scenario)
         chosen = load_round(self.round)
+        workload = apply_overrides(load_workload(self.workload, chosen), workload_settings)
+        scenario = _one_of("scenario", self.scenario, tuple(Scenario))
+        workload.rules_of(scenario)
         require_loadgen(chosen)
         mode = _one_of("mode", self.mode, tuple(_MODES))
         self._check_numbers(scenario, mode)
@@ -111,7 +111,7 @@ class RunChoice:
         if count is None and source.path is None:
             count = asked.workload.num_samples
         dataset = prepare(asked.workload, source, model.tokenizer, cache_root(), count, progress)
-        if dataset.num_samples < 2 and asked.scenario in ("Server", "Interactive"):
+        if dataset.num_samples < 2 and asked.scenario.has_rate:
             raise UsageError(
                 f"{asked.scenario} needs 2 samples to have a rate; give --count 2 or more."
             )
@@ -127,20 +127,20 @@ class RunChoice:
                 num_samples=dataset.num_samples,
                 qps=self.qps,
                 duration_s=self.duration_s,
+                round=asked.round,
             ),
             modes=asked.modes,
             dataset=dataset,
             engine=engine,
             executor=OpenVINOSpec(folder=engine.folder),
             folder=self.output.absolute(),
-            round=asked.round,
         )
 
     def _check_numbers(self, scenario: Scenario, mode: str) -> None:
         check_count(self.count)
-        if self.qps is not None and scenario == "SingleStream":
+        if self.qps is not None and scenario.one_at_a_time:
             raise UsageError(
-                "SingleStream has no rate: each query waits for the last; leave out --qps."
+                f"{scenario} has no rate: each query waits for the last; leave out --qps."
             )
         if self.duration_s is not None and mode == "accuracy":
             raise UsageError(

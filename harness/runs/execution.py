@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,20 +23,21 @@ from build_engine.errors import (
     EnginebenchError,
 )
 from harness.loadgen import logs
+from harness.loadgen.installed import require_loadgen
 from harness.loadgen.job import Job
 from harness.loadgen.supervise import Outcome, run_test
 from harness.machine.facts import library_versions, machine_facts
 from harness.machine.system import detect_system
-from harness.rules.rounds import DEFAULT, Round, load_round, require_loadgen
-from harness.rules.workload import scenario as scenario_rules
+from harness.runs.evidence import Evidence
 from harness.runs.record import ProgressLog, RunRecord, cannot_write
-from harness.runs.verdict import Evidence, judge, judge_unfinished, primary_result
+from harness.runs.verdict import judge, judge_unfinished, primary_result
 from runtime.spec import ExecutorSpec, OpenVINOSpec, SimulatedSpec
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
     from harness.dataset.prepared import Dataset
     from harness.loadgen.job import Probe
+    from harness.loadgen.logs import LoggedAnswer
     from harness.loadgen.settings import LoadgenPlan, Mode
     from harness.progress import Progress
     from harness.runs.scope import RunScope
@@ -52,8 +53,6 @@ class RunRequest:
     engine: Engine | None
     executor: ExecutorSpec
     folder: Path
-    round: Round = field(default_factory=lambda: load_round(DEFAULT))
-    """Whose LoadGen and seeds the run must have."""
 
     @property
     def marks(self) -> list[str]:
@@ -97,7 +96,7 @@ def execute(request: RunRequest, progress: Progress) -> Run:
     Raises EnvironmentFault (a LoadGen of another round), RunExists and OutputError before anything
     runs; after that the returned Run says how it went.
     """
-    require_loadgen(request.round)
+    require_loadgen(request.scope.round)
     record = RunRecord.create(request.folder, _describe(request))
     for mode in request.modes:
         try:
@@ -146,49 +145,47 @@ def _run_mode(request: RunRequest, mode: Mode, record: RunRecord, progress: Prog
         "plan": dataclasses.asdict(outcome.plan) if outcome.plan else None,
         "probe": dataclasses.asdict(outcome.probe) if outcome.probe else None,
         "last_figures": outcome.figures,
-        "verdict": judge_unfinished(outcome.cause).to_json(),
+        "verdict": judge_unfinished(outcome.cause).model_dump(mode="json"),
     }
-    counts: list[int] = []
+    answers: list[LoggedAnswer] = []
     if outcome.status == "complete":
-        counts = _token_counts(folder)
-        test |= _measured(request, outcome, folder, counts)
+        if mode == "accuracy":
+            answers = logs.read_answers(folder)
+        test |= _measured(request, outcome, folder, answers)
     record.save(tests={**record.content["tests"], mode: test})
-    if mode == "accuracy" and counts and request.engine is not None:
-        progress.phase(f"{scope.scenario}, accuracy: scoring {len(counts):,} answers")
-        record.save(accuracy=_score(request, request.engine, folder))
+    if outcome.status == "complete" and mode == "accuracy" and request.engine is not None:
+        progress.phase(f"{scope.scenario}, accuracy: scoring {len(answers):,} answers")
+        record.save(accuracy=_score(request, request.engine, folder, answers))
     return outcome
 
 
 def _measured(
-    request: RunRequest, outcome: Outcome, folder: Path, counts: list[int]
+    request: RunRequest, outcome: Outcome, folder: Path, answers: list[LoggedAnswer]
 ) -> dict[str, Any]:
     """What LoadGen's logs of a completed test say, and the verdict on it."""
     plan, probe = outcome.plan, outcome.probe
     assert plan is not None and probe is not None, "a complete test had both"
     detail = logs.read_detail(folder)
-    workload = request.scope.workload
-    limits = scenario_rules(workload, request.scope.scenario)
     evidence = Evidence(
         plan=plan,
         log=detail,
-        token_counts=counts,
-        workload=workload,
-        limits=limits,
-        round=request.round,
-        answers=logs.read_answers(folder) if plan.mode == "accuracy" else None,
+        token_counts=_token_counts(folder),
+        workload=request.scope.workload,
+        round=request.scope.round,
+        answers=answers,
         summary_differences=logs.summary_differences(folder, detail),
         prefix_caching=probe.prefix_caching,
     )
     return {
         "metrics": detail.metrics(),
-        "primary": primary_result(limits.metric, detail),
+        "primary": primary_result(evidence.limits.metric, detail),
         "loadgen": {
             "version": detail.values["loadgen_version"],
             "validity": detail.values.get("result_validity"),
             "errors": list(detail.errors),
             "warnings": list(detail.warnings),
         },
-        "verdict": judge(evidence).to_json(),
+        "verdict": judge(evidence).model_dump(mode="json"),
     }
 
 
@@ -211,17 +208,18 @@ def _token_counts(folder: Path) -> list[int]:
     return counts
 
 
-def _score(request: RunRequest, engine: Engine, folder: Path) -> dict[str, Any]:
-    """ROUGE of LoadGen's accuracy log, the gates where the whole dataset was answered, and
+def _score(
+    request: RunRequest, engine: Engine, folder: Path, answers: list[LoggedAnswer]
+) -> dict[str, Any]:
+    """ROUGE of the answers that LoadGen logged, the gates where the whole dataset was answered, and
     accuracy.txt.
     """
     from build_engine.checkpoint.tokenizer import Tokenizer
-    from harness.scoring.accuracy import check_gates, score_log
+    from harness.scoring.accuracy import check_gates, score_answers
 
-    references = request.dataset.references()
-    accuracy = score_log(
-        folder / logs.ACCURACY,
-        references,
+    accuracy = score_answers(
+        logs.first_answers(answers),
+        request.dataset.references(),
         Tokenizer.load(engine.folder),
         request.folder / "answers.jsonl",
     )
@@ -251,7 +249,7 @@ def _describe(request: RunRequest) -> dict[str, Any]:
     kind = "openvino" if isinstance(request.executor, OpenVINOSpec) else "simulated"
     return {
         "marks": request.marks,
-        "round": request.round.name,
+        "round": scope.round.name,
         "workload": scope.workload.name,
         "workload_rules": scope.workload.model_dump(mode="json"),
         "benchmark": request.dataset.benchmark if scope.official else None,

@@ -7,12 +7,14 @@ failing that, from the warm-up.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.loadgen.job import Probe
 from harness.loadgen.settings import DIGITS, OFFLINE_SLACK, LoadgenPlan, Mode
 from harness.progress import duration
-from harness.rules.workload import Scenario, Workload, is_shipped, scenario
+from harness.rules.rounds import DEFAULT, Round, load_round
+from harness.rules.scenario import Scenario
+from harness.rules.workload import Workload, is_shipped
 
 # a Server rate that an engine holds without queueing, as a share of its batch rate
 _SHARE_OF_RATE = 0.5
@@ -36,6 +38,8 @@ class RunScope:
     num_samples: int
     qps: float | None = None
     duration_s: float | None = None
+    round: Round = field(default_factory=lambda: load_round(DEFAULT))
+    """Whose rules the run claims to follow, and whose LoadGen and seeds it must have."""
 
     @property
     def whole_dataset(self) -> bool:
@@ -53,13 +57,13 @@ class RunScope:
 
     @property
     def unchanged(self) -> bool:
-        """Whether the workload is an MLPerf benchmark with every rule as MLPerf has it."""
-        return self.workload.benchmark is not None and is_shipped(self.workload)
+        """Whether the workload is an MLPerf benchmark with every rule as the round has it."""
+        return self.workload.benchmark is not None and is_shipped(self.workload, self.round)
 
     @property
     def official(self) -> bool:
         """Whether this is moreover a scenario that the benchmark has."""
-        return self.unchanged and scenario(self.workload, self.scenario).official
+        return self.unchanged and self.workload.rules_of(self.scenario).official
 
     @property
     def trial(self) -> bool:
@@ -73,19 +77,17 @@ class RunScope:
 
     def plan(self, mode: Mode, probe: Probe) -> LoadgenPlan:
         """The plan of one test."""
-        workload, rules = self.workload, scenario(self.workload, self.scenario)
-        interactive = self.scenario == "Interactive" and workload.interactive_model
+        workload, rules = self.workload, self.workload.rules_of(self.scenario)
         min_queries = rules.min_query_count
         if self.trial:
-            min_queries = self.num_samples
-            if self.scenario == "SingleStream":
-                min_queries -= 1  # LoadGen rounds N up to 2 N, and N - 1 to N
-        elif self.scenario == "Offline" and not self.unchanged:
-            min_queries = self.num_samples
+            # where LoadGen rounds N up to 2 N, it rounds N - 1 up to N
+            min_queries = self.num_samples - self.scenario.one_at_a_time
+        elif self.scenario.all_at_once:
+            min_queries = self.num_samples  # Offline.min_query_count of mlperf.conf
         return LoadgenPlan(
             scenario=self.scenario,
             mode=mode,
-            model=interactive or workload.loadgen_model,
+            model=workload.loadgen_model_of(self.scenario),
             num_samples=self.num_samples,
             min_duration_s=self.min_duration_s,
             min_query_count=min_queries,
@@ -103,7 +105,7 @@ class RunScope:
         expected_s = plan.expected_duration_s(probe.samples_per_s, probe.latency_s)
         about = "about " if plan.is_estimate and not self.trial else ""
         parts = [f"{about}{plan.num_queries:,} queries, about {duration(expected_s)}"]
-        if self.scenario in ("Server", "Interactive"):
+        if self.scenario.has_rate:
             chosen = "as asked" if self.qps else "half of the warm-up's rate; --qps sets it"
             if plan.mode == "accuracy":
                 chosen = "the warm-up's rate: latencies do not count here"
@@ -117,9 +119,9 @@ class RunScope:
     def _target_qps(self, mode: Mode, probe: Probe) -> float | None:
         """To as many digits as user.conf has, so that LoadGen and the plan count alike."""
         rate = probe.samples_per_s
-        if self.scenario == "SingleStream":
+        if self.scenario.one_at_a_time:
             return None
-        if self.scenario == "Offline":
+        if self.scenario.all_at_once:
             target = self.qps or self._offline_qps(rate)
         elif mode == "accuracy":
             target = rate
@@ -134,7 +136,7 @@ class RunScope:
         return rate * _OFFLINE_MARGIN
 
     def _expected_latency_s(self, probe: Probe) -> float | None:
-        return probe.latency_s if self.scenario == "SingleStream" else None
+        return probe.latency_s if self.scenario.one_at_a_time else None
 
     @property
     def _equal_issue(self) -> bool:

@@ -7,24 +7,19 @@ score, and the submission checker's `constants.py` and `accuracy_check.py` (v6.1
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from build_engine.errors import DatasetError, RunFailed
 from harness.scoring.rouge import METRICS, rouge_f1
 from harness.scoring.sentences import sent_tokenize
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from build_engine.checkpoint.tokenizer import Tokenizer
-    from harness.rules.workload import AccuracyTarget
-
-# What the submission tool leaves in place of the middle of an accuracy log over 10 KiB.
-_TRUNCATION_MARK = "\n\n...\n\n"
+    from harness.rules.gates import AccuracyTarget
+    from runtime.executor import TokenIds
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,75 +91,41 @@ def score(predictions: Sequence[str], references: Sequence[str]) -> Accuracy:
     return Accuracy(**percent, gen_len=sum(map(len, answers)), gen_num=len(answers))
 
 
-def score_log(
-    log_path: Path,
+def score_answers(
+    answers: Mapping[int, TokenIds],
     references: Sequence[str],
     tokenizer: Tokenizer,
     answers_path: Path | None = None,
 ) -> Accuracy:
-    """Score LoadGen's accuracy log; `references[i]` belongs to the sample with index i.
+    """Score the ids that answered each sample; `references[i]` belongs to the sample with index i.
 
-    A log with fewer samples than the dataset is scored as it is: compare `gen_num`. The answers are
-    written to `answers_path` for people to read, one JSON object a line, in order of the samples.
+    Fewer answers than the dataset has samples are scored as they are: compare `gen_num`. The
+    answers are written to `answers_path` for people to read, one JSON object a line, in order of
+    the samples.
 
     Raises:
-        RunFailed: the log is damaged or empty.
-        DatasetError: the log has a sample that the dataset lacks.
+        RunFailed: there are none.
+        DatasetError: the dataset lacks one of the samples.
     """
-    logged = read_accuracy_log(log_path)
-    highest = max(index for index, _ in logged)
+    if not answers:
+        raise RunFailed(
+            "The accuracy log holds no answers; only a run in accuracy mode writes them."
+        )
+    highest = max(answers)
     if highest >= len(references):
         raise DatasetError(
-            f"{log_path} answers sample {highest}, but the dataset has only {len(references)} "
-            f"samples; score it with the dataset of that run."
+            f"The accuracy log answers sample {highest}, but the dataset has only "
+            f"{len(references)} samples; score it with the dataset of that run."
         )
-    predictions = tokenizer.decode_batch([ids for _, ids in logged])
+    predictions = tokenizer.decode_batch(list(answers.values()))
     if answers_path is not None:
-        rows = sorted(zip([index for index, _ in logged], predictions, strict=True))
+        rows = sorted(zip(answers, predictions, strict=True))
         lines = [
             json.dumps({"sample": i, "answer": text, "reference": references[i]})
             for i, text in rows
         ]
         answers_path.write_text("\n".join(lines) + "\n", "utf-8")
-    return score(predictions, [references[index] for index, _ in logged])
-
-
-def read_accuracy_log(path: Path) -> list[tuple[int, NDArray[np.int32]]]:
-    """Sample index and answer, int32[tokens], of each entry of `mlperf_log_accuracy.json`.
-
-    If a sample was answered more than once its first answer counts, as in the reference.
-
-    Raises:
-        RunFailed: the log is missing, empty, cut short, or not what LoadGen writes.
-    """
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunFailed(f"{path} cannot be read ({error}); repeat the accuracy run.") from error
-    if _TRUNCATION_MARK in text:
-        raise RunFailed(
-            f"{path} was truncated for submission; score the original log that the run wrote."
-        )
-    try:
-        entries = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise RunFailed(
-            f"{path} breaks off or is damaged at character {error.pos}: the run did not end "
-            f"properly; repeat the accuracy run."
-        ) from error
-    if not isinstance(entries, list) or not entries:
-        raise RunFailed(f"{path} holds no answers; only a run in accuracy mode writes them.")
-    answers: dict[int, NDArray[np.int32]] = {}
-    for position, entry in enumerate(entries):
-        try:
-            index, ids = _decode_entry(entry)
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunFailed(
-                f"{path}: entry {position} is not an answer of int32 token ids ({error}); "
-                f"repeat the accuracy run."
-            ) from error
-        answers.setdefault(index, ids)
-    return list(answers.items())
+    return score(predictions, [references[index] for index in answers])
 
 
 def check_gates(accuracy: Accuracy, target: AccuracyTarget) -> list[Gate]:
@@ -175,19 +136,3 @@ def check_gates(accuracy: Accuracy, target: AccuracyTarget) -> list[Gate]:
 
 def _one_sentence_a_line(text: str) -> str:
     return "\n".join(sent_tokenize(text.strip()))
-
-
-def _decode_entry(entry: dict[str, Any]) -> tuple[int, NDArray[np.int32]]:
-    """Sample index and token ids of a log entry; ValueError, TypeError or KeyError if broken."""
-    import numpy as np
-
-    index = entry["qsl_idx"]
-    if not isinstance(index, int) or index < 0:
-        raise ValueError(f"its qsl_idx is {index!r}")
-    data = bytes.fromhex(entry["data"])
-    if data and len(data) == 8 * entry.get("token_count", 0):
-        raise ValueError("its ids are int64")
-    ids = np.frombuffer(data, dtype=np.int32)
-    if ids.size and ids.min() < 0:
-        raise ValueError(f"it has the negative token id {ids.min()}")
-    return index, ids

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from build_engine.errors import UnknownName, UsageError
 from harness.rules.rounds import Benchmark, Round
+from harness.rules.scenario import Scenario
 from harness.submission.checks.accuracy import accuracy_problems
 from harness.submission.checks.compliance import compliance_problems
 from harness.submission.checks.files import (
@@ -89,7 +90,7 @@ def _scenario_problems(
 ) -> Iterator[str]:
     """Scenarios that the benchmark lacks, and those that a closed result does."""
     scenarios = {result.scenario for result in results}
-    for unknown in sorted(scenarios - set(rules.scenarios)):
+    for unknown in sorted(name for name in scenarios if name not in rules.scenarios):
         yield f"{name} has no scenario {unknown} in round {chosen.name}."
     if results[0].by.division == "open":
         return
@@ -102,10 +103,13 @@ def _scenario_problems(
 
 def _result(result: Result, rules: Benchmark, chosen: Round) -> Iterator[str]:
     yield from measurement_problems(result, chosen)
-    yield from performance_problems(result, rules, chosen)
-    yield from accuracy_problems(result, rules, chosen)
+    scenario = Scenario.named(result.scenario)
+    if scenario is None or scenario not in rules.scenarios:
+        return  # which is said of the benchmark
+    yield from performance_problems(result, scenario, rules, chosen)
+    yield from accuracy_problems(result, scenario, rules, chosen)
     if result.by.division != "open":
-        yield from compliance_problems(result, rules, chosen)
+        yield from compliance_problems(result, scenario, rules, chosen)
 
 
 def _official_name(name: str, mapping: dict[str, str], chosen: Round) -> str:

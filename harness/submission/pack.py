@@ -16,7 +16,7 @@ from pathlib import Path
 
 import build_engine
 from build_engine.errors import ResultProblem, RunExists, UnknownName, UsageError
-from harness.loadgen import logs
+from harness.loadgen.folder import ACCURACY, ACCURACY_TXT, DETAIL, SUMMARY
 from harness.rules.rounds import DEFAULT, Round, load_round
 from harness.runs.audit import VERIFICATION
 from harness.runs.record import cannot_write
@@ -127,20 +127,20 @@ def _write_result(by: Submitter, run: PackableRun, system: str, chosen: Round) -
     """One scenario: logs, accuracy, compliance, and what describes them."""
     result = Result(by, system_id(system), run.benchmark, run.scenario)
     source = run.record.folder
-    _copy(source / "performance", result.performance, (logs.DETAIL, logs.SUMMARY))
+    _copy(source / "performance", result.performance, (DETAIL, SUMMARY))
     _copy(
         source / "accuracy",
         result.accuracy,
-        (logs.DETAIL, logs.SUMMARY, logs.ACCURACY, "accuracy.txt"),
+        (DETAIL, SUMMARY, ACCURACY, ACCURACY_TXT),
     )
-    log = result.accuracy / logs.ACCURACY
+    log = result.accuracy / ACCURACY
     originals = by.root.with_name(by.root.name + ORIGINALS)
-    truncate(log, result.accuracy / "accuracy.txt", originals / log.relative_to(by.root))
+    truncate(log, result.accuracy / ACCURACY_TXT, originals / log.relative_to(by.root))
     for test in chosen.benchmark(run.official).compliance:
         if test in run.content.get("audits", {}):
             folder = result.compliance(test)
             _copy(source / test, folder, (VERIFICATION,))
-            _copy(source / test / "accuracy", folder / "accuracy", (logs.ACCURACY,))
+            _copy(source / test / "accuracy", folder / "accuracy", (ACCURACY,))
     result.measurements.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source / "performance" / "user.conf", result.user_conf)
     result.readme.write_text(result_readme(run, chosen), encoding="utf-8")

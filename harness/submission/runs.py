@@ -29,6 +29,7 @@ class PackableRun:
     """Name of its folder in the tree."""
     official: str
     """The official benchmark whose rules apply."""
+    round: Round
 
     @property
     def content(self) -> dict[str, Any]:
@@ -49,7 +50,7 @@ class PackableRun:
     @property
     def reference(self) -> str | None:
         """The benchmark's model, when the engine was built from its very weights."""
-        model = load_workload(self.official).model
+        model = load_workload(self.official, self.round).model
         weights = self.engine["model"]["weights"]
         return model.hub if model is not None and model.has_weights(weights) else None
 
@@ -74,6 +75,7 @@ def accept(folders: Sequence[Path], division: str, chosen: Round) -> list[Packab
             record,
             _folder_name(record.content, chosen),
             _official(record.content, chosen) or "",
+            chosen,
         )
         for record in records
     ]
@@ -131,7 +133,7 @@ def _closed_refusals(content: Mapping[str, Any], chosen: Round) -> Iterator[str]
     if lacking:
         yield f"its dataset is not the benchmark's: {'; '.join(lacking)}; use --division open."
     engine = content["engine"]
-    model = load_workload(content["benchmark"]).model
+    model = load_workload(content["benchmark"], chosen).model
     if model is not None and not model.has_weights(engine["model"]["weights"]):
         yield (
             f"its engine was not built from the benchmark's weights: those files of "

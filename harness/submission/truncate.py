@@ -10,8 +10,9 @@ import re
 import shutil
 from pathlib import Path
 
+from harness.loadgen.logs import CUT
+
 _END_BYTES = 4096
-_GAP = b"\n\n...\n\n"
 _HASH = re.compile(r"^hash=(\w+)$", re.MULTILINE)
 
 
@@ -24,15 +25,10 @@ def truncate(log: Path, accuracy_txt: Path, keep_at: Path) -> None:
     digest = hashlib.sha256(content).hexdigest()
     accuracy_txt.write_text(f"{text}\n\nhash={digest}\n", encoding="utf-8")
     if len(content) >= _END_BYTES:
-        log.write_bytes(content[:_END_BYTES] + _GAP + content[-_END_BYTES:])
+        log.write_bytes(content[:_END_BYTES] + CUT + content[-_END_BYTES:])
 
 
 def recorded_hash(accuracy_txt: str) -> str | None:
     """The digest that an accuracy.txt gives for its log."""
     found = _HASH.search(accuracy_txt)
     return found.group(1) if found else None
-
-
-def is_cut(log: bytes) -> bool:
-    """Whether a log has been truncated."""
-    return _GAP in log

@@ -59,7 +59,9 @@ def _serve(folder: Path, plan: LoadgenPlan, fault: str) -> None:
             if number == 5:
                 num_tokens = {"one token": 1, "129 tokens": 129}.get(fault, num_tokens)
             ids = np.arange(num_tokens, dtype=np.int32)
-            if plan.scenario != "Offline" and not (fault == "no first token" and number % 10 == 0):
+            if plan.scenario.has_first_tokens and not (
+                fault == "no first token" and number % 10 == 0
+            ):
                 lg.FirstTokenComplete([lg.QuerySampleResponse(query, address(ids), 4)])
                 time.sleep(0.0005)
             told = num_tokens + (fault == "count")
@@ -87,4 +89,4 @@ def _serve(folder: Path, plan: LoadgenPlan, fault: str) -> None:
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]), LoadgenPlan(**json.load(sys.stdin)), sys.argv[2])
+    _serve(Path(sys.argv[1]), LoadgenPlan.from_json(json.load(sys.stdin)), sys.argv[2])

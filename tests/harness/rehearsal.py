@@ -17,7 +17,8 @@ from harness.dataset.prompts import save_prompts
 from harness.loadgen.job import Job, Probe
 from harness.loadgen.settings import LoadgenPlan, Mode
 from harness.progress import NullProgress
-from harness.rules.workload import Scenario, load_workload
+from harness.rules.scenario import Scenario
+from harness.rules.workload import load_workload
 from harness.runs.execution import Run, RunRequest, execute
 from harness.runs.scope import RunScope
 from runtime.spec import SimulatedSpec
@@ -50,7 +51,7 @@ def make_job(dataset: Dataset, spec: SimulatedSpec | None = None, *, stall_s: fl
 
 
 def make_plan(
-    scenario: Scenario = "Offline",
+    scenario: Scenario = Scenario.OFFLINE,
     mode: Mode = "performance",
     *,
     num_samples: int = NUM_SAMPLES,
@@ -72,7 +73,7 @@ def make_scope(
 
 def rehearse(
     folder: Path,
-    scenario: Scenario = "Offline",
+    scenario: Scenario = Scenario.OFFLINE,
     modes: tuple[Mode, ...] = ("performance",),
     spec: SimulatedSpec | None = None,
     count: int = NUM_SAMPLES,

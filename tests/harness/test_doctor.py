@@ -14,8 +14,8 @@ from build_engine.libraries import installed_version
 from build_engine.target import Detected
 from harness import doctor as checks
 from harness.doctor import Check, all_checks
+from harness.loadgen import installed
 from harness.machine import facts as machine
-from harness.rules import rounds
 
 NAMES = [
     "machine",
@@ -72,11 +72,11 @@ def test_loadgen_must_be_importable_too(monkeypatch: pytest.MonkeyPatch) -> None
     def broken() -> dict[str, int]:
         raise EnvironmentFault("No module named 'mlperf_loadgen'")
 
-    monkeypatch.setattr(rounds, "installed_seeds", broken)
+    monkeypatch.setattr(installed, "installed_seeds", broken)
     check = _found("MLPerf LoadGen")
     assert not check.ok
     assert "mlcommons-loadgen" in check.remedy
-    monkeypatch.setattr(rounds, "installed_version", _absent("mlcommons-loadgen"))
+    monkeypatch.setattr(installed, "installed_version", _absent("mlcommons-loadgen"))
     assert "not installed" in _found("MLPerf LoadGen").finding
 
 

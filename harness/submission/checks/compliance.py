@@ -8,7 +8,16 @@ from build_engine.errors import RunFailed
 from harness.loadgen import logs
 from harness.loadgen.logs import LoggedAnswer
 from harness.rules.rounds import Benchmark, Round
+from harness.rules.scenario import Scenario
+from harness.rules.verdict import Rule
 from harness.runs.audit import VERIFICATION
+from harness.runs.conditions.answers import (
+    each_told,
+    enough_logged,
+    first_tokens_begin,
+    longest,
+)
+from harness.submission.checks.performance import broken
 from harness.submission.tree import Result
 
 _LINES = {
@@ -18,7 +27,9 @@ _LINES = {
 }
 
 
-def compliance_problems(result: Result, rules: Benchmark, chosen: Round) -> Iterator[str]:
+def compliance_problems(
+    result: Result, scenario: Scenario, rules: Benchmark, chosen: Round
+) -> Iterator[str]:
     """What is wrong with the compliance tests that the benchmark needs."""
     for test in rules.compliance:
         folder = result.compliance(test)
@@ -34,38 +45,23 @@ def compliance_problems(result: Result, rules: Benchmark, chosen: Round) -> Iter
         for name, passing in _LINES.items():
             if said.get(name) not in passing:
                 yield f"{test} did not pass: {name} is {said.get(name, 'not there')}."
-        if said.get("First token check pass") == "Skipped" and result.scenario != "Offline":
-            yield f"{test} skipped the first token check, which {result.scenario} needs."
+        if said.get("First token check pass") == "Skipped" and scenario.has_first_tokens:
+            yield f"{test} skipped the first token check, which {scenario} needs."
         try:
             answers = logs.read_answers(folder / "accuracy")
         except RunFailed as error:
             yield f"{test}: {error}."
             continue
         least = chosen.compliance_tests[test]["min_query_count"]
-        yield from _answer_problems(result, test, answers, least, rules.max_new_tokens)
+        yield from broken(test, _answers(answers, scenario, least, rules.max_new_tokens))
 
 
-def _answer_problems(
-    result: Result, test: str, answers: list[LoggedAnswer], least: int, most: int
-) -> Iterator[str]:
+def _answers(
+    answers: list[LoggedAnswer], scenario: Scenario, least: int, most: int
+) -> Iterator[Rule]:
     """The answers themselves, whatever the verification says about them."""
-    if len(answers) < least:
-        yield f"{test} logged {len(answers)} answers, fewer than {least}."
-    long = max((len(answer.ids) for answer in answers), default=0)
-    if long > most:
-        yield f"{test} has an answer of {long} tokens, above the limit of {most}."
-    wrong = sum(len(answer.ids) != answer.token_count for answer in answers)
-    if wrong:
-        yield f"{test} has {wrong} answers with another number of tokens than ids."
-    if result.scenario == "Offline":
-        return
-    unlike = sum(not _begins_with_first(answer) for answer in answers)
-    if unlike:
-        yield f"{test} has {unlike} answers that do not begin with their first token."
-
-
-def _begins_with_first(answer: LoggedAnswer) -> bool:
-    first = answer.first_ids
-    if first is None or not len(first):
-        return False
-    return bool(answer.ids[: len(first)].tolist() == first.tolist())
+    yield enough_logged(answers, least)
+    yield longest([len(answer.ids) for answer in answers], most)
+    yield each_told(answers)
+    if scenario.has_first_tokens:
+        yield first_tokens_begin(answers)

@@ -8,12 +8,13 @@ import pytest
 
 from harness.cli.output import Output
 from harness.cli.summary import show_run
+from harness.rules.scenario import Scenario
 from runtime.spec import SimulatedSpec
 from tests.harness.rehearsal import rehearse
 
 
 def test_a_finished_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = rehearse(tmp_path, "SingleStream", spec=SimulatedSpec(num_tokens=4, ttft_s=0.01))
+    run = rehearse(tmp_path, Scenario.SINGLE_STREAM, spec=SimulatedSpec(num_tokens=4, ttft_s=0.01))
     show_run(Output(as_json=False), run)
     said = capsys.readouterr().err
     primary = run.content["tests"]["performance"]["primary"]

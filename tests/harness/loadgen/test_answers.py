@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from build_engine.errors import RunFailed
-from harness.loadgen.logs import ACCURACY, SUMMARY, DetailLog, read_answers, summary_differences
+from harness.loadgen.detail import DetailLog
+from harness.loadgen.folder import ACCURACY, SUMMARY
+from harness.loadgen.logs import first_answers, read_answers, summary_differences
 
+FIXTURES = Path(__file__).parent / "fixtures"
 HEX = np.array([5, 6], np.int32).tobytes().hex()
 ENTRY: dict[str, Any] = {"seq_id": 0, "qsl_idx": 3, "data": HEX, "token_count": 2}
 
@@ -26,22 +29,68 @@ def test_an_answer_has_its_ids_and_those_of_its_first_token(tmp_path: Path) -> N
     assert second.first_ids.tolist() == [5]
 
 
+def test_the_log_that_loadgen_wrote_is_read() -> None:
+    """The fixture was written by LoadGen 6.0.17; its order is not that of the samples."""
+    answers = read_answers(FIXTURES)
+    assert {answer.index: answer.ids.tolist() for answer in answers} == {
+        0: [5, 2, 7],
+        1: [6],
+        2: [3, 4, 5, 6],
+        3: [8, 9],
+        4: [4, 1],
+    }
+    assert [answer.index for answer in answers] == [2, 4, 3, 0, 1]
+    assert all(answer.ids.dtype == np.int32 for answer in answers)
+
+
+def test_the_first_of_several_answers_counts(tmp_path: Path) -> None:
+    entries = [
+        {"qsl_idx": index, "data": np.array(ids, np.int32).tobytes().hex(), "token_count": len(ids)}
+        for index, ids in ((7, [1, 2]), (3, []), (7, [9]))
+    ]
+    (tmp_path / ACCURACY).write_text(json.dumps(entries))
+    answers = read_answers(tmp_path)
+    assert [answer.index for answer in answers] == [7, 3, 7]
+    first = first_answers(answers)
+    assert [(index, ids.tolist()) for index, ids in first.items()] == [(7, [1, 2]), (3, [])]
+
+
+def test_a_count_that_is_told_wrong_is_not_taken_for_another_type(tmp_path: Path) -> None:
+    """Twice as many bytes as int32 ids would have, but no int64: their upper halves are not 0."""
+    (tmp_path / ACCURACY).write_text(json.dumps([ENTRY | {"token_count": 1}]))
+    assert read_answers(tmp_path)[0].token_count == 1
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         (None, "LoadGen wrote no mlperf_log_accuracy.json"),
-        ("[{", "is broken"),
-        ("[1]", "is broken"),
-        (json.dumps([{"qsl_idx": 1}]), "is broken"),
-        (json.dumps([ENTRY | {"data": "xy"}]), "is broken"),
-        (json.dumps([ENTRY | {"data": "00"}]), "is broken"),
+        ("", r"breaks off or is damaged: it is not valid JSON .*char 0"),
+        ("[{", "breaks off or is damaged"),
+        ('[\n{ "seq_id" : 0, "qsl_idx" : 1, "da', "breaks off or is damaged"),
+        ('[{"seq_id": 0,\n\n...\n\n"data": "00"}]', "truncated for submission; take the original"),
+        ("{}", "is no list of answers"),
+        ("[1]", "entry 0 is not an answer"),
+        (json.dumps([ENTRY, {"qsl_idx": 1}]), "entry 1 is not an answer"),
+        (json.dumps([{"qsl_idx": 1, "data": HEX}]), "entry 0 is not an answer"),
+        (json.dumps([ENTRY | {"token_count": "2"}]), "its token_count is '2'"),
+        (json.dumps([ENTRY | {"data": 5}]), "entry 0 is not an answer"),
+        (json.dumps([ENTRY | {"data": "xy"}]), "entry 0 is not an answer"),
+        (json.dumps([ENTRY | {"data": "010203"}]), "entry 0 is not an answer"),
+        (json.dumps([ENTRY | {"token_data": "00"}]), "entry 0 is not an answer"),
+        (json.dumps([ENTRY | {"qsl_idx": -1}]), "its qsl_idx is -1"),
+        (json.dumps([ENTRY | {"data": "FFFFFFFF"}]), "negative token id -1"),
+        (json.dumps([ENTRY | {"data": "0100000000000000", "token_count": 1}]), "ids are int64"),
     ],
 )
-def test_a_broken_accuracy_log_is_a_failed_run(tmp_path: Path, text: str | None, says: str) -> None:
+def test_a_broken_accuracy_log_is_a_failed_run_with_its_path(
+    tmp_path: Path, text: str | None, says: str
+) -> None:
     if text is not None:
         (tmp_path / ACCURACY).write_text(text)
-    with pytest.raises(RunFailed, match=says):
+    with pytest.raises(RunFailed, match=says) as caught:
         read_answers(tmp_path)
+    assert str(tmp_path) in str(caught.value)
 
 
 RATE = "result_samples_per_second"

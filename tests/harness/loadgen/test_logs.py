@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from build_engine.errors import RunFailed
-from harness.loadgen.logs import DETAIL, read_detail
+from harness.loadgen.folder import DETAIL
+from harness.loadgen.logs import read_detail
 
 
 def write(folder: Path, *entries: tuple[str, Any, str]) -> None:

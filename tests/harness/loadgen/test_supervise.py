@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 from harness.loadgen import logs, supervise
+from harness.loadgen.folder import ACCURACY
 from harness.loadgen.job import Job, Probe
 from harness.loadgen.settings import LoadgenPlan, Mode
 from harness.loadgen.supervise import Outcome, run_test
 from harness.progress import NullProgress
-from harness.rules.workload import Scenario
+from harness.rules.scenario import Scenario
 from runtime.spec import SimulatedSpec
 from tests.harness.rehearsal import (
     NUM_SAMPLES,
@@ -60,12 +61,14 @@ def processes_in(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("scenario", ["Offline", "Server", "Interactive", "SingleStream"])
+@pytest.mark.parametrize(
+    "scenario", [Scenario.OFFLINE, Scenario.SERVER, Scenario.INTERACTIVE, Scenario.SINGLE_STREAM]
+)
 def test_a_performance_test_completes_and_loadgen_calls_it_valid(
     tmp_path: Path, scenario: Scenario
 ) -> None:
     # 64 is what LoadGen wants for a p90; p99 needs more than a test should run.
-    count = 700 if scenario in ("Server", "Interactive") else 64
+    count = 700 if scenario.has_rate else 64
     dataset = make_dataset(tmp_path / "dataset", count)
     plan = make_plan(scenario, num_samples=count, qps=400.0)
     outcome, folder = start(tmp_path, make_job(dataset, FAST), plan)
@@ -75,25 +78,25 @@ def test_a_performance_test_completes_and_loadgen_calls_it_valid(
     assert log.valid, log.invalid_reasons
     counts = json.loads((folder / "token_counts.json").read_text())
     assert counts == [5] * plan.num_queries == [5] * count
-    if scenario != "Offline":
+    if scenario.has_first_tokens:
         assert log.metrics()["ttft_p99_s"] > 0
     assert processes_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("scenario", ["Offline", "Server", "SingleStream"])
+@pytest.mark.parametrize("scenario", [Scenario.OFFLINE, Scenario.SERVER, Scenario.SINGLE_STREAM])
 def test_the_accuracy_log_holds_each_sample_once_as_int32(
     tmp_path: Path, scenario: Scenario
 ) -> None:
     dataset = make_dataset(tmp_path / "dataset")
     outcome, folder = start(tmp_path, make_job(dataset, FAST), make_plan(scenario, "accuracy"))
     assert outcome.status == "complete"
-    entries = json.loads((folder / logs.ACCURACY).read_text())
+    entries = json.loads((folder / ACCURACY).read_text())
     assert sorted(entry["qsl_idx"] for entry in entries) == list(range(NUM_SAMPLES))
     for entry in entries:
         ids = np.frombuffer(bytes.fromhex(entry["data"]), np.int32)
         assert ids.tolist() == [100, 101, 102, 103, 104]
         assert entry["token_count"] == 5
-    if scenario != "Offline":
+    if scenario.has_first_tokens:
         assert all(e["token_data"] == e["data"][: len(e["token_data"])] != "" for e in entries)
 
 
@@ -101,7 +104,7 @@ def test_the_first_token_comes_first_even_when_it_is_also_the_last(tmp_path: Pat
     # Instant answers come as one chunk; LoadGen logs an error for a completion before a first
     # token.
     dataset = make_dataset(tmp_path / "dataset")
-    outcome, folder = start(tmp_path, make_job(dataset, FAST), make_plan("Server"))
+    outcome, folder = start(tmp_path, make_job(dataset, FAST), make_plan(Scenario.SERVER))
     assert outcome.status == "complete"
     assert logs.read_detail(folder).errors == ()
 
@@ -110,7 +113,7 @@ def test_the_first_token_comes_first_even_when_it_is_also_the_last(tmp_path: Pat
 def test_a_dead_engine_ends_the_test_with_its_cause(tmp_path: Path, mode: Mode) -> None:
     dataset = make_dataset(tmp_path / "dataset")
     spec = SimulatedSpec(num_tokens=5, fault="die", fault_after=13)  # after the warm-up's eight
-    outcome, _ = start(tmp_path, make_job(dataset, spec), make_plan("SingleStream", mode))
+    outcome, _ = start(tmp_path, make_job(dataset, spec), make_plan(Scenario.SINGLE_STREAM, mode))
     assert outcome.status == "failed"
     assert outcome.cause == "the simulated engine died at answer 13, as told"
     assert outcome.figures["done"] == 5
@@ -120,7 +123,7 @@ def test_a_dead_engine_ends_the_test_with_its_cause(tmp_path: Path, mode: Mode) 
 def test_a_failed_request_ends_the_test_and_names_the_sample(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "dataset")
     spec = SimulatedSpec(num_tokens=5, fault="error", fault_after=9)
-    outcome, _ = start(tmp_path, make_job(dataset, spec), make_plan("Offline"))
+    outcome, _ = start(tmp_path, make_job(dataset, spec), make_plan(Scenario.OFFLINE))
     assert outcome.status == "failed"
     assert outcome.cause is not None
     assert outcome.cause.startswith("the engine failed on sample ")
@@ -139,7 +142,9 @@ def test_an_engine_that_does_not_start_is_a_failed_test(tmp_path: Path) -> None:
 def test_a_lost_sample_does_not_hang_the_test(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "dataset")
     spec = SimulatedSpec(num_tokens=5, fault="drop", fault_after=13)
-    outcome, folder = start(tmp_path, make_job(dataset, spec, stall_s=1.0), make_plan("Offline"))
+    outcome, folder = start(
+        tmp_path, make_job(dataset, spec, stall_s=1.0), make_plan(Scenario.OFFLINE)
+    )
     assert outcome.status == "failed"
     assert outcome.cause is not None
     assert "1 queries were open" in outcome.cause
@@ -189,7 +194,7 @@ def test_a_supervisor_that_was_stopped_for_long_goes_on(tmp_path: Path) -> None:
 def test_an_engine_that_is_slow_alone_may_be_silent_for_longer(tmp_path: Path) -> None:
     spec = SimulatedSpec(num_tokens=2, ttft_s=0.6)
     job = make_job(make_dataset(tmp_path / "dataset"), spec, stall_s=0.2)
-    outcome, _ = start(tmp_path, job, make_plan("Offline"))
+    outcome, _ = start(tmp_path, job, make_plan(Scenario.OFFLINE))
     assert (outcome.status, outcome.cause) == ("complete", None)
 
 
@@ -243,7 +248,7 @@ def interfere(tmp_path: Path, act: object, *, silence_s: float = 30.0) -> tuple[
     assert callable(act)
     dataset = make_dataset(tmp_path / "dataset", 400)
     spec = SimulatedSpec(num_tokens=5, samples_per_s=20.0)
-    plan = make_plan("Offline", num_samples=400)
+    plan = make_plan(Scenario.OFFLINE, num_samples=400)
     folder = tmp_path / "test"
     folder.mkdir()
     acted = threading.Event()
@@ -304,7 +309,9 @@ def test_an_audit_config_in_the_working_directory_is_not_picked_up(tmp_path: Pat
     folder = tmp_path / "test"
     folder.mkdir()
     (folder / "audit.config").write_text("*.*.min_query_count = 7\n*.*.mode = 2\n")
-    outcome, _ = start(tmp_path, make_job(dataset, FAST), make_plan("SingleStream", "accuracy"))
+    outcome, _ = start(
+        tmp_path, make_job(dataset, FAST), make_plan(Scenario.SINGLE_STREAM, "accuracy")
+    )
     assert outcome.status == "complete"
     values = logs.read_detail(folder).values
     assert values["effective_test_mode"] == "AccuracyOnly"
@@ -316,7 +323,7 @@ def test_two_tests_in_a_row_both_get_mlperfs_own_settings(tmp_path: Path) -> Non
     dataset = make_dataset(tmp_path / "dataset")
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        _, folder = start(tmp_path / name, make_job(dataset, FAST), make_plan("Server"))
+        _, folder = start(tmp_path / name, make_job(dataset, FAST), make_plan(Scenario.SERVER))
         values = logs.read_detail(folder).values
         assert values["effective_qsl_rng_seed"] != 0
         assert values["requested_use_token_latencies"] is True

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+import yaml
+
+import configs
 from build_engine.config import apply_overrides
-from build_engine.errors import ConfigError, UnknownName
-from harness.rules.workload import load_workload, scenario, workload_names
+from build_engine.errors import ConfigError, UnknownName, UsageError
+from harness.rules.rounds import DEFAULT, load_round
+from harness.rules.scenario import Scenario
+from harness.rules.workload import is_shipped, load_workload, workload_names
 
 MLPERF_PROMPT = (
     "Summarize the following news article in 128 tokens. Please output the summary only, "
@@ -75,7 +81,7 @@ def test_scenario_rules(
     limits: tuple[float | None, float | None],
     metric: str,
 ) -> None:
-    rules = scenario(load_workload(workload), name)
+    rules = load_workload(workload).rules_of(Scenario(name))
 
     assert (rules.ttft_ms, rules.tpot_ms) == limits
     assert rules.is_constrained == (limits != (None, None))
@@ -105,9 +111,84 @@ def test_loadgen_counts_and_names() -> None:
     assert (edge.loadgen_model, edge.interactive_model) == ("llama3_1-8b-edge", None)
     for workload, samples in ((datacenter, 13368), (edge, 5000)):
         assert workload.num_samples == samples
-        assert workload.scenarios["Offline"].min_query_count == samples
     # A minimum that LoadGen rounds up to a further whole pass over the samples (issue #2284).
-    assert edge.scenarios["SingleStream"].min_query_count is None
+    assert edge.scenarios[Scenario.SINGLE_STREAM].min_query_count is None
+
+
+def test_a_workload_follows_the_round_that_it_is_loaded_for() -> None:
+    newest = load_round("v6.1")
+    rules = newest.benchmarks["llama3.1-8b"]
+    limits = rules.scenarios[Scenario.SERVER].model_copy(update={"ttft_ms": 1500.0})
+    changed = rules.model_copy(
+        update={
+            "num_samples": 9000,
+            "max_new_tokens": 64,
+            "scenarios": {**rules.scenarios, Scenario.SERVER: limits},
+        }
+    )
+    later = newest.model_copy(
+        update={"min_duration_s": 700.0, "benchmarks": {"llama3.1-8b": changed}}
+    )
+    workload = load_workload("llama3.1-8b", later)
+    assert (workload.num_samples, workload.max_new_tokens, workload.min_duration_s) == (
+        9000,
+        64,
+        700.0,
+    )
+    assert workload.rules_of(Scenario.SERVER).ttft_ms == 1500.0
+    assert (is_shipped(workload, later), is_shipped(workload, newest)) == (True, False)
+    assert is_shipped(load_workload("llama3.1-8b"), newest)
+    with pytest.raises(ConfigError) as caught:
+        load_workload("llama3.1-8b-edge", later)
+    assert str(caught.value) == (
+        "Workload llama3.1-8b-edge is benchmark llama3.1-8b-edge, which round v6.1 does not have; "
+        "choose another --round, or a benchmark of this one: llama3.1-8b."
+    )
+
+
+@pytest.mark.parametrize("name", ["llama3.1-8b", "llama3.1-8b-edge"])
+def test_a_file_does_not_repeat_what_its_round_says(name: str) -> None:
+    said = yaml.safe_load((Path(configs.__file__).parent / f"workloads/{name}.yaml").read_text())
+    of_round = {"num_samples", "max_new_tokens", "min_duration_s", "accuracy"}
+    assert not of_round & said.keys()
+    assert not said.get("scenarios", {}).keys() & load_round(DEFAULT).benchmark(name).scenarios
+
+
+def test_what_a_file_says_itself_stands(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "{name: mine, title: Mine, benchmark: llama3.1-8b, like: llama3.1-8b, num_samples: 20,\n"
+        "scenarios: {Server: {min_query_count: 500}}, data: {file: mine.json}, sources: [me],\n"
+        "loadgen_model: llama3_1-8b, interactive_model: llama3_1-8b-interactive}"
+    )
+    mine, official = load_workload(str(path)), load_workload("llama3.1-8b")
+    assert (mine.num_samples, mine.max_new_tokens) == (20, 128)
+    rules = mine.rules_of(Scenario.SERVER)
+    assert (rules.min_query_count, rules.ttft_ms) == (500, 2000)
+    assert mine.data is not None
+    assert official.data is not None
+    assert mine.data == official.data.model_copy(update={"file": "mine.json"})
+    assert (mine.model, mine.prompt_template) == (official.model, official.prompt_template)
+    assert not is_shipped(mine, load_round(DEFAULT))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{name: mine, like: llama3.1-8c}", "Unknown workload `llama3.1-8c`. Did you mean"),
+        ("{name: mine, like: newsbrief, prompt: x}", "`prompt` is not a key."),
+        ("{name: mine, like: newsbrief, benchmark: 5}", "`title` is missing; add it."),
+        ("{name: mine, benchmark: llama3.1-8b, scenarios: 5}", "mine.yaml: `"),
+    ],
+)
+def test_a_broken_file_is_named_whatever_it_is_merged_with(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_workload(str(path))
+    assert words in str(caught.value)
 
 
 def test_newsbrief_is_the_bundled_demonstration() -> None:
@@ -127,7 +208,7 @@ def test_an_article_with_braces_is_taken_as_it_is() -> None:
 
 def test_an_unknown_scenario_lists_those_of_the_workload() -> None:
     with pytest.raises(UnknownName) as caught:
-        scenario(load_workload("llama3.1-8b-edge"), "Server")
+        load_workload("llama3.1-8b-edge").rules_of(Scenario.SERVER)
 
     assert "Unknown scenario of llama3.1-8b-edge `Server`" in str(caught.value)
     assert "Valid: Offline, SingleStream." in str(caught.value)

@@ -15,10 +15,11 @@ import pytest
 
 from build_engine.errors import ResultProblem, RunExists, UsageError
 from harness.loadgen import logs
+from harness.loadgen.folder import ACCURACY, DETAIL, SUMMARY
 from harness.loadgen.settings import LoadgenPlan
 from harness.progress import NullProgress
 from harness.rules.rounds import load_round
-from harness.rules.workload import Scenario
+from harness.rules.scenario import Scenario
 from harness.runs.audit import TEST, audit, audit_config, verify
 from harness.runs.record import RunRecord
 from runtime.spec import SimulatedSpec
@@ -39,7 +40,8 @@ def run_audit(folder: Path) -> tuple[int, dict[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("scenario", "first"), [("Offline", "Skipped"), ("Server", "True"), ("SingleStream", "True")]
+    ("scenario", "first"),
+    [(Scenario.OFFLINE, "Skipped"), (Scenario.SERVER, "True"), (Scenario.SINGLE_STREAM, "True")],
 )
 def test_an_audit_runs_under_its_own_settings_and_leaves_the_official_files(
     tmp_path: Path, scenario: Scenario, first: str
@@ -92,14 +94,14 @@ def test_a_loadgen_of_another_round_fails_the_audit(audited: Path, tmp_path: Pat
 def test_an_audit_that_goes_on_or_was_killed_is_left_alone(tmp_path: Path) -> None:
     run = rehearse(tmp_path, spec=FAST)
     (run.folder / TEST).mkdir()
-    (run.folder / TEST / logs.DETAIL).write_text("not yet in run.json")
+    (run.folder / TEST / DETAIL).write_text("not yet in run.json")
     with pytest.raises(RunExists, match="was audited, or is now; move it out of"):
         audit(run.folder, V61, NullProgress())
 
 
 def test_an_edited_log_is_refused_before_anything_runs(tmp_path: Path) -> None:
     run = rehearse(tmp_path, spec=FAST)
-    log = run.folder / "performance" / logs.SUMMARY
+    log = run.folder / "performance" / SUMMARY
     log.write_text(log.read_text().replace("VALID", "VERY VALID"))
     with pytest.raises(ResultProblem, match=r"mlperf_log_summary\.txt was edited"):
         audit(run.folder, V61, NullProgress())
@@ -146,7 +148,9 @@ def test_another_engine_than_the_runs_is_not_audited(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_dies_is_a_failed_audit(tmp_path: Path) -> None:
-    run = rehearse(tmp_path, "SingleStream", spec=replace(FAST, fault="die", fault_after=40))
+    run = rehearse(
+        tmp_path, Scenario.SINGLE_STREAM, spec=replace(FAST, fault="die", fault_after=40)
+    )
     finished = audit(run.folder, V61, NullProgress())
     assert (finished.status, finished.exit_code) == ("failed", 4)
     assert finished.cause == "the simulated engine died at answer 40, as told"
@@ -156,7 +160,9 @@ def test_an_engine_that_dies_is_a_failed_audit(tmp_path: Path) -> None:
 
 
 def test_an_audit_that_failed_is_repeated_once_it_is_moved_away(tmp_path: Path) -> None:
-    run = rehearse(tmp_path, "SingleStream", spec=replace(FAST, fault="die", fault_after=40))
+    run = rehearse(
+        tmp_path, Scenario.SINGLE_STREAM, spec=replace(FAST, fault="die", fault_after=40)
+    )
     audit(run.folder, V61, NullProgress())
     (run.folder / TEST).rename(tmp_path / "failed")
     job = run.folder / "performance" / "job.json"
@@ -193,7 +199,7 @@ def test_the_audit_config_has_loadgens_form() -> None:
 @pytest.fixture(scope="module")
 def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The logs of a sound TEST06 of a Server run."""
-    run = rehearse(tmp_path_factory.mktemp("audited"), "Server", spec=FAST)
+    run = rehearse(tmp_path_factory.mktemp("audited"), Scenario.SERVER, spec=FAST)
     run_audit(run.folder)
     return run.folder / TEST
 
@@ -202,9 +208,9 @@ def judged(audited: Path, tmp_path: Path, plan: LoadgenPlan, **answer: object) -
     """Failed rules, and the official lines, when answer 3 of the log has these fields."""
     folder = tmp_path / "test"
     shutil.copytree(audited, folder)
-    entries = json.loads((folder / logs.ACCURACY).read_text())
+    entries = json.loads((folder / ACCURACY).read_text())
     entries[3] |= {"token_data": hexed(100)} | answer
-    (folder / logs.ACCURACY).write_text(json.dumps(entries))
+    (folder / ACCURACY).write_text(json.dumps(entries))
     job = make_job(make_dataset(tmp_path / "dataset"))
     verdict = verify(folder, plan, V61, job)
     text = (folder / "verify_accuracy.txt").read_text()
@@ -216,7 +222,7 @@ def hexed(*ids: int) -> str:
     return np.array(ids, np.int32).tobytes().hex()
 
 
-SERVER = make_plan("Server")
+SERVER = make_plan(Scenario.SERVER)
 
 
 @pytest.mark.skipif(REPOSITORY is None, reason="MLPERF_INFERENCE_REPO names no checkout")
@@ -229,21 +235,24 @@ def test_the_official_verification_says_the_same(audited: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("answer", "rule"),
+    ("answer", "rules", "line"),
     [
         # the official verification compares ids with text, and lets both of these pass
-        ({"data": hexed(100, 7, EOS, EOS), "token_count": 4}, "EOS check"),
-        ({"data": hexed(100, EOS, 7, 8), "token_count": 4}, "EOS check"),
-        ({"token_data": hexed(101)}, "first token check"),
-        ({"token_data": ""}, "first token check"),
-        ({"token_count": 6}, "sample length check"),
-        ({"data": hexed(*[100] * 129), "token_count": 129}, "sample length check"),
+        ({"data": hexed(100, 7, EOS, EOS), "token_count": 4}, ["EOS check"], "EOS"),
+        ({"data": hexed(100, EOS, 7, 8), "token_count": 4}, ["EOS check"], "EOS"),
+        ({"token_data": hexed(101)}, ["first tokens"], "First token"),
+        ({"token_data": ""}, ["first tokens"], "First token"),
+        ({"token_count": 6}, ["tokens reported"], "Sample length"),
+        ({"data": hexed(*[100] * 129), "token_count": 129}, ["longest answer"], "Sample length"),
+        ({"data": "", "token_count": 0}, ["first tokens", "shortest answer"], "Sample length"),
     ],
 )
 def test_each_wrong_answer_fails_its_check(
-    audited: Path, tmp_path: Path, answer: dict[str, object], rule: str
+    audited: Path, tmp_path: Path, answer: dict[str, object], rules: list[str], line: str
 ) -> None:
-    assert list(judged(audited, tmp_path, SERVER, **answer)) == [rule]
+    assert list(judged(audited, tmp_path, SERVER, **answer)) == rules
+    said = (tmp_path / "test" / "verify_accuracy.txt").read_text()
+    assert f"{line} check pass: False" in said
 
 
 @pytest.mark.parametrize(
@@ -258,9 +267,11 @@ def test_right_answers_pass(audited: Path, tmp_path: Path, answer: dict[str, obj
 
 
 def test_the_logs_of_an_ordinary_test_are_no_audit(tmp_path: Path) -> None:
-    run = rehearse(tmp_path, "Offline", ("accuracy",), FAST)
+    run = rehearse(tmp_path, Scenario.OFFLINE, ("accuracy",), FAST)
     folder = run.folder / "accuracy"
     (folder / "accuracy").mkdir()
-    verdict = verify(folder, make_plan("Offline"), V61, make_job(make_dataset(tmp_path / "d")))
+    verdict = verify(
+        folder, make_plan(Scenario.OFFLINE), V61, make_job(make_dataset(tmp_path / "d"))
+    )
     failed = {rule.name: rule.measured for rule in verdict.rules if not rule.passed}
     assert "accuracy_log_sampling_target = 0" in failed["audit settings"]

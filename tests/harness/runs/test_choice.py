@@ -28,6 +28,7 @@ from build_engine.errors import (
 from build_engine.store import store as store_module
 from build_engine.store.spec import EngineSpec
 from harness.progress import NullProgress
+from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
 from harness.runs.choice import RunChoice, check_output
 from harness.runs.engine_choice import EngineChoice
@@ -131,7 +132,7 @@ def test_a_tokenizer_of_another_model_is_refused_before_the_build(
 
 def test_names_are_taken_in_any_case(choice: Choice, built: list[EngineSpec]) -> None:
     request = _with_run(choice, scenario="singlestream", mode="Accuracy").request()
-    assert request.scope.scenario == "SingleStream"
+    assert request.scope.scenario is Scenario.SINGLE_STREAM
     assert request.modes == ("accuracy",)
 
 

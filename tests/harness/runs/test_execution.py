@@ -15,7 +15,8 @@ from build_engine.errors import DatasetError, RunExists
 from build_engine.store.engine import Engine
 from harness.dataset.prepared import Dataset
 from harness.progress import NullProgress
-from harness.rules.workload import Scenario, load_workload
+from harness.rules.scenario import Scenario
+from harness.rules.workload import load_workload
 from harness.runs.execution import RunRequest, execute
 from harness.runs.record import RunRecord
 from harness.runs.scope import RunScope
@@ -47,7 +48,7 @@ def test_a_run_of_both_modes_keeps_logs_metrics_and_verdicts(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("scenario", "benchmark", "mark"),
-    [("Offline", "llama3.1-8b", []), ("SingleStream", None, ["no MLPerf scenario"])],
+    [(Scenario.OFFLINE, "llama3.1-8b", []), (Scenario.SINGLE_STREAM, None, ["no MLPerf scenario"])],
 )
 def test_the_benchmarks_name_is_for_the_scenarios_that_it_has(
     tmp_path: Path, scenario: Scenario, benchmark: str | None, mark: list[str]
@@ -70,7 +71,7 @@ def test_the_benchmarks_name_is_for_the_scenarios_that_it_has(
 
 def test_our_verdict_agrees_with_loadgens(tmp_path: Path) -> None:
     # 16 queries are too few for the percentiles of Server.
-    run = rehearse(tmp_path, "Server", spec=FAST)
+    run = rehearse(tmp_path, Scenario.SERVER, spec=FAST)
     test = run.content["tests"]["performance"]
     assert test["loadgen"]["validity"] == "INVALID"
     assert not test["verdict"]["valid"]
@@ -79,7 +80,7 @@ def test_our_verdict_agrees_with_loadgens(tmp_path: Path) -> None:
 
 
 def test_answers_of_one_token_are_invalid_though_loadgen_may_not_mind(tmp_path: Path) -> None:
-    run = rehearse(tmp_path, "Offline", spec=SimulatedSpec(num_tokens=1))
+    run = rehearse(tmp_path, Scenario.OFFLINE, spec=SimulatedSpec(num_tokens=1))
     sentence = run.content["tests"]["performance"]["verdict"]["sentence"]
     assert "no LoadGen errors: measured" in sentence
     assert run.exit_code == 1
@@ -87,7 +88,7 @@ def test_answers_of_one_token_are_invalid_though_loadgen_may_not_mind(tmp_path: 
 
 def test_a_failed_test_ends_the_run_with_its_cause(tmp_path: Path) -> None:
     spec = SimulatedSpec(num_tokens=5, fault="die", fault_after=20)
-    run = rehearse(tmp_path, "SingleStream", ("performance", "accuracy"), spec)
+    run = rehearse(tmp_path, Scenario.SINGLE_STREAM, ("performance", "accuracy"), spec)
     assert run.exit_code == 4
     content = RunRecord.read(run.folder).content
     assert content["status"] == "failed"
@@ -133,7 +134,7 @@ def test_what_goes_wrong_while_scoring_leaves_the_test_in_the_record(
     made = rehearsal.make_dataset(tmp_path / "dataset")
     engine = Engine(tmp_path, make_manifest())
     request = RunRequest(
-        scope=rehearsal.make_scope("Offline"),
+        scope=rehearsal.make_scope(Scenario.OFFLINE),
         modes=["accuracy"],
         dataset=Broken(made.folder, made.meta),
         engine=engine,

@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from build_engine.config import apply_overrides
 from harness.loadgen import logs
+from harness.loadgen.folder import SUMMARY
 from harness.loadgen.settings import LoadgenPlan, Mode
 from harness.rules.rounds import load_round
-from harness.rules.workload import Scenario, load_workload, scenario
-from harness.runs.verdict import Evidence, Verdict, judge, judge_unfinished, primary_result
+from harness.rules.scenario import Scenario
+from harness.rules.verdict import Verdict
+from harness.rules.workload import load_workload
+from harness.runs.evidence import Evidence
+from harness.runs.verdict import judge, judge_unfinished, primary_result
 from tests.harness.misbehave import NUM_TOKENS, misbehave
 from tests.harness.rehearsal import make_plan
 
@@ -21,7 +26,7 @@ COUNT = 700  # enough queries for a p99
 TIGHT = 100.0  # TTFT that this system cannot miss on any machine, in ms
 
 
-def plan(scenario: Scenario = "Offline", mode: Mode = "performance") -> LoadgenPlan:
+def plan(scenario: Scenario = Scenario.OFFLINE, mode: Mode = "performance") -> LoadgenPlan:
     return make_plan(scenario, mode, num_samples=COUNT, qps=2000.0)
 
 
@@ -32,9 +37,8 @@ def evidence(folder: Path, planned: LoadgenPlan) -> Evidence:
         log=log,
         token_counts=json.loads((folder / "token_counts.json").read_text()),
         workload=WORKLOAD,
-        limits=scenario(WORKLOAD, planned.scenario),
         round=load_round("v6.1"),
-        answers=logs.read_answers(folder) if planned.mode == "accuracy" else None,
+        answers=logs.read_answers(folder) if planned.mode == "accuracy" else (),
         summary_differences=logs.summary_differences(folder, log),
     )
 
@@ -47,11 +51,11 @@ def failed(verdict: Verdict) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     """A Server test in which nothing is wrong."""
-    folder = misbehave(tmp_path_factory.mktemp("server") / "test", plan("Server"))
-    return evidence(folder, plan("Server"))
+    folder = misbehave(tmp_path_factory.mktemp("server") / "test", plan(Scenario.SERVER))
+    return evidence(folder, plan(Scenario.SERVER))
 
 
-@pytest.mark.parametrize("name", ["Offline", "Server", "SingleStream"])
+@pytest.mark.parametrize("name", [Scenario.OFFLINE, Scenario.SERVER, Scenario.SINGLE_STREAM])
 def test_a_test_in_which_nothing_is_wrong_is_valid(tmp_path: Path, name: Scenario) -> None:
     planned = plan(name)
     assert judge(evidence(misbehave(tmp_path / "test", planned), planned)).sentence == "VALID"
@@ -60,23 +64,32 @@ def test_a_test_in_which_nothing_is_wrong_is_valid(tmp_path: Path, name: Scenari
 def test_a_server_test_has_as_many_queries_as_loadgen_drew(tmp_path: Path) -> None:
     """Arrivals are random, so the plan's number is one that LoadGen comes near."""
     planned = dataclasses.replace(
-        plan("Server"), min_query_count=500, min_duration_s=1.5, target_qps=613.0, equal_issue=False
+        plan(Scenario.SERVER),
+        min_query_count=500,
+        min_duration_s=1.5,
+        target_qps=613.0,
+        equal_issue=False,
     )
     found = evidence(misbehave(tmp_path / "test", planned), planned)
     assert found.log.num_answers != planned.num_queries
     assert judge(found).sentence == "VALID"
     lost = dataclasses.replace(found, token_counts=found.token_counts[1:])
-    assert list(failed(judge(lost))) == ["every sample answered", "tokens reported"]
+    assert set(failed(judge(lost))) == {"every sample answered", "tokens reported"}
 
 
 def test_an_accuracy_test_in_which_nothing_is_wrong_is_valid(tmp_path: Path) -> None:
-    planned = plan("Server", "accuracy")
+    planned = plan(Scenario.SERVER, "accuracy")
     assert judge(evidence(misbehave(tmp_path / "test", planned), planned)).sentence == "VALID"
 
 
 def test_a_missing_first_token_is_named(tmp_path: Path) -> None:
     found = failed(
-        judge(evidence(misbehave(tmp_path / "t", plan("Server"), "no first token"), plan("Server")))
+        judge(
+            evidence(
+                misbehave(tmp_path / "t", plan(Scenario.SERVER), "no first token"),
+                plan(Scenario.SERVER),
+            )
+        )
     )
     assert found["first tokens"].startswith("first tokens: measured 70 answers without one")
     assert found["no LoadGen errors"].startswith("no LoadGen errors: measured 70 errors: ")
@@ -84,14 +97,18 @@ def test_a_missing_first_token_is_named(tmp_path: Path) -> None:
 
 def test_an_answer_of_one_token_is_an_error_of_loadgens(tmp_path: Path) -> None:
     found = failed(
-        judge(evidence(misbehave(tmp_path / "t", plan("Server"), "one token"), plan("Server")))
+        judge(
+            evidence(
+                misbehave(tmp_path / "t", plan(Scenario.SERVER), "one token"), plan(Scenario.SERVER)
+            )
+        )
     )
     assert "Number of tokens need to be greater than 1" in found["no LoadGen errors"]
 
 
 @pytest.mark.parametrize("mode", ["performance", "accuracy"])
 def test_a_129th_token_is_counted(tmp_path: Path, mode: Mode) -> None:
-    planned = plan("Server", mode)
+    planned = plan(Scenario.SERVER, mode)
     verdict = judge(evidence(misbehave(tmp_path / "t", planned, "129 tokens"), planned))
     assert failed(verdict) == {
         "longest answer": "longest answer: measured 129 tokens (1 answers above), the limit is 128;"
@@ -103,13 +120,13 @@ def test_a_129th_token_is_counted(tmp_path: Path, mode: Mode) -> None:
 def test_a_token_too_many_that_only_loadgen_is_told_of_is_noticed(
     tmp_path: Path, mode: Mode
 ) -> None:
-    planned = plan("Server", mode)
+    planned = plan(Scenario.SERVER, mode)
     verdict = judge(evidence(misbehave(tmp_path / "t", planned, "count"), planned))
     assert list(failed(verdict)) == ["tokens reported"]
 
 
 def test_a_sample_that_is_answered_twice_is_noticed(tmp_path: Path) -> None:
-    planned = plan("Server", "accuracy")
+    planned = plan(Scenario.SERVER, "accuracy")
     found = failed(judge(evidence(misbehave(tmp_path / "t", planned, "twice"), planned)))
     assert "Attempted to complete a sample twice." in found["no LoadGen errors"]
     assert "0 missing and 1 answered twice" in found["samples of the accuracy log"]
@@ -132,23 +149,52 @@ def test_the_duration_is_measured_not_believed(server: Evidence) -> None:
 
 
 def test_an_interactive_run_under_server_limits_is_named(server: Evidence) -> None:
-    planned = dataclasses.replace(server.plan, scenario="Interactive")
-    limits = scenario(WORKLOAD, "Interactive")
-    found = failed(judge(dataclasses.replace(server, plan=planned, limits=limits)))
+    planned = dataclasses.replace(server.plan, scenario=Scenario.INTERACTIVE)
+    found = failed(judge(dataclasses.replace(server, plan=planned)))
     assert found == {
-        "limits of Interactive": "limits of Interactive: measured a test under TTFT 2000 ms, "
-        "TPOT 100 ms, the limit is TTFT 500 ms, TPOT 30 ms; run it as Interactive, under the "
-        "LoadGen model of that scenario"
+        "TTFT limit": "TTFT limit: measured a test under 2000 ms, the limit is 500 ms, that of "
+        "Interactive; run it as Interactive, under the LoadGen model of that scenario",
+        "TPOT limit": "TPOT limit: measured a test under 100 ms, the limit is 30 ms, that of "
+        "Interactive; run it as Interactive, under the LoadGen model of that scenario",
     }
 
 
 def test_latencies_are_compared_with_the_scenarios_own_limits(server: Evidence) -> None:
-    limits = server.limits.model_copy(update={"ttft_ms": 1e-6})
-    assert "latency limits" in failed(judge(dataclasses.replace(server, limits=limits)))
+    stricter = apply_overrides(WORKLOAD, ["scenarios.Server.ttft_ms=0.000001"])
+    found = failed(judge(dataclasses.replace(server, workload=stricter)))
+    assert list(found) == ["TTFT limit", "TTFT at p99"]
+    assert found["TTFT at p99"].endswith("the limit is below 1e-06 ms, for Server; lower --qps")
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "limit_ns"),
+    [
+        ("TTFT", "result_first_token_99.00_percentile_latency_ns", 2_000_000_000),
+        ("TPOT", "result_time_per_output_token_99.00_percentile_ns", 100_000_000),
+    ],
+)
+def test_a_latency_of_exactly_the_limit_does_not_pass(
+    server: Evidence, name: str, key: str, limit_ns: int
+) -> None:
+    """LoadGen calls it VALID, and the submission checker refuses it."""
+
+    def at(value_ns: int) -> Verdict:
+        values = {**server.log.values, key: value_ns}
+        found = dataclasses.replace(
+            server, log=dataclasses.replace(server.log, values=values), summary_differences=()
+        )
+        assert found.log.valid
+        return judge(found)
+
+    assert at(limit_ns - 1).valid
+    (rule,) = [rule for rule in at(limit_ns).rules if not rule.passed]
+    assert rule.name == f"{name} at p99"
+    assert (rule.value, rule.limit, rule.unit) == (limit_ns / 1e6, limit_ns / 1e6, "ms")
+    assert f"the limit is below {limit_ns / 1e6:g} ms, for Server; lower --qps" in rule.sentence
 
 
 def test_too_few_queries_for_a_percentile_is_early_stopping(tmp_path: Path) -> None:
-    planned = make_plan("Server", num_samples=64, qps=2000.0)
+    planned = make_plan(Scenario.SERVER, num_samples=64, qps=2000.0)
     found = failed(judge(evidence(misbehave(tmp_path / "t", planned), planned)))
     assert "Would need to run at least" in found["early stopping"]
 
@@ -177,8 +223,8 @@ def test_a_loadgen_with_local_changes_is_named(server: Evidence) -> None:
 
 
 def test_a_summary_with_other_figures_is_noticed(tmp_path: Path) -> None:
-    folder = misbehave(tmp_path / "t", plan("Server"))
-    summary = folder / logs.SUMMARY
+    folder = misbehave(tmp_path / "t", plan(Scenario.SERVER))
+    summary = folder / SUMMARY
     text = summary.read_text()
     lines = [
         "99.00 percentile first token latency (ns)   : 5"
@@ -187,7 +233,7 @@ def test_a_summary_with_other_figures_is_noticed(tmp_path: Path) -> None:
         for line in text.splitlines()
     ]
     summary.write_text("\n".join(lines))
-    found = failed(judge(evidence(folder, plan("Server"))))
+    found = failed(judge(evidence(folder, plan(Scenario.SERVER))))
     assert list(found) == ["summary agrees"]
     assert "99.00 percentile first token latency (ns): 5 in the summary" in found["summary agrees"]
 

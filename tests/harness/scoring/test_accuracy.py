@@ -9,21 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import newsbrief
 from build_engine.checkpoint.tokenizer import Tokenizer
 from build_engine.errors import DatasetError, RunFailed
-from harness.rules.workload import AccuracyTarget
+from harness.loadgen.folder import ACCURACY
+from harness.loadgen.logs import first_answers, read_answers
+from harness.rules.gates import AccuracyTarget
 from harness.scoring.accuracy import (
     Accuracy,
     Gate,
     check_gates,
-    read_accuracy_log,
     score,
-    score_log,
+    score_answers,
 )
 
-FIXTURES = Path(__file__).parent / "fixtures"
 REFERENCE = Path(__file__).parents[2] / "reference" / "evaluation"
 LLAMA_8B = AccuracyTarget(
     reference={
@@ -52,9 +53,9 @@ def test_a_log_scores_as_with_the_references_own_script(tmp_path: Path, case: st
     a LoadGen log of 100 newsbrief answers, and one of texts whose sentences are hard to split.
     """
     recorded = json.loads((REFERENCE / f"{case}.json").read_text("utf-8"))
-    log = tmp_path / "mlperf_log_accuracy.json"
-    log.write_text(json.dumps(recorded["log"]))
-    scored = score_log(log, recorded["references"], Tokenizer.load(newsbrief.CHECKPOINT))
+    (tmp_path / ACCURACY).write_text(json.dumps(recorded["log"]))
+    answers = first_answers(read_answers(tmp_path))
+    scored = score_answers(answers, recorded["references"], Tokenizer.load(newsbrief.CHECKPOINT))
     assert asdict(scored) == recorded["scores"]
 
 
@@ -84,68 +85,8 @@ def test_accuracy_txt_looks_as_published_results_do() -> None:
     )
 
 
-def test_log_that_loadgen_wrote_is_read() -> None:
-    """The fixture was written by LoadGen 6.0.17; its order is not that of the samples."""
-    answers = read_accuracy_log(FIXTURES / "mlperf_log_accuracy.json")
-    assert {index: ids.tolist() for index, ids in answers} == {
-        0: [5, 2, 7],
-        1: [6],
-        2: [3, 4, 5, 6],
-        3: [8, 9],
-        4: [4, 1],
-    }
-    assert [index for index, _ in answers] == [2, 4, 3, 0, 1]
-    assert all(ids.dtype == np.int32 for _, ids in answers)
-
-
-def _write_log(path: Path, answers: list[tuple[int, list[int]]]) -> Path:
-    entries = [
-        {
-            "seq_id": position,
-            "qsl_idx": index,
-            "data": np.array(ids, dtype=np.int32).tobytes().hex().upper(),
-            "token_count": len(ids),
-        }
-        for position, (index, ids) in enumerate(answers)
-    ]
-    path.write_text(json.dumps(entries))
-    return path
-
-
-def test_first_of_several_answers_counts(tmp_path: Path) -> None:
-    path = _write_log(tmp_path / "log.json", [(7, [1, 2]), (3, []), (7, [9])])
-    assert [(i, ids.tolist()) for i, ids in read_accuracy_log(path)] == [(7, [1, 2]), (3, [])]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "damaged at character 0"),
-        ('[\n{ "seq_id" : 0, "qsl_idx" : 1, "da', "damaged at character"),
-        ("[\n]\n", "only a run in accuracy mode"),
-        ("{}", "only a run in accuracy mode"),
-        ("[1]", "entry 0 is not an answer"),
-        ('[{"qsl_idx": 0}]', "entry 0 is not an answer"),
-        ('[{"qsl_idx": 0, "data": 5}]', "entry 0 is not an answer"),
-        ('[{"qsl_idx": 0, "data": "xy"}]', "entry 0 is not an answer"),
-        ('[{"qsl_idx": 0, "data": "010203"}]', "entry 0 is not an answer"),
-        ('[{"qsl_idx": -1, "data": "01000000"}]', "its qsl_idx is -1"),
-        ('[{"qsl_idx": 0, "data": "FFFFFFFF"}]', "negative token id -1"),
-        ('[{"qsl_idx": 0, "data": "0100000000000000", "token_count": 1}]', "ids are int64"),
-        ('[{"seq_id": 0,\n\n...\n\n"data": "00"}]', "truncated for submission"),
-    ],
-)
-def test_broken_log_is_refused_with_its_path(tmp_path: Path, content: str, message: str) -> None:
-    path = tmp_path / "mlperf_log_accuracy.json"
-    path.write_text(content)
-    with pytest.raises(RunFailed, match=message) as error:
-        read_accuracy_log(path)
-    assert str(path) in str(error.value)
-
-
-def test_missing_log_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunFailed, match="cannot be read"):
-        read_accuracy_log(tmp_path / "mlperf_log_accuracy.json")
+def ids(*numbers: int) -> NDArray[np.int32]:
+    return np.array(numbers, np.int32)
 
 
 @pytest.fixture
@@ -160,25 +101,27 @@ def tokenizer() -> Tokenizer:
     return Tokenizer(backend, clean_up_spaces=True, bos_id=0)
 
 
-def test_score_log_takes_each_reference_by_sample_index(
-    tmp_path: Path, tokenizer: Tokenizer
-) -> None:
-    path = _write_log(tmp_path / "log.json", [(2, [1, 2, 3, 9]), (0, [5, 6, 7, 0])])
-    answers = tmp_path / "answers.jsonl"
-    accuracy = score_log(path, ["a red mat", "unused", "the cat sat."], tokenizer, answers)
+def test_each_reference_is_taken_by_sample_index(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    path = tmp_path / "answers.jsonl"
+    answers = {2: ids(1, 2, 3, 9), 0: ids(5, 6, 7, 0)}
+    accuracy = score_answers(answers, ["a red mat", "unused", "the cat sat."], tokenizer, path)
     assert accuracy == Accuracy(
         100.0, 100.0, 100.0, 100.0, gen_len=len("the cat sat.") + len("a red mat"), gen_num=2
     )
-    assert [json.loads(line) for line in answers.read_text().splitlines()] == [
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
         {"sample": 0, "answer": "a red mat", "reference": "a red mat"},
         {"sample": 2, "answer": "the cat sat.", "reference": "the cat sat."},
     ]
 
 
-def test_score_log_refuses_the_wrong_dataset(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    path = _write_log(tmp_path / "log.json", [(0, [1]), (5000, [2])])
+def test_the_wrong_dataset_is_refused(tokenizer: Tokenizer) -> None:
     with pytest.raises(DatasetError, match=r"answers sample 5000, but the dataset has only 5000"):
-        score_log(path, ["the"] * 5000, tokenizer)
+        score_answers({0: ids(1), 5000: ids(2)}, ["the"] * 5000, tokenizer)
+
+
+def test_a_log_without_answers_is_no_score(tokenizer: Tokenizer) -> None:
+    with pytest.raises(RunFailed, match="holds no answers; only a run in accuracy mode writes"):
+        score_answers({}, ["the"], tokenizer)
 
 
 def test_gates_of_llama_8b_have_the_checkers_limits() -> None:

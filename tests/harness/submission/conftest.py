@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.rules.workload import Scenario
+from harness.rules.scenario import Scenario
 from harness.submission.pack import PackRequest, pack
 from harness.submission.tree import ORIGINALS
 from tests.harness.submission.finished_runs import make_run
@@ -35,7 +35,7 @@ system_type: {system_type}
 def sound_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Offline, Server and Interactive of llama3.1-8b."""
     top = tmp_path_factory.mktemp("runs")
-    names: tuple[Scenario, ...] = ("Offline", "Server", "Interactive")
+    names: tuple[Scenario, ...] = (Scenario.OFFLINE, Scenario.SERVER, Scenario.INTERACTIVE)
     with ThreadPoolExecutor(len(names)) as pool:
         made = [pool.submit(make_run, top / name.lower(), "llama3.1-8b", name) for name in names]
         return {name: run.result().folder for name, run in zip(names, made, strict=True)}

@@ -16,27 +16,30 @@ from pathlib import Path
 from typing import Any
 
 from harness.loadgen import logs
+from harness.loadgen.folder import DETAIL, SUMMARY
 from harness.loadgen.job import Job, Probe
 from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.supervise import run_test
 from harness.machine.facts import library_versions
 from harness.progress import NullProgress
 from harness.rules.rounds import load_round
-from harness.rules.workload import Scenario, Workload, load_workload, scenario
+from harness.rules.scenario import Scenario
+from harness.rules.workload import Workload, load_workload
 from harness.runs import scope as planning
 from harness.runs.audit import TEST, audit_config, verify
+from harness.runs.evidence import Evidence
 from harness.runs.record import RunRecord
-from harness.runs.verdict import Evidence, judge, primary_result
+from harness.runs.verdict import judge, primary_result
 from harness.scoring.accuracy import Accuracy, check_gates
 from tests.build_engine.manifests import make_manifest
 from tests.harness.rehearsal import make_dataset, make_job
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "full_length_tests.tar.xz"
 QPS = {  # as recorded
-    ("llama3.1-8b", "Offline"): 20.0,
-    ("llama3.1-8b", "Server"): 21.8,
-    ("llama3.1-8b", "Interactive"): 21.8,
-    ("llama3.1-8b-edge", "Offline"): 7.5,
+    ("llama3.1-8b", Scenario.OFFLINE): 20.0,
+    ("llama3.1-8b", Scenario.SERVER): 21.8,
+    ("llama3.1-8b", Scenario.INTERACTIVE): 21.8,
+    ("llama3.1-8b-edge", Scenario.OFFLINE): 7.5,
 }
 _STOP_ID = 128009
 
@@ -103,7 +106,9 @@ def add_audit(record: RunRecord, planned: LoadgenPlan, work: Path) -> None:
     _run(job, planned, folder, config)
     verdict = verify(folder, planned, chosen, job)
     assert verdict.valid, verdict.sentence
-    audits = {TEST: {"status": "complete", "cause": None, "verdict": verdict.to_json()}}
+    audits = {
+        TEST: {"status": "complete", "cause": None, "verdict": verdict.model_dump(mode="json")}
+    }
     record.save(audits=audits)
     shutil.rmtree(work.parent)
 
@@ -117,7 +122,7 @@ def _run(job: Job, planned: LoadgenPlan, folder: Path, config: Path | None = Non
 def _unpack(name: str, scenario_name: str, folder: Path) -> None:
     folder.mkdir()
     with tarfile.open(fileobj=BytesIO(lzma.decompress(ARCHIVE.read_bytes()))) as archive:
-        for part in (logs.DETAIL, logs.SUMMARY, "user.conf"):
+        for part in (DETAIL, SUMMARY, "user.conf"):
             member = archive.extractfile(f"./{name}/{scenario_name}/{part}")
             assert member is not None
             (folder / part).write_bytes(member.read())
@@ -126,15 +131,13 @@ def _unpack(name: str, scenario_name: str, folder: Path) -> None:
 def _test(folder: Path, planned: LoadgenPlan, workload: Workload, count: int) -> dict[str, Any]:
     """The part of run.json about one test, as the harness makes it."""
     detail = logs.read_detail(folder)
-    limits = scenario(workload, planned.scenario)
     evidence = Evidence(
         plan=planned,
         log=detail,
         token_counts=[128] * count,
         workload=workload,
-        limits=limits,
         round=load_round("v6.1"),
-        answers=logs.read_answers(folder) if planned.mode == "accuracy" else None,
+        answers=logs.read_answers(folder) if planned.mode == "accuracy" else (),
         summary_differences=logs.summary_differences(folder, detail),
     )
     verdict = judge(evidence)
@@ -144,8 +147,8 @@ def _test(folder: Path, planned: LoadgenPlan, workload: Workload, count: int) ->
         "cause": None,
         "plan": asdict(planned),
         "metrics": detail.metrics(),
-        "primary": primary_result(limits.metric, detail),
-        "verdict": verdict.to_json(),
+        "primary": primary_result(evidence.limits.metric, detail),
+        "verdict": verdict.model_dump(mode="json"),
     }
 
 

@@ -17,18 +17,24 @@ from harness.loadgen.job import Probe
 from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.supervise import run_test
 from harness.progress import NullProgress
-from harness.rules.workload import Scenario, load_workload
+from harness.rules.scenario import Scenario
+from harness.rules.workload import load_workload
 from harness.runs.scope import RunScope
 from runtime.spec import SimulatedSpec
 from tests.harness.rehearsal import make_dataset, make_job
 
 # workload, scenario, rate in LoadGen's plan, time model
 _TESTS: tuple[tuple[str, Scenario, float, SimulatedSpec], ...] = (
-    ("llama3.1-8b", "Offline", 20, SimulatedSpec(samples_per_s=22, ttft_s=0.2, tpot_s=0.01)),
-    ("llama3.1-8b", "Server", 21.8, SimulatedSpec(ttft_s=0.3, tpot_s=0.02)),
-    ("llama3.1-8b", "Interactive", 21.8, SimulatedSpec(ttft_s=0.1, tpot_s=0.01)),
-    ("llama3.1-8b-edge", "Offline", 7.5, SimulatedSpec(samples_per_s=8.2, ttft_s=0.2, tpot_s=0.01)),
-    ("llama3.1-8b-edge", "SingleStream", 0, SimulatedSpec(ttft_s=0.03, tpot_s=0.0009)),
+    ("llama3.1-8b", Scenario.OFFLINE, 20, SimulatedSpec(samples_per_s=22, ttft_s=0.2, tpot_s=0.01)),
+    ("llama3.1-8b", Scenario.SERVER, 21.8, SimulatedSpec(ttft_s=0.3, tpot_s=0.02)),
+    ("llama3.1-8b", Scenario.INTERACTIVE, 21.8, SimulatedSpec(ttft_s=0.1, tpot_s=0.01)),
+    (
+        "llama3.1-8b-edge",
+        Scenario.OFFLINE,
+        7.5,
+        SimulatedSpec(samples_per_s=8.2, ttft_s=0.2, tpot_s=0.01),
+    ),
+    ("llama3.1-8b-edge", Scenario.SINGLE_STREAM, 0, SimulatedSpec(ttft_s=0.03, tpot_s=0.0009)),
 )
 FILES = ("mlperf_log_detail.txt", "mlperf_log_summary.txt", "user.conf")
 

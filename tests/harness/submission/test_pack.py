@@ -21,6 +21,7 @@ from build_engine.errors import (
     UsageError,
 )
 from harness.rules.rounds import load_round
+from harness.rules.scenario import Scenario
 from harness.submission.check import check_tree
 from harness.submission.official import run_official
 from harness.submission.pack import PackRequest, pack, system_id
@@ -92,8 +93,8 @@ def test_the_tree_has_the_code_and_says_how_a_result_came_about(
 
 
 def test_an_edge_result_needs_no_compliance_test(tmp_path: Path) -> None:
-    offline = make_run(tmp_path / "offline", "llama3.1-8b-edge", "Offline")
-    single = make_run(tmp_path / "single", "llama3.1-8b-edge", "SingleStream")
+    offline = make_run(tmp_path / "offline", "llama3.1-8b-edge", Scenario.OFFLINE)
+    single = make_run(tmp_path / "single", "llama3.1-8b-edge", Scenario.SINGLE_STREAM)
     system = SYSTEM.format(system_type="edge")
     packed = pack_runs(tmp_path, offline.folder, single.folder, system=system)
     assert [result.scenario for result in packed.results] == ["Offline", "SingleStream"]
