@@ -3,37 +3,50 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from runtime.memory import available_bytes
 
 
-def write(root: Path, limit: str | None) -> None:
-    (root / "proc").mkdir()
-    (root / "proc/meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 8000 kB\nHugePages: 0\n")
-    if limit is not None:
-        group = root / "sys/fs/cgroup"
-        group.mkdir(parents=True)
-        (group / "memory.max").write_text(f"{limit}\n")
-        (group / "memory.current").write_text("5000000\n")
-        (group / "memory.stat").write_text("anon 1000000\ninactive_file 4000000\n")
+def write(group: Path, limit: str, stat: str = "anon 1000000\ninactive_file 4000000\n") -> None:
+    (group / "memory.max").write_text(f"{limit}\n")
+    (group / "memory.current").write_text("5000000\n")
+    (group / "memory.stat").write_text(stat)
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with 8 MB to spare."""
+    memory = SimpleNamespace(available=8_000_000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
 
 
 @pytest.mark.parametrize(
     ("limit", "free"),
     [
-        (None, 8_192_000),
-        ("max", 8_192_000),
+        ("max", 8_000_000),
         ("6000000", 5_000_000),
-        ("100000000", 8_192_000),
+        ("100000000", 8_000_000),
         ("900000", 0),
     ],
 )
-def test_the_smaller_of_machine_and_container(tmp_path: Path, limit: str | None, free: int) -> None:
+def test_the_smaller_of_machine_and_container(tmp_path: Path, limit: str, free: int) -> None:
     write(tmp_path, limit)
     assert available_bytes(tmp_path) == free
 
 
-def test_this_machine_has_some() -> None:
+def test_a_machine_without_control_groups(tmp_path: Path) -> None:
+    assert available_bytes(tmp_path) == 8_000_000
+
+
+def test_a_group_that_does_not_tell_its_file_pages(tmp_path: Path) -> None:
+    write(tmp_path, "6000000", stat="anon 1000000\n")
+    assert available_bytes(tmp_path) == 1_000_000
+
+
+def test_this_machine_has_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
     assert available_bytes() > 0
