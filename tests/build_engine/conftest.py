@@ -14,18 +14,12 @@ from tests.build_engine.specs import tiny_spec, write_engine
 
 
 @pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Digests are remembered below the test's folder."""
-    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture
-def store(tmp_path: Path, own_cache: None) -> EngineStore:
+def store(tmp_path: Path) -> EngineStore:
     return EngineStore(tmp_path / "store")
 
 
 @pytest.fixture
-def spec(tmp_path: Path, own_cache: None) -> EngineSpec:
+def spec(tmp_path: Path) -> EngineSpec:
     return tiny_spec(tmp_path / "tiny")
 
 

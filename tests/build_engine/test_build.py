@@ -28,9 +28,6 @@ LIMITS = EngineLimits(max_input_len=64, max_seq_len=96)
 AWQ = load_recipe("int4_awq").model_copy(update={"calibration_samples": 2})
 
 
-pytestmark = pytest.mark.usefixtures("own_cache")
-
-
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Checkpoint:
     return make_checkpoint(tmp_path / "tiny")

@@ -30,8 +30,6 @@ from tests.build_engine.checkpoints import (
     write_weights,
 )
 
-pytestmark = pytest.mark.usefixtures("own_cache")
-
 
 def rewrite_config(folder: Path, **changes: Any) -> None:
     config = json.loads((folder / "config.json").read_text()) | changes

@@ -23,8 +23,6 @@ from build_engine.store.spec import BuildFacts, EngineSpec, build_record, folder
 from build_engine.target import Detected, load_target
 from tests.build_engine.specs import PRECISION, versions
 
-pytestmark = pytest.mark.usefixtures("own_cache")
-
 
 def write_engine(folder: Path, spec: EngineSpec) -> Engine:
     folder.mkdir()

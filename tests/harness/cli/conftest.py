@@ -1,4 +1,4 @@
-"""A command line, a tiny checkpoint, articles and a stored engine, in a cache of their own."""
+"""A command line, a tiny checkpoint, articles and a stored engine, in a folder of their own."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ __all__ = ["commands_told"]
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "home"))
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)
 

@@ -18,11 +18,6 @@ from harness.progress import NullProgress
 from harness.rules.workload import Workload, load_workload
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "home"))
-
-
 def _prompts(source: str | None, workload: Workload, count: int = 3) -> CalibrationSet:
     checkpoint = resolve_checkpoint("newsbrief")
     return calibration_prompts(source, workload, checkpoint, count, NullProgress())

@@ -34,11 +34,6 @@ def records() -> list[Record]:
     ]
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "home"))
-
-
 @pytest.fixture
 def workload() -> Workload:
     full = load_workload("llama3.1-8b")

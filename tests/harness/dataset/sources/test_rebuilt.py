@@ -48,11 +48,6 @@ configs:
 """
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "home"))
-
-
 @pytest.fixture
 def data() -> OfficialData:
     return _data(load_workload("llama3.1-8b"))
