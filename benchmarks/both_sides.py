@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import json
 import os
 import sys
 import time
@@ -18,15 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.drive import drive
+from benchmarks.turns import Measure, Side, Turn
 from build_engine.errors import RunFailed
 from harness.dataset.prompts import load_prompts
 from harness.loadgen import logs
-from harness.loadgen.job import Job, StartTest
+from harness.loadgen.control import LoadgenTest
+from harness.loadgen.messages import StartTest
+from harness.loadgen.orders import Orders
 from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.sut import AnswerLimits, SystemUnderTest
-from harness.loadgen.worker import SWITCH_INTERVAL_S, LoadgenTest, Messages, Orders
+from harness.loadgen.worker import SWITCH_INTERVAL_S
+from runtime.backend import load
 from runtime.executor import Request
-from runtime.load import load
+from runtime.process import Line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,15 +47,16 @@ class _Plan(LoadgenPlan):
 class _Sides:
     """The two ways of answering every sample once."""
 
-    def __init__(self, job: Job, start: StartTest, order: list[int], messages: Messages) -> None:
-        self._job, self._messages = job, messages
+    def __init__(self, asked: Measure, line: Line) -> None:
+        job, start = asked.job, asked.start
+        self._job, self._line = job, line
         self._start = StartTest(_Plan(**asdict(start.plan)), start.folder)
-        self._orders = Orders()
+        self._orders = Orders(line)
         self._prompts = load_prompts(job.dataset, job.num_samples)
         self._limits = AnswerLimits(job.max_new_tokens, job.min_new_tokens, job.stop_ids)
         self._requests = [
             Request(i, self._prompts[index], job.max_new_tokens, job.min_new_tokens, job.stop_ids)
-            for i, index in enumerate(order)
+            for i, index in enumerate(asked.order)
         ]
         self.executor = load(job.executor)
 
@@ -60,7 +64,7 @@ class _Sides:
         """Tokens a second, by LoadGen's log."""
         sut = SystemUnderTest(self.executor, self._prompts, self._limits, keep=False)
         test = LoadgenTest(self._start, sut, self._job.num_samples, self._job.stall_s)
-        cause = test.run(self._messages, self._orders)
+        cause = test.run(self._line, self._orders)
         sut.finish()
         if cause:
             raise RunFailed(f"the LoadGen side failed: {cause}")
@@ -71,34 +75,31 @@ class _Sides:
         return drive(self.executor, self._requests).tokens_per_s
 
 
-def _turn(side: Callable[[], float]) -> dict[str, float]:
-    """One side's rate, and the CPU time of this process meanwhile as a percentage of all CPUs."""
+def _turn(side: Side, answer: Callable[[], float]) -> Turn:
     started_s, cpu_s = time.perf_counter(), time.process_time()
-    rate = side()
+    rate = answer()
     share = (time.process_time() - cpu_s) / (time.perf_counter() - started_s)
-    return {"tokens_per_s": rate, "cpu_percent": 100 * share / len(os.sched_getaffinity(0))}
+    return Turn(side, rate, cpu_percent=100 * share / len(os.sched_getaffinity(0)))
 
 
-def main(folder: Path, repeats: int) -> None:
-    """Send the `repeats` turns of each side, in the order A B, B A, A B, as messages on standard
-    output.
-    """
-    read = {name: (folder / f"{name}.json").read_text() for name in ("job", "start", "order")}
-    messages = Messages(sys.stdout.fileno())
-    start = StartTest.from_json(read["start"])
-    sides = _Sides(Job.from_json(read["job"]), start, json.loads(read["order"]), messages)
-    turns = {"loadgen": sides.under_loadgen, "bare": sides.bare}
+def main() -> None:
+    """Tell the turns of both sides, in the order A B, B A, A B."""
+    line = Line.to_parent()
+    asked = line.receive()
+    assert isinstance(asked, Measure)
+    sides = _Sides(asked, line)
+    turns: dict[Side, Callable[[], float]] = {"loadgen": sides.under_loadgen, "bare": sides.bare}
     gc.collect()
     gc.freeze()
     gc.disable()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     sides.bare()
-    for number in range(repeats):
+    for number in range(asked.repeats):
         for name in sorted(turns, reverse=number % 2 == 0):
-            messages.send("turn", side=name, **_turn(turns[name]))
+            line.send(_turn(name, turns[name]))
     sides.executor.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main()
     os._exit(0)  # LoadGen's destructors have nothing to add

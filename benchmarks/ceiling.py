@@ -22,7 +22,7 @@ from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.supervise import run_test
 from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
-from runtime.spec import SimulatedSpec
+from runtime.simulated import SimulatedSpec
 
 if TYPE_CHECKING:
     from harness.progress import Progress

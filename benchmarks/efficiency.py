@@ -11,9 +11,6 @@ target is taken from the engine.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,14 +18,18 @@ from typing import TYPE_CHECKING
 from benchmarks.engines import cpu_engine
 from benchmarks.null_system import loadgen_order
 from benchmarks.result import Figure, Result, ratios
+from benchmarks.turns import Measure, Side, Turn
 from build_engine.errors import RunFailed
 from build_engine.paths import cache_root
 from harness.dataset.prepared import BUNDLED, Source, prepare
-from harness.loadgen.job import Job, Probe, StartTest
+from harness.loadgen.folder import TestFolder
+from harness.loadgen.job import Job, Probe
+from harness.loadgen.messages import StartTest
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
 from harness.runs.scope import RunScope
-from runtime.spec import OpenVINOSpec
+from runtime.backend import engine_spec
+from runtime.process import Child, Hangup
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 GOAL = 0.98
 COST_GOAL = 100 * (1 - GOAL)
+_END_S = 10.0
 
 
 def measure(recipe: str, count: int, repeats: int, progress: Progress) -> Result:
@@ -49,7 +51,9 @@ def measure(recipe: str, count: int, repeats: int, progress: Progress) -> Result
     scope = RunScope(workload=workload, scenario=Scenario.OFFLINE, num_samples=count)
     plan = scope.plan("performance", Probe(load_s=0.0, latency_s=1.0, samples_per_s=1.0))
     progress.phase(f"efficiency: {repeats} pairs of {count} samples")
-    rates, costs = _turns(_job(engine, dataset), plan, repeats)
+    turns = _turns(_job(engine, dataset), plan, repeats)
+    rates = {side: [turn.tokens_per_s for turn in told] for side, told in turns.items()}
+    costs = {side: [turn.cpu_percent for turn in told] for side, told in turns.items()}
     added = [a - b for a, b in zip(costs["loadgen"], costs["bare"], strict=True)]
     return Result(
         title="Harness efficiency (LoadGen Offline against the bare executor)",
@@ -72,7 +76,7 @@ def measure(recipe: str, count: int, repeats: int, progress: Progress) -> Result
 def _job(engine: Engine, dataset: Dataset) -> Job:
     workload = load_workload(BUNDLED)
     return Job(
-        executor=OpenVINOSpec(folder=engine.folder),
+        executor=engine_spec(engine),
         dataset=dataset.folder,
         num_samples=dataset.num_samples,
         max_new_tokens=workload.max_new_tokens,
@@ -82,29 +86,23 @@ def _job(engine: Engine, dataset: Dataset) -> Job:
     )
 
 
-def _turns(
-    job: Job, plan: LoadgenPlan, repeats: int
-) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Tokens a second, and percentages of CPU time, of each turn by side. Raises RunFailed."""
-    rates: dict[str, list[float]] = {"loadgen": [], "bare": []}
-    costs: dict[str, list[float]] = {"loadgen": [], "bare": []}
+def _turns(job: Job, plan: LoadgenPlan, repeats: int) -> dict[Side, list[Turn]]:
+    """The turns of each side, in order. Raises RunFailed."""
+    turns: dict[Side, list[Turn]] = {"loadgen": [], "bare": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "user.conf").write_text(plan.user_conf, encoding="utf-8")
-        (folder / "job.json").write_text(job.to_json(), encoding="utf-8")
-        (folder / "start.json").write_text(StartTest(plan, folder).to_json(), encoding="utf-8")
-        (folder / "order.json").write_text(json.dumps(loadgen_order(plan)), encoding="utf-8")
-        command = [sys.executable, "-m", "benchmarks.both_sides", name, str(repeats)]
-        # Standard input stays open: its end would stop the tests.
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                message = json.loads(line)
-                if message["kind"] == "turn":
-                    rates[message["side"]].append(message["tokens_per_s"])
-                    costs[message["side"]].append(message["cpu_percent"])
-    if process.returncode != 0:
-        raise RunFailed(f"the measuring process ended with exit code {process.returncode}")
-    return rates, costs
+        TestFolder(folder).user_conf.write_text(plan.user_conf, encoding="utf-8")
+        child = Child("the measuring process", "benchmarks.both_sides")
+        try:
+            order = loadgen_order(plan)
+            child.line.tell(Measure(job, StartTest(plan, folder), order, repeats))
+            while True:
+                message = child.line.receive()
+                if isinstance(message, Turn):
+                    turns[message.side].append(message)
+        except Hangup:
+            if child.wait(_END_S) != 0:
+                raise RunFailed(child.obituary()) from None
+        finally:
+            child.end(_END_S)
+    return turns

@@ -7,28 +7,27 @@ samples: LoadGen draws from fixed seeds, so a test with the same plan asks in th
 from __future__ import annotations
 
 import gc
-import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from build_engine.errors import RunFailed
 from harness.loadgen import logs
-from harness.loadgen.job import StartTest
+from harness.loadgen.folder import TestFolder
+from harness.loadgen.messages import StartTest
 from harness.loadgen.settings import LoadgenPlan
+from runtime.process import Child, Hangup, Line
 
-_ORDER = "order.json"
+_END_S = 10.0
 
 
 def loadgen_order(plan: LoadgenPlan) -> list[int]:
     """Sample indexes in the order in which LoadGen issues them under `plan`."""
     with tempfile.TemporaryDirectory() as name:
-        _run_apart(plan, Path(name), 2)
-        order: list[int] = json.loads((Path(name) / _ORDER).read_text(encoding="utf-8"))
-        return order
+        return _run_apart(plan, Path(name), 2)
 
 
 def null_test(plan: LoadgenPlan, folder: Path, answer_tokens: int) -> dict[str, Any]:
@@ -38,12 +37,19 @@ def null_test(plan: LoadgenPlan, folder: Path, answer_tokens: int) -> dict[str, 
     return dict(logs.read_detail(folder).values)
 
 
-def _run_apart(plan: LoadgenPlan, folder: Path, answer_tokens: int) -> None:
-    (folder / "user.conf").write_text(plan.user_conf, encoding="utf-8")
-    start = folder / "start.json"
-    start.write_text(StartTest(plan, folder).to_json(), encoding="utf-8")
-    command = [sys.executable, "-m", "benchmarks.null_system", str(start), str(answer_tokens)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+def _run_apart(plan: LoadgenPlan, folder: Path, answer_tokens: int) -> list[int]:
+    """Run the test in a process of its own; see `_run`. Raises RunFailed."""
+    TestFolder(folder).user_conf.write_text(plan.user_conf, encoding="utf-8")
+    child = Child("LoadGen alone", "benchmarks.null_system", str(answer_tokens))
+    try:
+        child.line.send(StartTest(plan, folder))
+        order = child.line.receive()
+        assert isinstance(order, list)
+        return order
+    except Hangup:
+        raise RunFailed(child.obituary()) from None
+    finally:
+        child.end(_END_S)
 
 
 def _run(start: StartTest, answer_tokens: int) -> list[int]:
@@ -65,20 +71,21 @@ def _run(start: StartTest, answer_tokens: int) -> list[int]:
     def nothing(*_: object) -> None:
         """Samples need no loading, queries no flushing."""
 
-    settings = start.plan.test_settings(start.folder / "user.conf")
+    files = TestFolder(start.folder)
+    settings = start.plan.test_settings(files.user_conf)
     log_settings = lg.LogSettings()
     log_settings.enable_trace = False
-    log_settings.log_output.outdir = str(start.folder)
+    log_settings.log_output.outdir = str(files.path)
     sut = lg.ConstructSUT(issue, nothing)
     qsl = lg.ConstructQSL(start.plan.num_samples, start.plan.num_samples, nothing, nothing)
     gc.disable()
-    none = start.folder / "no-audit.config"
-    lg.StartTestWithLogSettings(sut, qsl, settings, log_settings, str(none))
+    lg.StartTestWithLogSettings(sut, qsl, settings, log_settings, str(files.no_audit_config))
     return indexes
 
 
 if __name__ == "__main__":
-    asked = StartTest.from_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    order = _run(asked, int(sys.argv[2]))
-    (asked.folder / _ORDER).write_text(json.dumps(order), encoding="utf-8")
+    parent = Line.to_parent()
+    asked = parent.receive()
+    assert isinstance(asked, StartTest)
+    parent.send(_run(asked, int(sys.argv[1])))
     os._exit(0)  # LoadGen's destructors have nothing to add

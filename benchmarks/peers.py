@@ -23,9 +23,9 @@ from benchmarks.peer_venv import peer_python
 from benchmarks.result import Result
 from build_engine.checkpoint.checkpoint import resolve_checkpoint
 from build_engine.errors import RunFailed
+from runtime.backend import load
 from runtime.executor import Request
-from runtime.load import load
-from runtime.spec import OpenVINOSpec
+from runtime.openvino.spec import OpenVINOSpec
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine

@@ -38,15 +38,17 @@ def read_record(
     fault: type[EnginebenchError],
     remedy: str,
     upgrades: Mapping[int, Upgrade] | None = None,
+    unversioned: int | None = None,
 ) -> R:
     """The record in `path`. Raises `fault` (with `remedy`, which says how to get a sound one), and
     FileNotFoundError where there is no such file.
 
     `upgrades` turn the content of an older version into that of the next one, by the older one's
-    number; a version without one is refused.
+    number; a version without one is refused. `unversioned` is the version of a record that tells
+    none.
     """
     content = read_json(path, fault, remedy)
-    version = content.get("schema_version") if isinstance(content, dict) else None
+    version = content.get("schema_version", unversioned) if isinstance(content, dict) else None
     if not isinstance(version, int) or isinstance(version, bool):
         raise fault(f"{path} has no `schema_version`, so it is no record of ours; {remedy}.")
     while version != model.SCHEMA and version in (upgrades or {}):

@@ -26,7 +26,7 @@ from harness.runs.engine_choice import EngineChoice
 from harness.runs.execution import Run, RunRequest, execute
 from harness.runs.record import RunRecord, check_writable
 from harness.runs.scope import RunScope
-from runtime.spec import OpenVINOSpec
+from runtime.backend import engine_spec
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
@@ -151,7 +151,7 @@ class _Demo:
             modes=modes,
             dataset=dataset,
             engine=engine,
-            executor=OpenVINOSpec(folder=engine.folder),
+            executor=engine_spec(engine),
             folder=folder.absolute(),
         )
         run = execute(request, self.progress)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Protocol
 
 from build_engine import progress as build_progress
 from build_engine.progress import BuildProgress
@@ -22,10 +22,31 @@ _LINE_EVERY_S = 10.0
 _WINDOW_S = 5.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressFigures:
+    """What is known of a LoadGen test while it runs: counts, what its engine tells of itself, and
+    percentiles over the most recent answers (None: no answer yet).
+    """
+
+    elapsed_s: float
+    issued: int
+    done: int
+    tokens: int
+    active: int
+    queued: int
+    kv_blocks_used: int | None
+    kv_blocks_total: int | None
+    iteration_s: float | None
+    ttft_p50_s: float | None
+    ttft_p99_s: float | None
+    tpot_p50_s: float | None
+    tpot_p99_s: float | None
+
+
 class Progress(BuildProgress, Protocol):
     """Where the steps of a command show what they do."""
 
-    def update(self, done: int, total: int | None, figures: Mapping[str, Any]) -> None:
+    def update(self, done: int, total: int | None, figures: ProgressFigures | None = None) -> None:
         """How far the current step is; `figures` are those of a LoadGen test, where it is one."""
         ...
 
@@ -37,7 +58,7 @@ class Progress(BuildProgress, Protocol):
 class NullProgress(build_progress.NullProgress):
     """Shows nothing."""
 
-    def update(self, done: int, total: int | None, figures: Mapping[str, Any]) -> None:
+    def update(self, done: int, total: int | None, figures: ProgressFigures | None = None) -> None:
         """See `Progress.update`."""
 
     def close(self) -> None:
@@ -63,10 +84,10 @@ class LineProgress:
         """See `Progress.note`."""
         self._say(f"  {text}")
 
-    def update(self, done: int, total: int | None, figures: Mapping[str, Any]) -> None:
+    def update(self, done: int, total: int | None, figures: ProgressFigures | None = None) -> None:
         """See `Progress.update`."""
         now_s = time.monotonic()
-        self._rate.add(now_s, done, int(figures.get("tokens", 0)))
+        self._rate.add(now_s, done, figures.tokens if figures else 0)
         if now_s - self._said_s >= self._every_s:
             self._said_s = now_s
             self._say(f"  {describe(done, total, figures, self._rate)}")
@@ -98,7 +119,7 @@ class RichProgress:
         """See `Progress.note`."""
         self._console.print(f"  {printable(text)}")
 
-    def update(self, done: int, total: int | None, figures: Mapping[str, Any]) -> None:
+    def update(self, done: int, total: int | None, figures: ProgressFigures | None = None) -> None:
         """See `Progress.update`."""
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as RichBar
@@ -114,7 +135,7 @@ class RichProgress:
             )
             self._bar.add_task("", total=total)
             self._bar.start()
-        self._rate.add(time.monotonic(), done, int(figures.get("tokens", 0)))
+        self._rate.add(time.monotonic(), done, figures.tokens if figures else 0)
         text = describe(done, total, figures, self._rate)
         self._bar.update(self._bar.task_ids[0], completed=done, total=total, description=text)
 
@@ -153,18 +174,17 @@ class Rate:
         return (last_done - done) / span_s, (last_tokens - tokens) / span_s
 
 
-def describe(done: int, total: int | None, figures: Mapping[str, Any], rate: Rate) -> str:
+def describe(done: int, total: int | None, figures: ProgressFigures | None, rate: Rate) -> str:
     """One line: done, rates, TTFT/TPOT p99, running and queued requests, time left."""
     samples_per_s, tokens_per_s = rate.per_s
     parts = [f"{done:,}/{total:,}" if total else f"{done:,}"]
     if tokens_per_s:
         parts.append(f"{tokens_per_s:,.0f} tok/s")
-    for name in ("ttft", "tpot"):
-        value_s = figures.get(f"{name}_p99_s")
-        if value_s is not None:
-            parts.append(f"{name.upper()} p99 {value_s * 1e3:,.1f} ms")
-    if figures.get("active") is not None:
-        parts.append(f"{figures['active']} running, {figures['queued']} queued")
+    if figures is not None:
+        for name, value_s in (("TTFT", figures.ttft_p99_s), ("TPOT", figures.tpot_p99_s)):
+            if value_s is not None:
+                parts.append(f"{name} p99 {value_s * 1e3:,.1f} ms")
+        parts.append(f"{figures.active} running, {figures.queued} queued")
     if total and samples_per_s and done < total:
         parts.append(f"{duration((total - done) / samples_per_s)} left")
     return " | ".join(parts)

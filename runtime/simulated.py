@@ -12,16 +12,35 @@ import queue
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from build_engine.errors import EngineDied
 from runtime.executor import Chunk, ExecutorStats, Request
-from runtime.spec import SimulatedSpec
+from runtime.spec import ExecutorSpec
 
 if TYPE_CHECKING:
     from runtime.executor import TokenIds
 
 _MAX_CHUNKS = 512  # in one poll: an engine answers batch by batch too
+
+
+class SimulatedSpec(ExecutorSpec):
+    """Answers from a time model: for tests, harness ceilings and rehearsals."""
+
+    backend: Literal["simulated"] = "simulated"
+    num_tokens: int = 128
+    """Ids in every answer (fewer where the request asks for fewer)."""
+    samples_per_s: float | None = None
+    """Answers started a second; None answers at once."""
+    ttft_s: float = 0.0
+    """Seconds from the start of an answer to its first token."""
+    tpot_s: float = 0.0
+    """Seconds between two tokens of one answer."""
+    fault: Literal["die", "error", "drop"] | None = None
+    """What goes wrong with answer number `fault_after`: the engine dies, the request fails, or the
+    answer never comes.
+    """
+    fault_after: int = 0
 
 
 class SimulatedExecutor:

@@ -235,7 +235,7 @@ def _download(
             start = done
 
             def report(here: int, start: int = start) -> None:
-                progress.update(start + here, total, {})
+                progress.update(start + here, total)
 
             _fetch(hub_id, revision, remote, target, report)
             files.append(target)

@@ -195,7 +195,7 @@ def _read(
     for sample in source.samples(count, purpose):
         samples.append(sample)
         if len(samples) % 512 == 0:
-            progress.update(len(samples), expected, {})
+            progress.update(len(samples), expected)
     if not samples:
         raise DatasetError(f"The dataset {source.name} is empty; it needs at least one sample.")
     if count is not None and len(samples) < count:
@@ -239,7 +239,7 @@ def _tokenise(
     workload: Workload, samples: Sequence[Sample], tokenizer: Tokenizer, progress: Progress
 ) -> list[TokenIds]:
     texts = [workload.prompt(sample.article) for sample in samples]
-    return tokenizer.encode_batch(texts, lambda done: progress.update(done, len(texts), {}))
+    return tokenizer.encode_batch(texts, lambda done: progress.update(done, len(texts)))
 
 
 def _describe(

@@ -36,6 +36,13 @@ class TestFolder:
         return self.path / "audit.config"
 
     @property
+    def no_audit_config(self) -> Path:
+        """A file that is never there: without one to look for, LoadGen would look for another in
+        its working directory.
+        """
+        return self.path / "no-audit.config"
+
+    @property
     def process_log(self) -> Path:
         """Standard output and error of LoadGen's process."""
         return self.path / "process.log"

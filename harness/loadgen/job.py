@@ -1,22 +1,24 @@
-"""What the supervisor tells the LoadGen process, as JSON: the job to load, then the test to run."""
+"""`job.json`: what a LoadGen process loads before its test, and what it found while it did."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from harness.loadgen.settings import LoadgenPlan
-from runtime.spec import ExecutorSpec, spec_from_json, spec_to_json
+from build_engine.errors import UsageError
+from build_engine.records import Record, read_record
+from runtime.backend import AnySpec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Record):
     """What one LoadGen process loads before its test."""
 
-    executor: ExecutorSpec
+    SCHEMA: ClassVar[int] = 2
+
+    schema_version: int = SCHEMA
+    executor: AnySpec
     dataset: Path
     """Folder of a prepared dataset."""
     num_samples: int
@@ -32,51 +34,23 @@ class Job:
     at least ten times the latency of one request alone.
     """
 
-    def to_json(self) -> str:
-        """One JSON object."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        fields["executor"] = spec_to_json(self.executor)
-        return json.dumps(fields, default=str)
 
-    @classmethod
-    def from_json(cls, text: str) -> Job:
-        """The inverse of `to_json`."""
-        fields = json.loads(text)
-        fields["executor"] = spec_from_json(fields["executor"])
-        fields["dataset"] = Path(fields["dataset"])
-        fields["stop_ids"] = tuple(fields["stop_ids"])
-        return cls(**fields)
-
-
-@dataclass(frozen=True, slots=True)
-class StartTest:
-    """The test to run once the engine is warm."""
-
-    plan: LoadgenPlan
-    folder: Path
-    """Where user.conf is and LoadGen's logs go."""
-    audit_config: Path | None = None
-    """A compliance test's audit.config; None keeps LoadGen from picking one up from the working
-    directory.
+def read_job(path: Path) -> Job:
+    """The job in a file. Raises UsageError for one that is broken or newer, FileNotFoundError for
+    none.
     """
+    remedy = "run again with a new --output"
+    return read_record(path, Job, UsageError, remedy, {1: _from_first}, unversioned=1)
 
-    def to_json(self) -> str:
-        """One JSON object on one line."""
-        return json.dumps(
-            {
-                "plan": dataclasses.asdict(self.plan),
-                "folder": str(self.folder),
-                "audit_config": str(self.audit_config) if self.audit_config else None,
-            }
-        )
 
-    @classmethod
-    def from_json(cls, text: str) -> StartTest:
-        """The inverse of `to_json`."""
-        fields: dict[str, Any] = json.loads(text)
-        audit = fields["audit_config"]
-        plan = LoadgenPlan.from_json(fields["plan"])
-        return cls(plan, Path(fields["folder"]), Path(audit) if audit else None)
+def _from_first(content: dict[str, Any]) -> dict[str, Any]:
+    """The first version had its executor as JSON in a text, with the backend's name as `kind`."""
+    try:
+        executor = dict(json.loads(content["executor"]))
+        executor["backend"] = executor.pop("kind")
+    except (KeyError, TypeError, ValueError):
+        return content  # the model says what is wrong with it
+    return {**content, "executor": executor}
 
 
 @dataclass(frozen=True, slots=True)

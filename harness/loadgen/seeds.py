@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 from build_engine.errors import EnvironmentFault
-from harness.loadgen.environment import child_environment
 from harness.rules.scenario import Scenario
+from runtime.process import child_environment
 
 _NAMES = ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed")
 _TIMEOUT_S = 60.0

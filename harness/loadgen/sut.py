@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from build_engine.errors import EnginebenchError, RunFailed
+from harness.progress import ProgressFigures
 from runtime.executor import Chunk, Executor, Request
 
 if TYPE_CHECKING:
@@ -72,13 +73,15 @@ class SystemUnderTest:
         """In accuracy mode, the ids of each completed sample."""
         self.num_tokens = 0
         self.num_issued = 0
-        self.last_sign_s = time.perf_counter()
+        self._started_s = time.perf_counter()
+        self.last_sign_s = self._started_s
         """When the executor last produced something, or was last given something to do after
         idling.
         """
 
     def start(self) -> None:
         """Start reporting."""
+        self._started_s = time.perf_counter()
         self._thread.start()
 
     def finish(self) -> None:
@@ -120,28 +123,29 @@ class SystemUnderTest:
         """Queries issued and not yet answered."""
         return len(self._open)
 
-    def snapshot(self) -> dict[str, Any]:
-        """The figures so far: counts, and percentiles in seconds over the most recent answers
-        (None: no answer yet).
-        """
+    def snapshot(self) -> ProgressFigures:
+        """The figures since `start`."""
         recent = self.records[-_RECENT:]
-        ttft = [record[1] for record in recent]
-        tpot = [(r[2] - r[1]) / (r[3] - 1) for r in recent if r[3] > 1]
+        ttft_p50_s, ttft_p99_s = _percentiles([record[1] for record in recent])
+        tpot_p50_s, tpot_p99_s = _percentiles(
+            [(r[2] - r[1]) / (r[3] - 1) for r in recent if r[3] > 1]
+        )
         stats = self._executor.stats()
-        figures: dict[str, Any] = {
-            "issued": self.num_issued,
-            "done": len(self.records),
-            "tokens": self.num_tokens,
-            "active": stats.active,
-            "queued": stats.queued,
-            "kv_blocks_used": stats.kv_blocks_used,
-            "kv_blocks_total": stats.kv_blocks_total,
-            "iteration_s": stats.iteration_s,
-        }
-        for name, values in (("ttft", ttft), ("tpot", tpot)):
-            p50, p99 = np.percentile(values, (50, 99)).tolist() if values else (None, None)
-            figures |= {f"{name}_p50_s": p50, f"{name}_p99_s": p99}
-        return figures
+        return ProgressFigures(
+            elapsed_s=time.perf_counter() - self._started_s,
+            issued=self.num_issued,
+            done=len(self.records),
+            tokens=self.num_tokens,
+            active=stats.active,
+            queued=stats.queued,
+            kv_blocks_used=stats.kv_blocks_used,
+            kv_blocks_total=stats.kv_blocks_total,
+            iteration_s=stats.iteration_s,
+            ttft_p50_s=ttft_p50_s,
+            ttft_p99_s=ttft_p99_s,
+            tpot_p50_s=tpot_p50_s,
+            tpot_p99_s=tpot_p99_s,
+        )
 
     def _respond(self) -> None:
         try:
@@ -149,9 +153,7 @@ class SystemUnderTest:
                 chunks = self._executor.poll(_POLL_S)
                 if chunks:
                     self._report(chunks)
-        except (
-            Exception
-        ) as error:  # a thread that died silently would leave LoadGen waiting for ever
+        except Exception as error:  # a thread that died in silence would leave LoadGen waiting
             self._fail(error)
 
     def _report(self, chunks: list[Chunk]) -> None:
@@ -210,3 +212,11 @@ class SystemUnderTest:
         if self.failure is None:
             known = isinstance(error, EnginebenchError)
             self.failure = str(error) if known else f"{type(error).__name__}: {error}"
+
+
+def _percentiles(values_s: list[float]) -> tuple[float | None, float | None]:
+    """The 50th and the 99th, None where there are no values."""
+    if not values_s:
+        return None, None
+    p50, p99 = np.percentile(values_s, (50, 99)).tolist()
+    return p50, p99

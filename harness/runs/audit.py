@@ -23,9 +23,9 @@ from build_engine.errors import (
     UsageError,
 )
 from harness.loadgen import logs
-from harness.loadgen.folder import ACCURACY
+from harness.loadgen.folder import ACCURACY, TestFolder
 from harness.loadgen.installed import require_loadgen
-from harness.loadgen.job import Job
+from harness.loadgen.job import Job, read_job
 from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.supervise import Status, run_test
 from harness.rules.rounds import Round, load_round
@@ -45,7 +45,7 @@ from harness.runs.record import ProgressLog, RunRecord, cannot_write
 from harness.runs.verdict import judge_unfinished
 
 if TYPE_CHECKING:
-    from harness.progress import Progress
+    from harness.progress import Progress, ProgressFigures
 
 TEST = "TEST06"
 VERIFICATION = "verify_accuracy.txt"
@@ -197,8 +197,7 @@ def _plan(record: RunRecord) -> LoadgenPlan:
 def _job(record: RunRecord) -> Job:
     """The job of an unedited run, whose dataset and engine are still the same."""
     content = record.content
-    text = (record.folder / "performance" / "job.json").read_text(encoding="utf-8")
-    job = Job.from_json(text)
+    job = read_job(TestFolder(record.folder / "performance").job)
     try:
         meta = json.loads((job.dataset / "dataset.json").read_text(encoding="utf-8"))
         digest = meta["digest"]
@@ -212,7 +211,7 @@ def _job(record: RunRecord) -> Job:
     if content["engine"] is not None:
         from build_engine.store.engine import Engine
 
-        folder = getattr(job.executor, "folder", None)
+        folder = job.executor.engine_folder
         if folder is None or Engine.load(folder).key != content["engine"]["key"]:
             raise UsageError(f"{folder} is another engine than the run's; run again.")
     return job
@@ -233,7 +232,7 @@ class _Shortened:
         """See `Progress.note`."""
         self.inner.note(text)
 
-    def update(self, done: int, total: int | None, figures: Mapping[str, Any]) -> None:
+    def update(self, done: int, total: int | None, figures: ProgressFigures | None = None) -> None:
         """See `Progress.update`."""
         self.inner.update(done, self.total, figures)
 

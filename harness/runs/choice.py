@@ -24,7 +24,7 @@ from harness.runs.engine_choice import EngineChoice, build_spec, require_backend
 from harness.runs.execution import RunRequest
 from harness.runs.record import check_writable, require_free
 from harness.runs.scope import RunScope
-from runtime.spec import OpenVINOSpec
+from runtime.backend import engine_spec
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
@@ -132,7 +132,7 @@ class RunChoice:
             modes=asked.modes,
             dataset=dataset,
             engine=engine,
-            executor=OpenVINOSpec(folder=engine.folder),
+            executor=engine_spec(engine),
             folder=self.output.absolute(),
         )
 

@@ -31,7 +31,8 @@ from harness.machine.system import detect_system
 from harness.runs.evidence import Evidence
 from harness.runs.record import ProgressLog, RunRecord, cannot_write
 from harness.runs.verdict import judge, judge_unfinished, primary_result
-from runtime.spec import ExecutorSpec, OpenVINOSpec, SimulatedSpec
+from runtime.backend import backend
+from runtime.spec import ExecutorSpec
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
@@ -59,7 +60,7 @@ class RunRequest:
         """What keeps this from being a benchmark result; shown wherever the run is."""
         benchmark = self.scope.workload.benchmark is not None
         found = {
-            "simulated": isinstance(self.executor, SimulatedSpec),
+            "simulated": not backend(self.executor.backend).measured,
             "demo workload": not benchmark,
             "changed recipe": bool(self.engine and recipe.changes(self.engine.identity.recipe)),
             "changed workload": benchmark and not self.scope.unchanged,
@@ -144,7 +145,7 @@ def _run_mode(request: RunRequest, mode: Mode, record: RunRecord, progress: Prog
         "cause": outcome.cause,
         "plan": dataclasses.asdict(outcome.plan) if outcome.plan else None,
         "probe": dataclasses.asdict(outcome.probe) if outcome.probe else None,
-        "last_figures": outcome.figures,
+        "last_figures": dataclasses.asdict(outcome.figures) if outcome.figures else {},
         "verdict": judge_unfinished(outcome.cause).model_dump(mode="json"),
     }
     answers: list[LoggedAnswer] = []
@@ -244,9 +245,7 @@ def _score(
 def _describe(request: RunRequest) -> dict[str, Any]:
     """The parts of run.json that are known before the run."""
     scope, engine = request.scope, request.engine
-    executor = dataclasses.asdict(request.executor)
     system = detect_system()
-    kind = "openvino" if isinstance(request.executor, OpenVINOSpec) else "simulated"
     return {
         "marks": request.marks,
         "round": scope.round.name,
@@ -259,10 +258,7 @@ def _describe(request: RunRequest) -> dict[str, Any]:
         "dataset": request.dataset.meta,
         "engine": engine.manifest.to_json() if engine else None,
         "engine_folder": str(engine.folder) if engine else None,
-        "executor": {
-            "kind": kind,
-            **{k: v if k != "folder" else str(v) for k, v in executor.items()},
-        },
+        "executor": request.executor.model_dump(mode="json"),
         "machine": machine_facts(),
         "system": {"fields": system.fields, "closed_problems": list(system.closed_problems)},
         "versions": library_versions(),

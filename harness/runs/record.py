@@ -15,11 +15,15 @@ import shlex
 import socket
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from build_engine.errors import OutputError, RunExists, UsageError
+
+if TYPE_CHECKING:
+    from harness.progress import ProgressFigures
 
 SCHEMA_VERSION = 2  # raised when a field changes its meaning or goes away
 NAME = "run.json"
@@ -142,10 +146,10 @@ class ProgressLog:
         self._path = folder / "progress.jsonl"
         self._test = test
 
-    def append(self, figures: dict[str, Any]) -> None:
+    def append(self, figures: ProgressFigures) -> None:
         """One line; a full disk must not end a run that LoadGen could still complete."""
         with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"test": self._test, **figures}) + "\n")
+            file.write(json.dumps({"test": self._test, **asdict(figures)}) + "\n")
 
 
 def require_free(folder: Path) -> None:

@@ -1,25 +1,23 @@
-"""The engine's process: one OpenVINO GenAI pipeline, stepped as long as there is work.
+"""The engine in its own process: one OpenVINO GenAI pipeline with a queue in front of it.
 
-It reads requests at all times (a reader thread; `step()` leaves the interpreter lock free), sends
-what each step made, and ends when the other end of the pipe closes, whoever closed it.
+`runtime/worker.py` steps it; `runtime/openvino/executor.py` is the other end.
 """
 
 from __future__ import annotations
 
-import gc
-import multiprocessing.connection
-import os
-import pickle
-import queue
-import signal
-import sys
-import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+from runtime.executor import ExecutorStats, Request
 from runtime.memory import available_bytes
-from runtime.spec import OpenVINOSpec, spec_from_json
+from runtime.messages import Chunks
+from runtime.openvino.spec import OpenVINOSpec
+from runtime.worker import work
+
+if TYPE_CHECKING:
+    from runtime.messages import ChunkRow
 
 if TYPE_CHECKING:
     from build_engine.checkpoint.architecture import LlamaConfig
@@ -29,9 +27,6 @@ _KV_BLOCK_TOKENS = 32  # OpenVINO GenAI's block size on CPU
 _KV_SHARE_OF_FREE_MEMORY = 0.6
 # requests handed to the scheduler beyond the batch, so that a freed slot is filled in the next step
 _LOOKAHEAD = 8
-
-Row: TypeAlias = tuple[int, int, bool, str | None]
-"""A chunk without its ids: the request's id, the number of ids, finished, error."""
 
 
 class Engine:
@@ -66,9 +61,9 @@ class Engine:
         self._pipeline = genai.ContinuousBatchingPipeline(
             str(spec.folder), scheduler, "CPU", properties
         )
-        self._waiting: deque[tuple[Any, ...]] = deque()
+        self._waiting: deque[Request] = deque()
         self._active: dict[int, Any] = {}
-        self._failed: list[Row] = []
+        self._failed: list[ChunkRow] = []
         self._configs: dict[tuple[Any, ...], Any] = {}
         self._iteration_s: float | None = None
 
@@ -77,14 +72,14 @@ class Engine:
         """Whether there is nothing to compute and nothing to tell."""
         return not (self._waiting or self._active or self._failed)
 
-    def add(self, requests: list[tuple[Any, ...]]) -> None:
+    def add(self, requests: Sequence[Request]) -> None:
         """Queue requests in order of arrival."""
         self._waiting.extend(requests)
 
-    def step(self) -> tuple[list[Row], list[int], dict[str, Any]]:
-        """One iteration: a row for each new chunk, the ids of all of them end to end, and the
-        figures of `ExecutorStats`.
-        """
+    def step(self) -> Chunks:
+        """One iteration: all that has news, and the figures after it."""
+        import numpy as np
+
         while self._waiting and len(self._active) < self._limits.max_batch_size + _LOOKAHEAD:
             self._admit(self._waiting.popleft())
         if self._active:
@@ -95,35 +90,31 @@ class Engine:
         ids = self._collect(rows)
         metrics = self._pipeline.get_metrics()
         batch = min(len(self._active), self._limits.max_batch_size)
-        return (
-            rows,
-            ids,
-            {
-                "active": batch,
-                "queued": len(self._active) - batch + len(self._waiting),
-                "kv_blocks_used": round(metrics.cache_usage / 100 * self._kv_blocks),
-                "kv_blocks_total": self._kv_blocks,
-                "iteration_s": self._iteration_s,
-            },
+        stats = ExecutorStats(
+            active=batch,
+            queued=len(self._active) - batch + len(self._waiting),
+            kv_blocks_used=round(metrics.cache_usage / 100 * self._kv_blocks),
+            kv_blocks_total=self._kv_blocks,
+            iteration_s=self._iteration_s,
         )
+        return Chunks(rows, np.array(ids, np.int32), stats)
 
-    def _admit(self, request: tuple[Any, ...]) -> None:
+    def _admit(self, request: Request) -> None:
         import numpy as np
 
-        request_id, prompt, *wishes = request
         error = self._refusal(request)
         if error is None:
-            ids = self._ov.Tensor(np.ascontiguousarray(prompt, np.int64).reshape(1, -1))
-            config = self._config(*wishes)
-            self._active[request_id] = self._pipeline.add_request(request_id, ids, config)
+            ids = self._ov.Tensor(np.ascontiguousarray(request.prompt_ids, np.int64).reshape(1, -1))
+            config = self._config(request)
+            self._active[request.id] = self._pipeline.add_request(request.id, ids, config)
         else:
-            self._failed.append((request_id, 0, True, error))
+            self._failed.append((request.id, 0, True, error))
 
-    def _refusal(self, request: tuple[Any, ...]) -> str | None:
+    def _refusal(self, request: Request) -> str | None:
         """Why the engine cannot serve a request, or None when it can."""
-        request_id, prompt, max_new, min_new, stop_ids, _ = request
-        limits = self._limits
-        if request_id in self._active:
+        prompt, limits = request.prompt_ids, self._limits
+        min_new, max_new = request.min_new_tokens, request.max_new_tokens
+        if request.id in self._active:
             return "its id is that of another open request"
         if len(prompt) == 0:
             return "its prompt is empty"
@@ -131,8 +122,8 @@ class Engine:
             return f"its prompt has {len(prompt)} tokens, the engine takes {limits.max_input_len}"
         if not 0 <= prompt.min() <= prompt.max() < self._vocab_size:
             return f"its prompt has ids outside of the vocabulary of {self._vocab_size}"
-        if min(stop_ids, default=0) < 0:
-            return f"it is to stop at {min(stop_ids)}, and ids begin at 0"
+        if min(request.stop_ids, default=0) < 0:
+            return f"it is to stop at {min(request.stop_ids)}, and ids begin at 0"
         if not 0 <= min_new <= max_new or max_new == 0:
             return f"it asks for at least {min_new} and at most {max_new} new tokens"
         if len(prompt) + max_new > limits.max_seq_len:
@@ -142,27 +133,26 @@ class Engine:
             )
         return None
 
-    def _config(
-        self, max_new: int, min_new: int, stop_ids: tuple[int, ...], ignore_eos: bool
-    ) -> Any:
+    def _config(self, request: Request) -> Any:
         """The generation config, greedy; one object for all requests that ask the same."""
-        key = (max_new, min_new, stop_ids, ignore_eos)
+        max_new, min_new = request.max_new_tokens, request.min_new_tokens
+        key = (max_new, min_new, request.stop_ids, request.ignore_eos)
         if key not in self._configs:
             config = self._genai.GenerationConfig()
             config.do_sample = False
             config.max_new_tokens = max_new
             config.min_new_tokens = min_new
-            config.ignore_eos = ignore_eos
+            config.ignore_eos = request.ignore_eos
             config.apply_chat_template = False
-            config.stop_token_ids = set(stop_ids)
-            if stop_ids:
-                config.set_eos_token_id(stop_ids[0])
+            config.stop_token_ids = set(request.stop_ids)
+            if request.stop_ids:
+                config.set_eos_token_id(request.stop_ids[0])
             else:
                 config.ignore_eos = True
             self._configs[key] = config
         return self._configs[key]
 
-    def _collect(self, rows: list[Row]) -> list[int]:
+    def _collect(self, rows: list[ChunkRow]) -> list[int]:
         """Append a row for each request with news; their ids, end to end."""
         status = self._genai.GenerationStatus
         ids: list[int] = []
@@ -207,56 +197,5 @@ def num_kv_blocks(config: LlamaConfig, limits: EngineLimits, free_bytes: int) ->
     return int(min(wanted, allowed))
 
 
-def last_line(error: Exception) -> str:
-    """OpenVINO's own errors are RuntimeErrors of many lines; the last one says what happened."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
-
-
-def _serve(conn: multiprocessing.connection.Connection) -> None:
-    def send(kind: str, body: Any) -> None:
-        conn.send_bytes(pickle.dumps((kind, body), protocol=pickle.HIGHEST_PROTOCOL))
-
-    import numpy as np
-
-    spec = spec_from_json(pickle.loads(conn.recv_bytes()))
-    assert isinstance(spec, OpenVINOSpec)
-    inbox: queue.SimpleQueue[list[tuple[Any, ...]]] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(conn, inbox), daemon=True).start()
-    try:
-        engine = Engine(spec)
-        send("ready", {"prefix_caching": engine.prefix_caching})
-        gc.collect()
-        gc.freeze()
-        while True:
-            if engine.idle:
-                engine.add(inbox.get())
-            while not inbox.empty():
-                engine.add(inbox.get())
-            rows, ids, stats = engine.step()
-            # One array for all chunks: an array each would cost more than all else that is sent.
-            send("chunks", (rows, np.array(ids, np.int32), stats))
-    except (RuntimeError, MemoryError, ValueError) as error:
-        send("fatal", last_line(error))
-
-
-def _read(
-    conn: multiprocessing.connection.Connection, inbox: queue.SimpleQueue[list[tuple[Any, ...]]]
-) -> None:
-    while True:
-        try:
-            inbox.put(pickle.loads(conn.recv_bytes()))
-        except (EOFError, OSError):
-            os._exit(
-                0
-            )  # nobody is left to answer to; a step in progress must not keep the process alive
-
-
-def main() -> None:
-    """Serve the pipe whose file descriptor is the only argument."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
-    _serve(multiprocessing.connection.Connection(int(sys.argv[1])))
-
-
 if __name__ == "__main__":
-    main()
+    work(OpenVINOSpec, Engine)

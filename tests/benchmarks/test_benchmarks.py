@@ -21,9 +21,9 @@ from benchmarks.result import Figure, figure, ratios
 from build_engine.checkpoint.checkpoint import resolve_checkpoint
 from build_engine.errors import RunFailed
 from harness.progress import NullProgress
+from runtime.backend import load
 from runtime.executor import Request
-from runtime.load import load
-from runtime.spec import SimulatedSpec
+from runtime.simulated import SimulatedSpec
 from tests.harness.rehearsal import make_plan
 
 
@@ -71,10 +71,7 @@ def test_the_ceiling_is_read_from_loadgens_log() -> None:
     assert latency[0] > 0
 
 
-def test_efficiency_has_the_rates_and_the_cpu_time_of_both_sides(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path))
+def test_efficiency_has_the_rates_and_the_cpu_time_of_both_sides() -> None:
     result = efficiency.measure("bf16", 40, 2, NullProgress())
     found = {item.name: item.samples for item in result.figures}
     rates = list(zip(found["under LoadGen"], found["bare executor"], strict=True))

@@ -21,7 +21,8 @@ from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
 from harness.runs.execution import Run, RunRequest, execute
 from harness.runs.scope import RunScope
-from runtime.spec import SimulatedSpec
+from runtime.simulated import SimulatedSpec
+from runtime.spec import ExecutorSpec
 
 NUM_SAMPLES = 16
 
@@ -36,8 +37,8 @@ def make_dataset(folder: Path, count: int = NUM_SAMPLES) -> Dataset:
     return Dataset(folder, meta)
 
 
-def make_job(dataset: Dataset, spec: SimulatedSpec | None = None, *, stall_s: float = 120.0) -> Job:
-    """The job of a LoadGen process over a simulated executor."""
+def make_job(dataset: Dataset, spec: ExecutorSpec | None = None, *, stall_s: float = 120.0) -> Job:
+    """The job of a LoadGen process, over a simulated executor if no other."""
     return Job(
         executor=spec or SimulatedSpec(),
         dataset=dataset.folder,

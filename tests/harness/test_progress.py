@@ -18,6 +18,7 @@ from harness.progress import (
     duration,
     make_progress,
 )
+from tests.harness.figures import make_figures
 
 
 class Clock:
@@ -101,7 +102,7 @@ def test_a_line_tells_rates_latencies_and_the_time_left() -> None:
     rate = Rate()
     rate.add(0.0, 0, 0)
     rate.add(4.0, 40, 8000)
-    figures = {"ttft_p99_s": 0.1234, "tpot_p99_s": 0.005, "active": 8, "queued": 3}
+    figures = make_figures(ttft_p99_s=0.1234, tpot_p99_s=0.005, active=8, queued=3)
     assert describe(40, 1240, figures, rate) == (
         "40/1,240 | 2,000 tok/s | TTFT p99 123.4 ms | TPOT p99 5.0 ms | 8 running, 3 queued | "
         "2 min 00 s left"
@@ -109,15 +110,16 @@ def test_a_line_tells_rates_latencies_and_the_time_left() -> None:
 
 
 def test_a_line_leaves_out_what_is_not_known() -> None:
-    assert describe(0, 10, {}, Rate()) == "0/10"
-    assert describe(12_000, None, {"ttft_p99_s": None, "active": None}, Rate()) == "12,000"
+    assert describe(0, 10, None, Rate()) == "0/10"
+    assert describe(12_000, None, None, Rate()) == "12,000"
+    assert describe(12_000, None, make_figures(queued=1), Rate()) == "12,000 | 0 running, 1 queued"
 
 
 def test_nothing_is_left_at_the_end() -> None:
     rate = Rate()
     rate.add(0.0, 0, 0)
     rate.add(1.0, 10, 0)
-    assert describe(10, 10, {}, rate) == "10/10"
+    assert describe(10, 10, None, rate) == "10/10"
 
 
 def test_lines_come_at_their_pace(clock: Clock) -> None:
@@ -126,7 +128,7 @@ def test_lines_come_at_their_pace(clock: Clock) -> None:
     progress.phase("Measuring")
     for done in range(30):
         clock.now_s += 1.0
-        progress.update(done, 100, {"tokens": done * 5})
+        progress.update(done, 100, make_figures(tokens=done * 5))
     progress.note("A note comes at once")
     progress.close()
     lines = stream.getvalue().splitlines()
@@ -143,9 +145,9 @@ def test_a_new_phase_starts_its_own_rate(clock: Clock) -> None:
     progress.phase("One")
     for done in (0, 1000):
         clock.now_s += 1.0
-        progress.update(done, 2000, {"tokens": 0})
+        progress.update(done, 2000, make_figures())
     progress.phase("Two")
-    progress.update(0, 2000, {"tokens": 0})
+    progress.update(0, 2000)
     assert stream.getvalue().splitlines()[-1] == "  0/2,000"
 
 
@@ -153,7 +155,7 @@ def _show(progress: Progress) -> None:
     progress.phase("Preparing [red]my[/x] :smile: data")
     progress.note("Engine [bold] here")
     for done in (0, 5, 10):
-        progress.update(done, 10, {"tokens": done})
+        progress.update(done, 10, make_figures(tokens=done))
     progress.close()
     progress.close()
 

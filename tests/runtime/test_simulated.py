@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from build_engine.errors import EngineDied
+from runtime.backend import load
 from runtime.executor import Chunk, Executor, Request
-from runtime.load import load
-from runtime.spec import SimulatedSpec
+from runtime.simulated import SimulatedSpec
 
 
 def request(number: int, max_new_tokens: int = 128) -> Request:

@@ -148,7 +148,7 @@ def _samples(
         article, highlights = (text(row, key, where) for key in ("article", "highlights"))
         yield where, Sample(article, highlights, id=optional_id(row, where))
         if number % _REPORT_EVERY == 0:
-            progress.update(number, expected, {})
+            progress.update(number, expected)
 
 
 def _readable(rows: Iterable[Any], name: str) -> Iterator[Any]:

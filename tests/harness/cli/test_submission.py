@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.cli.main import run
-from runtime.spec import SimulatedSpec
+from runtime.simulated import SimulatedSpec
 from tests.harness.rehearsal import rehearse
 
 

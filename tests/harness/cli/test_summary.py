@@ -9,7 +9,7 @@ import pytest
 from harness.cli.output import Output
 from harness.cli.summary import show_run
 from harness.rules.scenario import Scenario
-from runtime.spec import SimulatedSpec
+from runtime.simulated import SimulatedSpec
 from tests.harness.rehearsal import rehearse
 
 

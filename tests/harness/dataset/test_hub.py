@@ -36,7 +36,7 @@ class Told(NullProgress):
         self.done: list[int] = []
         self.notes: list[str] = []
 
-    def update(self, done: int, total: int | None, figures: object) -> None:
+    def update(self, done: int, total: int | None, figures: object = None) -> None:
         self.done.append(done)
 
     def note(self, text: str) -> None:
@@ -56,7 +56,6 @@ def hub(files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.01)))  # its retries
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.1)
     monkeypatch.setattr("harness.dataset.hub._CHUNK_BYTES", 1000)
-    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "home"))
     hub = Hub(files)
     with serve(hub) as address:
         point_at(address, tmp_path / "library", monkeypatch)

@@ -29,11 +29,6 @@ ROWS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "home"))
-
-
 @pytest.fixture
 def workload() -> Workload:
     return load_workload("newsbrief")
@@ -351,7 +346,7 @@ def test_progress_reaches_the_end(workload: Workload, rows: Path, tmp_path: Path
         def __init__(self) -> None:
             self.steps: list[tuple[int, int | None]] = []
 
-        def update(self, done: int, total: int | None, figures: Any) -> None:
+        def update(self, done: int, total: int | None, figures: object = None) -> None:
             self.steps.append((done, total))
 
     told = Told()

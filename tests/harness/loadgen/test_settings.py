@@ -13,7 +13,7 @@ from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.supervise import run_test
 from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
-from runtime.spec import SimulatedSpec
+from runtime.simulated import SimulatedSpec
 from tests.harness.rehearsal import make_dataset, make_job
 
 
@@ -62,7 +62,8 @@ def test_loadgen_issues_as_many_queries_as_the_plan_says(
     folder.mkdir()
     outcome = run_test(job, lambda probe: planned, folder, NullProgress())
     assert outcome.status == "complete", outcome.cause
-    issued = outcome.figures["done"]
+    assert outcome.figures is not None
+    issued = outcome.figures.done
     if planned.scenario.has_rate:
         # A random arrival process: the count is LoadGen's minimum, or about rate times duration.
         assert issued == pytest.approx(planned.num_queries, rel=0.25)
@@ -87,7 +88,8 @@ def test_single_stream_without_equal_issue_runs_at_least_the_planned_queries(
     assert outcome.status == "complete", outcome.cause
     assert planned.num_queries == 25
     # LoadGen goes on until the minimum duration, so the count follows the real latency.
-    assert 10 <= outcome.figures["done"] <= 50
+    assert outcome.figures is not None
+    assert 10 <= outcome.figures.done <= 50
 
 
 def test_interactive_is_server_under_the_interactive_limits() -> None:

@@ -19,9 +19,9 @@ from harness.loadgen.folder import ACCURACY
 from harness.loadgen.job import Job, Probe
 from harness.loadgen.settings import LoadgenPlan, Mode
 from harness.loadgen.supervise import Outcome, run_test
-from harness.progress import NullProgress
+from harness.progress import NullProgress, ProgressFigures
 from harness.rules.scenario import Scenario
-from runtime.spec import SimulatedSpec
+from runtime.simulated import SimulatedSpec
 from tests.harness.rehearsal import (
     NUM_SAMPLES,
     make_dataset,
@@ -29,6 +29,8 @@ from tests.harness.rehearsal import (
     make_plan,
     rehearse_elsewhere,
 )
+from tests.toy.install import install_toy, write_toy
+from tests.toy.spec import ToySpec
 
 FAST = SimulatedSpec(num_tokens=5)
 
@@ -83,6 +85,32 @@ def test_a_performance_test_completes_and_loadgen_calls_it_valid(
     assert processes_in(tmp_path) == []
 
 
+def test_a_backend_that_was_installed_is_found_by_loadgens_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_toy(tmp_path / "site", monkeypatch)
+    spec = ToySpec(folder=write_toy(tmp_path / "engine", [7, 8, 9]))
+    job = make_job(make_dataset(tmp_path / "dataset"), spec)
+    outcome, folder = start(tmp_path, job, make_plan(Scenario.SERVER, "accuracy"))
+    assert (outcome.status, outcome.cause) == ("complete", None)
+    assert outcome.probe is not None
+    assert outcome.probe.prefix_caching
+    assert all(answer.ids.tolist() == [7, 8, 9] for answer in logs.read_answers(folder))
+    assert processes_in(tmp_path) == []
+
+
+def test_an_engine_that_crashes_in_its_own_process_ends_the_test_with_its_obituary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_toy(tmp_path / "site", monkeypatch)
+    spec = ToySpec(folder=write_toy(tmp_path / "engine", [7]), fault="crashes")
+    outcome, _ = start(tmp_path, make_job(make_dataset(tmp_path / "dataset"), spec), make_plan())
+    assert outcome.status == "failed"
+    assert outcome.cause is not None
+    assert outcome.cause.startswith("the engine died: its process was ended by SIGSEGV; its last")
+    assert processes_in(tmp_path) == []
+
+
 @pytest.mark.parametrize("scenario", [Scenario.OFFLINE, Scenario.SERVER, Scenario.SINGLE_STREAM])
 def test_the_accuracy_log_holds_each_sample_once_as_int32(
     tmp_path: Path, scenario: Scenario
@@ -116,7 +144,8 @@ def test_a_dead_engine_ends_the_test_with_its_cause(tmp_path: Path, mode: Mode) 
     outcome, _ = start(tmp_path, make_job(dataset, spec), make_plan(Scenario.SINGLE_STREAM, mode))
     assert outcome.status == "failed"
     assert outcome.cause == "the simulated engine died at answer 13, as told"
-    assert outcome.figures["done"] == 5
+    assert outcome.figures is not None
+    assert outcome.figures.done == 5
     assert processes_in(tmp_path) == []
 
 
@@ -216,7 +245,8 @@ def test_ctrl_c_keeps_what_was_measured_and_leaves_no_process(tmp_path: Path) ->
     outcome, folder = interfere(tmp_path, lambda pid: os.kill(os.getpid(), signal.SIGINT))
     assert (outcome.status, outcome.cause) == ("interrupted", "stopped by the user")
     rows = [json.loads(line) for line in (folder / "partial.jsonl").read_text().splitlines()]
-    assert len(rows) == outcome.figures["done"] > 0
+    assert outcome.figures is not None
+    assert len(rows) == outcome.figures.done > 0
     assert set(rows[0]) == {"sample", "ttft_s", "latency_s", "num_tokens"}
     assert processes_in(tmp_path) == []
 
@@ -253,8 +283,8 @@ def interfere(tmp_path: Path, act: object, *, silence_s: float = 30.0) -> tuple[
     folder.mkdir()
     acted = threading.Event()
 
-    def on_figures(figures: dict[str, object]) -> None:
-        if figures["done"] and not acted.is_set():
+    def on_figures(figures: ProgressFigures) -> None:
+        if figures.done and not acted.is_set():
             acted.set()
             (pid,) = worker_pids(folder)
             act(pid)

@@ -198,8 +198,8 @@ def test_issuing_does_not_wait_for_an_answer(ledger: Ledger, patch: pytest.Monke
     sut = start(Scripted(), ledger, patch)
     sut.issue([Sample(70, 0), Sample(71, 1)])
     assert (sut.num_open, sut.num_issued) == (2, 2)
-    assert sut.snapshot()["done"] == 0
-    assert sut.snapshot()["ttft_p99_s"] is None
+    assert sut.snapshot().done == 0
+    assert sut.snapshot().ttft_p99_s is None
     sut.finish()
 
 
@@ -208,6 +208,10 @@ def test_a_snapshot_has_counts_and_percentiles(ledger: Ledger, patch: pytest.Mon
     sut.issue([Sample(70, 0)])
     settle(sut)
     figures = sut.snapshot()
-    assert (figures["issued"], figures["done"], figures["tokens"]) == (1, 1, 2)
-    assert figures["ttft_p50_s"] == figures["ttft_p99_s"] > 0
-    assert figures["tpot_p99_s"] > 0
+    assert (figures.issued, figures.done, figures.tokens) == (1, 1, 2)
+    assert figures.ttft_p50_s == figures.ttft_p99_s
+    assert figures.ttft_p99_s is not None
+    assert figures.ttft_p99_s > 0
+    assert figures.tpot_p99_s is not None
+    assert figures.tpot_p99_s > 0
+    assert 0 < figures.elapsed_s < 60

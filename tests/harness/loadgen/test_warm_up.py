@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from build_engine.errors import RunFailed
-from harness.loadgen import worker
+from harness.loadgen import warm_up as module
 from harness.loadgen.sut import AnswerLimits
+from harness.loadgen.warm_up import warm_up
 from runtime.executor import Chunk, Request
-from runtime.simulated import SimulatedExecutor
-from runtime.spec import SimulatedSpec
+from runtime.simulated import SimulatedExecutor, SimulatedSpec
 
 if TYPE_CHECKING:
     from runtime.executor import TokenIds
@@ -43,9 +43,9 @@ class ColdExecutor(SimulatedExecutor):
 def test_the_first_pass_over_new_shapes_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     executor = ColdExecutor()
     clock = SimpleNamespace(perf_counter=lambda: executor.now_s)
-    monkeypatch.setattr(worker, "time", clock)
+    monkeypatch.setattr(module, "time", clock)
 
-    latency_s, samples_per_s = worker.warm_up(executor, PROMPTS, LIMITS, 4)
+    latency_s, samples_per_s = warm_up(executor, PROMPTS, LIMITS, 4)
 
     assert samples_per_s == 1.0
     assert latency_s == 1.0
@@ -54,7 +54,7 @@ def test_the_first_pass_over_new_shapes_counts_for_nothing(monkeypatch: pytest.M
 def test_it_takes_prompts_of_every_length() -> None:
     executor = ColdExecutor()
 
-    worker.warm_up(executor, PROMPTS, LIMITS, 5)
+    warm_up(executor, PROMPTS, LIMITS, 5)
 
     singles, batches = executor.batches[0], executor.batches[1:3]
     assert singles == [3]
@@ -65,11 +65,11 @@ def test_it_takes_prompts_of_every_length() -> None:
 def test_a_slow_engine_is_warmed_up_by_fewer_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     executor = ColdExecutor()
     clock = SimpleNamespace(perf_counter=lambda: 4 * executor.now_s)  # 40 s for the first request
-    monkeypatch.setattr(worker, "time", clock)
-    monkeypatch.setattr(worker, "_WARMUP_LEAST", 2)
-    monkeypatch.setattr(worker, "_WARMUP_BATCH_S", 120.0)
+    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(module, "_LEAST", 2)
+    monkeypatch.setattr(module, "_BATCH_S", 120.0)
 
-    _, samples_per_s = worker.warm_up(executor, PROMPTS, LIMITS, 5)
+    _, samples_per_s = warm_up(executor, PROMPTS, LIMITS, 5)
 
     assert [len(batch) for batch in executor.batches[1:3]] == [3, 3]
     assert samples_per_s == 1 / 4
@@ -82,7 +82,7 @@ def test_an_engine_that_refuses_a_prompt_fails_the_warm_up_in_words() -> None:
             return [Chunk(c.id, nothing, True, "too long") for c in super().poll(timeout_s)]
 
     with pytest.raises(RunFailed, match="failed in the warm-up: too long"):
-        worker.warm_up(Refusing(SimulatedSpec()), PROMPTS, LIMITS, 2)
+        warm_up(Refusing(SimulatedSpec()), PROMPTS, LIMITS, 2)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def test_an_engine_that_refuses_a_prompt_fails_the_warm_up_in_words() -> None:
 def test_a_warm_up_that_does_not_end_says_why(
     monkeypatch: pytest.MonkeyPatch, spec: SimulatedSpec, why: str
 ) -> None:
-    monkeypatch.setattr(worker, "_WARMUP_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(module, "_TIMEOUT_S", 0.3)
     executor = SimulatedExecutor(spec)
     with pytest.raises(RunFailed, match=f"did not end within 0 s: {why}"):
-        worker.warm_up(executor, PROMPTS, LIMITS, 2)
+        warm_up(executor, PROMPTS, LIMITS, 2)
     executor.close()

@@ -7,13 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from build_engine.errors import ResultProblem, RunExists, UsageError
+from build_engine.files import write_json
 from harness.loadgen import logs
 from harness.loadgen.folder import ACCURACY, DETAIL, SUMMARY
 from harness.loadgen.settings import LoadgenPlan
@@ -22,7 +22,7 @@ from harness.rules.rounds import load_round
 from harness.rules.scenario import Scenario
 from harness.runs.audit import TEST, audit, audit_config, verify
 from harness.runs.record import RunRecord
-from runtime.spec import SimulatedSpec
+from runtime.simulated import SimulatedSpec
 from tests.harness.rehearsal import make_dataset, make_job, make_plan, rehearse
 from tests.harness.submission.finished_runs import edit_record, engine_manifest
 
@@ -30,6 +30,7 @@ REPOSITORY = os.environ.get("MLPERF_INFERENCE_REPO")
 V61 = load_round("v6.1")
 SETTINGS = V61.compliance_tests[TEST]
 FAST = SimulatedSpec(num_tokens=5)
+DYING = SimulatedSpec(num_tokens=5, fault="die", fault_after=40)
 EOS = 2  # of make_job
 
 
@@ -148,9 +149,7 @@ def test_another_engine_than_the_runs_is_not_audited(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_dies_is_a_failed_audit(tmp_path: Path) -> None:
-    run = rehearse(
-        tmp_path, Scenario.SINGLE_STREAM, spec=replace(FAST, fault="die", fault_after=40)
-    )
+    run = rehearse(tmp_path, Scenario.SINGLE_STREAM, spec=DYING)
     finished = audit(run.folder, V61, NullProgress())
     assert (finished.status, finished.exit_code) == ("failed", 4)
     assert finished.cause == "the simulated engine died at answer 40, as told"
@@ -160,13 +159,11 @@ def test_an_engine_that_dies_is_a_failed_audit(tmp_path: Path) -> None:
 
 
 def test_an_audit_that_failed_is_repeated_once_it_is_moved_away(tmp_path: Path) -> None:
-    run = rehearse(
-        tmp_path, Scenario.SINGLE_STREAM, spec=replace(FAST, fault="die", fault_after=40)
-    )
+    run = rehearse(tmp_path, Scenario.SINGLE_STREAM, spec=DYING)
     audit(run.folder, V61, NullProgress())
     (run.folder / TEST).rename(tmp_path / "failed")
     job = run.folder / "performance" / "job.json"
-    job.write_text(make_job(make_dataset(tmp_path / "dataset"), FAST).to_json())
+    write_json(job, make_job(make_dataset(tmp_path / "dataset"), FAST).to_json())
     with pytest.raises(ResultProblem, match=r"performance/job\.json was edited"):
         audit(run.folder, V61, NullProgress())
     record = RunRecord.read(run.folder)

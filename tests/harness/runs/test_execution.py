@@ -20,7 +20,7 @@ from harness.rules.workload import load_workload
 from harness.runs.execution import RunRequest, execute
 from harness.runs.record import RunRecord
 from harness.runs.scope import RunScope
-from runtime.spec import SimulatedSpec
+from runtime.simulated import SimulatedSpec
 from tests.build_engine.manifests import make_manifest
 from tests.harness import rehearsal
 from tests.harness.rehearsal import NUM_SAMPLES, rehearse, rehearse_elsewhere

@@ -10,7 +10,7 @@ import pytest
 from build_engine.errors import ResultProblem
 from harness.runs.integrity import problems, require_intact
 from harness.runs.record import RunRecord
-from runtime.spec import SimulatedSpec
+from runtime.simulated import SimulatedSpec
 from tests.harness.rehearsal import rehearse
 
 

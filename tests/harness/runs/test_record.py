@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from build_engine.errors import OutputError, RunExists, UsageError
 from harness.runs.record import NAME, SCHEMA_VERSION, ProgressLog, RunRecord
+from tests.harness.figures import make_figures
 
 
 @pytest.fixture
@@ -215,13 +217,12 @@ def test_progress_is_a_line_each_and_survives_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = ProgressLog(tmp_path, "performance")
-    log.append({"done": 1})
+    log.append(make_figures(done=1))
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", _full_disk)
-        log.append({"done": 2})
-    log.append({"done": 3})
+        log.append(make_figures(done=2))
+    log.append(make_figures(done=3))
     lines = (tmp_path / "progress.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [
-        {"test": "performance", "done": 1},
-        {"test": "performance", "done": 3},
+        {"test": "performance", **asdict(make_figures(done=done))} for done in (1, 3)
     ]

@@ -66,7 +66,7 @@ def make_run(folder: Path, name: str, scenario_name: Scenario) -> RunRecord:
     record = RunRecord.create(folder, _description(workload, scenario_name))
     work = folder.with_name(f"{folder.name}-work")
     dataset = make_dataset(work / "dataset", workload.num_samples)
-    job = replace(make_job(dataset), stop_ids=(_STOP_ID,))
+    job = make_job(dataset).model_copy(update={"stop_ids": (_STOP_ID,)})
     planned = whole_plan(workload, scenario_name)
     _unpack(name, scenario_name, folder / "performance")
     tests = {"performance": _test(folder / "performance", planned, workload, planned.num_queries)}
@@ -102,7 +102,7 @@ def add_audit(record: RunRecord, planned: LoadgenPlan, work: Path) -> None:
     config = folder / "audit.config"
     config.write_text(audit_config(chosen.compliance_tests[TEST]))
     dataset = make_dataset(work, planned.num_samples)
-    job = replace(make_job(dataset), stop_ids=(_STOP_ID,))
+    job = make_job(dataset).model_copy(update={"stop_ids": (_STOP_ID,)})
     _run(job, planned, folder, config)
     verdict = verify(folder, planned, chosen, job)
     assert verdict.valid, verdict.sentence

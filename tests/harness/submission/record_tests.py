@@ -20,7 +20,7 @@ from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
 from harness.runs.scope import RunScope
-from runtime.spec import SimulatedSpec
+from runtime.simulated import SimulatedSpec
 from tests.harness.rehearsal import make_dataset, make_job
 
 # workload, scenario, rate in LoadGen's plan, time model

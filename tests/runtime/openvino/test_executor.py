@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,11 +25,11 @@ from build_engine.store.limits import EngineLimits
 from build_engine.store.manifest import write_manifest
 from build_engine.store.store import EngineStore
 from build_engine.target import load_target
+from runtime.backend import load
 from runtime.executor import Chunk, Request
-from runtime.load import load
 from runtime.openvino.executor import OpenVINOExecutor
+from runtime.openvino.spec import OpenVINOSpec
 from runtime.openvino.worker import num_kv_blocks
-from runtime.spec import OpenVINOSpec
 from tests.build_engine.checkpoints import write_checkpoint
 from tests.build_engine.manifests import resealed
 from tests.build_engine.specs import CONFIG
@@ -170,39 +169,6 @@ def test_a_killed_engine_is_reported_at_once_and_from_then_on(engine: Engine) ->
                 executor.poll(1.0)
     with pytest.raises(EngineDied):
         executor.submit([request(2)])
-    executor.close()
-
-
-_DYING_ENGINE = """
-import multiprocessing.connection, pickle, sys
-import numpy as np
-conn = multiprocessing.connection.Connection(int(sys.argv[-1]))
-conn.recv_bytes()
-send = lambda kind, body: conn.send_bytes(pickle.dumps((kind, body)))
-send("ready", {"prefix_caching": False})
-send("chunks", ([(7, 1, True, None)], np.array([5], np.int32), {"active": 1, "queued": 0}))
-send("fatal", "no more key/value cache")
-"""
-
-
-@pytest.mark.parametrize("first", ["submit", "poll"])
-def test_the_cause_of_death_and_the_last_chunks_are_kept_whoever_notices_first(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
-) -> None:
-    program = tmp_path / "python"
-    program.write_text(f"#!{sys.executable}\n{_DYING_ENGINE}")
-    program.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(program))
-    executor = OpenVINOExecutor(OpenVINOSpec(folder=engine.folder))
-    os.waitid(os.P_PID, executor.pid, os.WEXITED | os.WNOWAIT)
-    cause = "the engine died: no more key/value cache"
-    if first == "submit":
-        with pytest.raises(EngineDied, match=cause):
-            executor.submit([request(1)])
-    assert [(chunk.id, chunk.finished) for chunk in executor.poll(1.0)] == [(7, True)]
-    for _ in range(2):
-        with pytest.raises(EngineDied, match=cause):
-            executor.poll(0.0)
     executor.close()
 
 

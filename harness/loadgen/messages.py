@@ -1,0 +1,62 @@
+"""What the supervisor and LoadGen's process say to each other: news one way, orders the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from build_engine.errors import EXIT_FAILED
+from harness.loadgen.job import Probe
+from harness.loadgen.settings import LoadgenPlan
+from harness.progress import ProgressFigures
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """News: the engine is loaded and warm."""
+
+    probe: Probe
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """News, twice a second while the test runs."""
+
+    figures: ProgressFigures
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The last news of a test that completed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The last news of a test that did not; `figures` where it had begun."""
+
+    cause: str
+    figures: ProgressFigures | None = None
+    exit_code: int = EXIT_FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The last news of a test that was told to stop."""
+
+    figures: ProgressFigures
+
+
+@dataclass(frozen=True, slots=True)
+class StartTest:
+    """Order: the test to run, once the engine is warm."""
+
+    plan: LoadgenPlan
+    folder: Path
+    """Where user.conf is and LoadGen's logs go."""
+    audit_config: Path | None = None
+    """A compliance test's audit.config."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Order: keep what was measured, and end."""

@@ -1,0 +1,122 @@
+"""The executors, by the names of the backends that build for them: what each is made from, and what
+runs it.
+
+An entry names code by its dotted path and loads it when it is needed, so that looking a backend up
+costs nothing. `build_engine/backend.py` has the builders, under the same names. Adding an engine is
+a folder and an entry on each floor; an installed package brings its own executor as an entry point
+of the group `enginebench.executors`, which names its `Backend`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import PlainValidator, SerializeAsAny
+
+from build_engine.errors import EngineError, UnknownName
+from build_engine.validation import validated
+from runtime.spec import EngineFolderSpec, ExecutorSpec
+
+if TYPE_CHECKING:
+    from build_engine.store.engine import Engine
+    from runtime.executor import Executor
+
+ENTRY_POINTS = "enginebench.executors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """What executes engines. Code is given as `module:name`."""
+
+    name: str
+    spec: str
+    """A subclass of `ExecutorSpec` whose `backend` is this one's name."""
+    executor: str
+    """`(spec) -> Executor`: starts an engine and returns when it takes requests."""
+    measured: bool = True
+    """Whether an engine computes the answers, so that their times are a measurement."""
+
+    @property
+    def spec_class(self) -> type[ExecutorSpec]:
+        """What an executor is made from."""
+        found: type[ExecutorSpec] = _load(self.spec)
+        return found
+
+
+BACKENDS = {
+    backend.name: backend
+    for backend in (
+        Backend(
+            name="openvino",
+            spec="runtime.openvino.spec:OpenVINOSpec",
+            executor="runtime.openvino.executor:OpenVINOExecutor",
+        ),
+        Backend(
+            name="simulated",
+            spec="runtime.simulated:SimulatedSpec",
+            executor="runtime.simulated:SimulatedExecutor",
+            measured=False,
+        ),
+    )
+}
+
+
+def backend(name: str) -> Backend:
+    """The backend of this name: our own, or that of an installed package. Raises UnknownName."""
+    if name in BACKENDS:
+        return BACKENDS[name]
+    for point in metadata.entry_points(group=ENTRY_POINTS, name=name):
+        found: Backend = point.load()
+        return found
+    installed = metadata.entry_points(group=ENTRY_POINTS).names
+    raise UnknownName("backend", name, {*BACKENDS, *installed})
+
+
+def load(spec: ExecutorSpec) -> Executor:
+    """Start the engine of `spec`; return when it is ready to take requests.
+
+    Raises EngineError when the engine does not fit this machine, MissingLibrary when its runtime is
+    not installed and EngineDied when it fails to start.
+    """
+    executor: Executor = _load(backend(spec.backend).executor)(spec)
+    return executor
+
+
+def engine_spec(engine: Engine) -> ExecutorSpec:
+    """What executes an engine of the store: its own backend, with nothing set. Raises UnknownName
+    for a backend that is not here, EngineError for one that executes no engine folder.
+    """
+    name = engine.backend
+    spec_class = backend(name).spec_class
+    if not issubclass(spec_class, EngineFolderSpec):
+        raise EngineError(
+            f"`{engine.folder}` is of the backend `{name}`, which executes no engine folder; build "
+            f"it for another target."
+        )
+    return spec_class(backend=name, folder=engine.folder)
+
+
+def _checked(value: object) -> ExecutorSpec:
+    """A spec as it is, or from plain JSON values by the backend that they name."""
+    if isinstance(value, ExecutorSpec):
+        return value
+    name = value.get("backend") if isinstance(value, dict) else None
+    if not isinstance(name, str):
+        raise ValueError("it has no `backend`.")
+    try:
+        spec_class = backend(name).spec_class
+    except UnknownName as error:
+        raise ValueError(str(error)) from None
+    return validated(spec_class, value)
+
+
+AnySpec = Annotated[SerializeAsAny[ExecutorSpec], PlainValidator(_checked)]
+"""A field of a record that holds the spec of any backend."""
+
+
+def _load(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)

@@ -1,0 +1,119 @@
+"""An executor whose engine runs in a process of its own.
+
+The engine's process does all the computing, so the caller's interpreter lock stays free for
+LoadGen, and an engine that crashes is an `EngineDied` here rather than the end of the caller.
+`runtime/worker.py` is the other end.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from build_engine.errors import EngineDied
+from runtime.executor import Chunk, ExecutorStats, Request
+from runtime.messages import Chunks, Fatal, Ready, Start, Work
+from runtime.process import Child, Hangup
+
+if TYPE_CHECKING:
+    from runtime.spec import ExecutorSpec
+
+_START_LIMIT_S = 1800.0  # the largest engines load in minutes
+_CLOSE_GRACE_S = 5.0
+_LAST_MESSAGES_S = 5.0
+
+
+class RemoteExecutor:
+    """An Executor over the engine that the module `worker` loads; a backend's executor names it.
+
+    Raises EngineDied when the engine does not start.
+    """
+
+    def __init__(self, worker: str, spec: ExecutorSpec) -> None:
+        self._child = Child("its process", worker)
+        self._receive_lock = threading.Lock()
+        self._received: list[Chunk] = []
+        self._stats = ExecutorStats(active=0, queued=0)
+        self._died: str | None = None
+        try:
+            self._child.line.tell(Start(spec))
+            self._prefix_caching = self._await_ready()
+        except BaseException:  # Ctrl-C, too, must not leave the process behind
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The engine's process id."""
+        return self._child.pid
+
+    @property
+    def prefix_caching(self) -> bool:
+        """See `Executor.prefix_caching`."""
+        return self._prefix_caching
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        """See `Executor.submit`. The engine's process reads even while it computes."""
+        if self._died:
+            raise EngineDied(self._died)
+        try:
+            self._child.line.send(Work.of(requests))
+        except Hangup:
+            with self._receive_lock:  # the engine may have said why it died
+                self._receive(_LAST_MESSAGES_S)
+            raise self._dead(None) from None
+
+    def poll(self, timeout_s: float) -> list[Chunk]:
+        """See `Executor.poll`."""
+        with self._receive_lock:
+            if not self._died:
+                self._receive(timeout_s)
+            chunks, self._received = self._received, []
+        if self._died and not chunks:
+            raise EngineDied(self._died)
+        return chunks
+
+    def stats(self) -> ExecutorStats:
+        """See `Executor.stats`."""
+        return self._stats
+
+    def close(self) -> None:
+        """See `Executor.close`."""
+        self._died = self._died or "the engine was closed"
+        self._child.end(_CLOSE_GRACE_S)
+
+    def _receive(self, timeout_s: float) -> None:
+        """Take in what the engine sent, waiting for it at most `timeout_s`; notice its end.
+
+        The caller holds the lock.
+        """
+        try:
+            while (message := self._child.line.receive(timeout_s)) is not None:
+                if isinstance(message, Chunks):
+                    self._stats = message.stats
+                    self._received += message.chunks
+                elif isinstance(message, Fatal):
+                    self._dead(message.cause)
+                    return
+                timeout_s = 0.0
+        except Hangup:
+            self._dead(None)
+
+    def _await_ready(self) -> bool:
+        """Wait until the engine is loaded; whether it caches prefixes."""
+        try:
+            message = self._child.line.receive(_START_LIMIT_S)
+        except Hangup:
+            raise self._dead(None) from None
+        if isinstance(message, Ready):
+            return message.prefix_caching
+        if isinstance(message, Fatal):
+            raise self._dead(message.cause)
+        raise self._dead(f"it was not ready within {_START_LIMIT_S:.0f} s")
+
+    def _dead(self, cause: str | None) -> EngineDied:
+        """The one EngineDied of this executor, with what the process said or how it ended."""
+        if self._died is None:
+            self._died = f"the engine died: {cause or self._child.obituary()}"
+        return EngineDied(self._died)
