@@ -36,7 +36,7 @@ class Holder(Record):
 
 def engine_of(name: str, folder: Path = Path("/engines/x")) -> Any:
     """As much of an engine as tells what executes it."""
-    return SimpleNamespace(folder=folder, identity={"backend": {"name": name}})
+    return SimpleNamespace(folder=folder, backend=name)
 
 
 def test_an_engine_is_executed_by_the_backend_that_built_it() -> None:
