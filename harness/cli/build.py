@@ -28,6 +28,7 @@ def build(
         Write the engine's manifest to standard output.
     """
     from harness.progress import make_progress
+    from harness.rules.scenario import Scenario
     from harness.rules.workload import load_workload
 
     out = Output(as_json=json)
@@ -44,7 +45,7 @@ def build(
         f"{manifest.build.duration_s:.1f} s on {manifest.build.host}"
     )
     out.result({"folder": str(built.folder), **manifest.to_json()})
-    trial = ["--workload", workload, "--scenario", "Offline", "--count", 200]
+    trial = ["--workload", workload, "--scenario", Scenario.OFFLINE, "--count", 200]
     out.next("run", *engine.options, *trial, "--output", new_folder("results/first"))
 
 

@@ -17,6 +17,7 @@ _CONDITIONS = (
     "result_min_queries_met",
     "early_stopping_met",
 )
+_UNITS = {"min_duration": "min_duration_ms"}  # the log says it, and the settings do not
 _RATES = {
     "samples_per_s": (
         "result_samples_per_second",
@@ -67,6 +68,10 @@ class DetailLog:
         """The same; None for one that we do not have."""
         return Scenario.named(self.scenario_name)
 
+    def setting(self, name: str) -> Any:
+        """What a setting of user.conf or audit.config was in the test; None if it is not logged."""
+        return self.values.get(f"effective_{_UNITS.get(name, name)}")
+
     @property
     def token_latencies(self) -> bool:
         """Whether LoadGen was asked to measure TTFT and TPOT, and to count tokens."""
@@ -75,7 +80,7 @@ class DetailLog:
     @property
     def equal_issue(self) -> bool:
         """Whether queries came in whole passes over the dataset."""
-        return bool(self.values.get("effective_sample_concatenate_permutation"))
+        return bool(self.setting("sample_concatenate_permutation"))
 
     @property
     def num_drawn_from(self) -> int:
@@ -93,12 +98,12 @@ class DetailLog:
     @property
     def asked_duration_s(self) -> float:
         """The minimum duration that LoadGen was asked for."""
-        return self._number("effective_min_duration_ms") / 1e3
+        return float(self.setting("min_duration") or 0) / 1e3
 
     @property
     def asked_queries(self) -> int:
         """The minimum number of queries."""
-        return int(self._number("effective_min_query_count"))
+        return int(self.setting("min_query_count") or 0)
 
     @property
     def asked_ttft_ms(self) -> float:
@@ -111,9 +116,15 @@ class DetailLog:
         return self._number("requested_server_tpot_latency") / 1e6
 
     @property
+    def validity(self) -> str | None:
+        """LoadGen's own verdict on a performance test, VALID or INVALID."""
+        said = self.values.get("result_validity")
+        return None if said is None else str(said)
+
+    @property
     def valid(self) -> bool:
-        """LoadGen's own verdict on a performance test."""
-        return self.values.get("result_validity") == "VALID"
+        """Whether it is VALID."""
+        return self.validity == "VALID"
 
     @property
     def invalid_reasons(self) -> tuple[str, ...]:

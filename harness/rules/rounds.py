@@ -43,11 +43,6 @@ class Seeds(Frozen):
             "schedule_rng_seed": self.schedule,
         }
 
-    @property
-    def by_log_key(self) -> dict[str, int]:
-        """Key of the detail log to the value that it must have."""
-        return {f"effective_{name}": seed for name, seed in self.by_setting.items()}
-
 
 class LoadgenRange(Frozen):
     """The LoadGen versions, both ends inclusive, that bring a round's seeds.

@@ -2,7 +2,7 @@
 
 A workload file says what its round does not: prompt, model, data, LoadGen's names. Limits, counts
 and gates of one that carries a `benchmark` are those of the round, to the letter; the others state
-their own, and never produce an official result.
+their own, and never produce an official result. One that is `like` another asks what that one does.
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ def _measured(
         "primary": primary_result(evidence.limits.metric, detail),
         "loadgen": {
             "version": detail.values["loadgen_version"],
-            "validity": detail.values.get("result_validity"),
+            "validity": detail.validity,
             "errors": list(detail.errors),
             "warnings": list(detail.warnings),
         },

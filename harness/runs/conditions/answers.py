@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from harness.loadgen.logs import LoggedAnswer
     from harness.loadgen.settings import LoadgenPlan
 
-# Keys of an audit.config, and of the detail log.
-_SETTINGS = {
-    "accuracy_log_rng_seed": "effective_accuracy_log_rng_seed",
-    "accuracy_log_sampling_target": "effective_accuracy_log_sampling_target",
-    "min_duration": "effective_min_duration_ms",
-    "sample_concatenate_permutation": "effective_sample_concatenate_permutation",
-}
+# Settings of an audit.config that the detail log gives as they were set.
+_SETTINGS = (
+    "accuracy_log_rng_seed",
+    "accuracy_log_sampling_target",
+    "min_duration",
+    "sample_concatenate_permutation",
+)
 _REPORT = "report the number of ids, with each id once"
 _STOP_TOKEN = "a stop token or re-tokenised text must not be added to the answer"
 
@@ -104,9 +104,9 @@ def enough_logged(answers: Sequence[LoggedAnswer], least: int) -> Rule:
 def audit_settings(log: DetailLog, settings: Mapping[str, int]) -> Rule:
     """LoadGen applied the audit.config of a compliance test."""
     wrong = {
-        key: log.values.get(log_key)
-        for key, log_key in _SETTINGS.items()
-        if key in settings and log.values.get(log_key) != settings[key]
+        name: log.setting(name)
+        for name in _SETTINGS
+        if name in settings and log.setting(name) != settings[name]
     }
     return Rule(
         name="audit settings",

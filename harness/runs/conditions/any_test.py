@@ -52,12 +52,12 @@ def loadgen_version(log: DetailLog, chosen: Round) -> Rule:
 
 def seeds(log: DetailLog, chosen: Round) -> Rule:
     """Its three seeds are those of the round."""
-    right = chosen.loadgen.seeds.by_log_key
-    wrong = {key: log.values.get(key) for key, seed in right.items() if log.values.get(key) != seed}
+    right = chosen.loadgen.seeds.by_setting
+    wrong = {name: log.setting(name) for name, seed in right.items() if log.setting(name) != seed}
     return Rule(
         name="seeds of the round",
         passed=not wrong,
-        measured=", ".join(f"{key} {value}" for key, value in wrong.items()) or "all three",
+        measured=", ".join(f"{name} {value}" for name, value in wrong.items()) or "all three",
         allowed=f"those of round {chosen.name}",
         remedy=_install(chosen),
     )

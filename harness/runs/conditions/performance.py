@@ -46,7 +46,7 @@ def of_performance(
 
 def loadgen_verdict(log: DetailLog) -> Rule:
     """LoadGen calls the test VALID, which the checker does not look at."""
-    said = str(log.values.get("result_validity", "nothing"))
+    said = log.validity or "nothing"
     failed = ", ".join(log.invalid_reasons)
     return Rule(
         name="LoadGen's verdict",

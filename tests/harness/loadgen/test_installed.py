@@ -83,5 +83,5 @@ def test_a_run_and_the_doctor_refuse_a_loadgen_of_another_round(
 
 def test_the_installed_loadgen_has_the_default_rounds_seeds(tmp_path: Path) -> None:
     log = read_detail(misbehave(tmp_path / "test", make_plan()))
-    seeds = load_round(DEFAULT).loadgen.seeds.by_log_key
-    assert {key: log.values[key] for key in seeds} == seeds
+    seeds = load_round(DEFAULT).loadgen.seeds.by_setting
+    assert {name: log.values[f"effective_{name}"] for name in seeds} == seeds

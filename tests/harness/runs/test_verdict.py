@@ -193,6 +193,60 @@ def test_a_latency_of_exactly_the_limit_does_not_pass(
     assert f"the limit is below {limit_ns / 1e6:g} ms, for Server; lower --qps" in rule.sentence
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "rules"),
+    [
+        ("result_validity", "INVALID", {"LoadGen's verdict"}),
+        ("effective_test_mode", "AccuracyOnly", {"mode"}),
+        ("effective_scenario", "SingleStream", {"scenario"}),
+        ("requested_use_token_latencies", False, {"token latencies"}),
+        ("requested_server_ttft_latency", 2_000_000_001, {"TTFT limit"}),
+        ("requested_server_tpot_latency", 0, {"TPOT limit"}),
+        ("result_first_token_99.00_percentile_latency_ns", 0, {"TTFT at p99"}),
+        ("effective_sample_concatenate_permutation", False, {"equal issue"}),
+        ("effective_performance_sample_count", COUNT - 1, {"samples to draw from"}),
+        ("effective_min_query_count", COUNT + 1, {"minimum queries"}),
+        ("early_stopping_met", False, {"early stopping"}),
+        ("result_first_token_min_latency_ns", 0, {"first tokens"}),
+        ("result_completed_tokens_per_second", None, {"result"}),
+        ("generated_query_count", COUNT + 1, {"every sample answered"}),
+    ],
+)
+def test_each_fact_of_the_log_has_a_rule_of_its_own(
+    server: Evidence, key: str, value: object, rules: set[str]
+) -> None:
+    log = dataclasses.replace(server.log, values={**server.log.values, key: value})
+    assert failed(judge(dataclasses.replace(server, log=log))).keys() == rules
+
+
+def test_what_was_asked_for_counts_beside_what_was_measured(server: Evidence) -> None:
+    planned = dataclasses.replace(server.plan, min_duration_s=server.log.duration_s)
+    rules = {rule.name: rule for rule in judge(dataclasses.replace(server, plan=planned)).rules}
+    assert rules["minimum duration"].passed
+    asked = rules["requested duration"]
+    assert (asked.passed, asked.value, asked.unit) == (False, 0.0, "s")
+    assert asked.limit == server.log.duration_s
+
+
+def test_offline_asks_for_the_whole_dataset(tmp_path: Path) -> None:
+    found = evidence(misbehave(tmp_path / "t", plan()), plan())
+    larger = dataclasses.replace(found.plan, num_samples=COUNT + 1)
+    rules = failed(judge(dataclasses.replace(found, plan=larger)))
+    assert "measured 700, the limit is 701, the whole dataset" in rules["samples asked"]
+
+
+def test_an_accuracy_log_is_held_against_what_was_asked_and_counted(tmp_path: Path) -> None:
+    planned = plan(Scenario.SERVER, "accuracy")
+    found = evidence(misbehave(tmp_path / "t", planned), planned)
+    counted = dataclasses.replace(found, token_counts=[NUM_TOKENS + 1, *found.token_counts[1:]])
+    assert failed(judge(counted)).keys() == {"lengths counted"}
+    values = {**found.log.values, "effective_accuracy_sample_count": COUNT - 1}
+    asked = dataclasses.replace(found, log=dataclasses.replace(found.log, values=values))
+    assert failed(judge(asked)).keys() == {"samples asked"}
+    no_first = [dataclasses.replace(each, first_ids=None) for each in found.answers]
+    assert failed(judge(dataclasses.replace(found, answers=no_first))).keys() == {"first tokens"}
+
+
 def test_too_few_queries_for_a_percentile_is_early_stopping(tmp_path: Path) -> None:
     planned = make_plan(Scenario.SERVER, num_samples=64, qps=2000.0)
     found = failed(judge(evidence(misbehave(tmp_path / "t", planned), planned)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,8 +58,8 @@ def test_a_log_with_a_line_of_another_kind_is_broken(tree: Path, entry: str) -> 
 def test_logs_of_another_round_are_named_by_seed_and_version(sound_tree: Path) -> None:
     found = [f.sentence for f in check_tree(sound_tree, load_round("v6.0"))]
     for text in (
-        "performance test, seeds of the round: measured effective_qsl_rng_seed 2085463073848966840",
-        "accuracy test, seeds of the round: measured effective_qsl_rng_seed 2085463073848966840",
+        "performance test, seeds of the round: measured qsl_rng_seed 2085463073848966840",
+        "accuracy test, seeds of the round: measured qsl_rng_seed 2085463073848966840",
         "performance test, LoadGen's version: measured 6.0.17, the limit is 6.0.5 to 6.0.15, for "
         "round v6.0; install mlcommons-loadgen==6.0.15",
     ):
@@ -97,6 +99,48 @@ def test_a_latency_of_exactly_the_limit_does_not_pass_as_with_the_official_check
         assert [sentence.partition(":")[0] for sentence in sentences(tree)] == failed
         if REPOSITORY is not None:
             assert run_official(Path(REPOSITORY), tree, "v6.1", None).passed is passes
+
+
+def _answers(tree: Path, change: Callable[[list[dict[str, Any]]], object]) -> None:
+    path = tree / RESULTS / "Server/TEST06/accuracy/mlperf_log_accuracy.json"
+    entries = json.loads(path.read_text())
+    change(entries)
+    path.write_text(json.dumps(entries))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            lambda entries: entries.pop(),
+            "TEST06 test, answers logged: measured 99, the limit is 100 or more; run the audit",
+        ),
+        (
+            lambda entries: entries[3].update(data="64000000" * 129, token_count=129),
+            "TEST06 test, longest answer: measured 129 tokens (1 answers above), the limit is 128",
+        ),
+        (
+            lambda entries: entries[3].update(token_count=7),
+            "TEST06 test, tokens reported: measured 1 answers with another number than they have",
+        ),
+        (
+            lambda entries: entries[3].update(token_data="65000000"),
+            "TEST06 test, first tokens: measured 1 of 100 answers do not begin with their first",
+        ),
+    ],
+)
+def test_the_answers_of_a_compliance_test_count_whatever_its_verification_says(
+    tree: Path, change: Callable[[list[dict[str, Any]]], object], sentence: str
+) -> None:
+    _answers(tree, lambda entries: entries[3].update(token_data=entries[3]["data"][:8]))
+    assert sentences(tree) == []
+    _answers(tree, lambda entries: entries[3].update(token_data="64000000", data="64000000" * 128))
+    assert sentences(tree) == []
+    _answers(tree, change)
+    assert [text for text in sentences(tree) if text.startswith(sentence)]
+    assert len(sentences(tree)) == 1
+    if REPOSITORY is not None:
+        assert run_official(Path(REPOSITORY), tree, "v6.1", None).passed
 
 
 def replace_offline(tree: Path, work: Path, fault: str) -> None:
