@@ -108,7 +108,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         progress.close()
         return EXIT_INTERRUPTED
-    output.say(f"\nWritten: {options.output}")
+    output.say()
+    output.say(f"Written: {options.output}")
     return EXIT_OK
 
 
@@ -139,8 +140,9 @@ def _machine_line(machine: dict[str, Any]) -> str:
 
 
 def _show(output: Output, result: Result, conditions: dict[str, float]) -> None:
+    output.say()
     output.say(
-        f"\n{result.title} (load average before: {conditions['load_average_before']:.1f}; CPU time "
+        f"{result.title} (load average before: {conditions['load_average_before']:.1f}; CPU time "
         f"stolen by the host: {100 * conditions['stolen_share']:.1f} %)"
     )
     if result.figures:
