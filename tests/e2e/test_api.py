@@ -22,3 +22,11 @@ def test_the_example_does_what_it_says(
     assert capsys.readouterr().out == "0 VALID\n"
     assert names["run"].folder == tmp_path / "results" / "first"
     assert names["again"].content == names["run"].content
+
+
+def test_the_page_about_it_has_the_same_example() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
+    example = page.split("```python\n")[1].split("```")[0]
+    assert enginebench.__doc__ is not None
+    for line in example.splitlines():
+        assert line.startswith("print(") or line in enginebench.__doc__

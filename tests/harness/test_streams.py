@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.progress import LineProgress
+from harness.progress import LineProgress, RichProgress
 from harness.streams import printable, tell, write
 
 ROOT = Path(__file__).parents[2]
@@ -127,3 +127,14 @@ def test_progress_shows_no_control_characters() -> None:
     progress.phase("Engine a\x1b[2Jb")
     progress.note("c\rd")
     assert stream.getvalue() == "Engine a\\x1b[2Jb\n  c\\rd\n"
+
+
+def test_a_bar_shows_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = RichProgress()
+    progress.phase("Engine a\x1b[2Jb")
+    progress.note("c\x9bd")
+    progress.close()
+    shown = capsys.readouterr().err
+    assert r"Engine a\x1b[2Jb" in shown
+    assert r"  c\x9bd" in shown
+    assert "\x1b[2J" not in shown
