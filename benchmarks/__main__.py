@@ -83,11 +83,11 @@ def main(arguments: list[str] | None = None) -> int:
         "schema_version": _SCHEMA_VERSION,
         "command": ["python", "-m", "benchmarks", *(arguments or sys.argv[1:])],
         "started_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "machine": machine,
+        "machine": machine.model_dump(mode="json"),
         "versions": library_versions(),
         "benchmarks": {},
     }
-    output.say(_machine_line(machine))
+    output.say(str(machine))
     try:
         for name in options.names:
             if name not in BENCHMARKS:
@@ -130,13 +130,6 @@ def _options(arguments: list[str] | None) -> Options:
     add("--no-peers", action="store_true", help="peers: only this project's engines")
     add("--peers-python", type=Path, help="peers: a Python that has their libraries")
     return parser.parse_args(arguments)
-
-
-def _machine_line(machine: dict[str, Any]) -> str:
-    return (
-        f"{machine['cpu']}, {machine['num_cpus']} CPUs, {machine['memory_gib']} GiB, "
-        f"{machine['operating_system']}, Python {machine['python']}"
-    )
 
 
 def _show(output: Output, result: Result, conditions: dict[str, float]) -> None:

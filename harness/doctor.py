@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass
 
+from build_engine.backend import BACKENDS, Backend
 from build_engine.libraries import installed_version
 from build_engine.paths import cache_root
 from build_engine.target import detect_cpu_compute, detect_target
@@ -16,7 +17,6 @@ from harness.machine.gpus import detect_gpus
 from harness.rules.rounds import DEFAULT, LIBRARY, Round, load_round, loadgen_remedy
 
 _MIN_FREE_GIB = 2.0  # the demo's engines and runs take well under one
-_CPU_LIBRARIES = ("openvino", "openvino-genai", "nncf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +37,14 @@ def all_checks(chosen: Round | None = None) -> list[Check]:
         _target(),
         *_gpus(),
         _cpu_arithmetic(),
-        *(_library(name) for name in _CPU_LIBRARIES),
+        *(check for backend in BACKENDS.values() for check in _backend(backend)),
         _loadgen(chosen or load_round(DEFAULT)),
-        _tensorrt_llm(),
         _cache(),
     ]
 
 
 def _machine() -> Check:
-    facts = machine_facts()
-    text = (
-        f"{facts['cpu']}, {facts['num_cpus']} CPUs, {facts['memory_gib']} GiB, "
-        f"{facts['operating_system']}, Python {facts['python']}"
-    )
-    return Check("machine", True, text)
+    return Check("machine", True, str(machine_facts()))
 
 
 def _target() -> Check:
@@ -88,22 +82,24 @@ def _cpu_arithmetic() -> Check:
     return Check("CPU arithmetic", True, f"{found.value}: {found.reason}")
 
 
-def _library(name: str) -> Check:
-    version = installed_version(name)
-    remedy = "pip install 'enginebench[cpu]'"
-    return Check(name, version is not None, version or f"not installed ({remedy})", remedy)
+def _backend(backend: Backend) -> list[Check]:
+    """Each library of a backend that an extra installs; one line for one that comes otherwise."""
+    if backend.extra is None:
+        version = installed_version(backend.framework_library)
+        finding = version or f"not installed; its engines {backend.absent}"
+        return [Check(backend.framework, version is not None, finding, required=False)]
+    remedy = f"pip install 'enginebench[{backend.extra}]'"
+    versions = {name: installed_version(name) for name in backend.build_libraries}
+    return [
+        Check(name, version is not None, version or f"not installed ({remedy})", remedy)
+        for name, version in versions.items()
+    ]
 
 
 def _loadgen(chosen: Round) -> Check:
     problem = installed_problem(chosen)
     fits = f"{installed_version(LIBRARY)}, for round {chosen.name}"
     return Check("MLPerf LoadGen", problem is None, problem or fits, loadgen_remedy(chosen))
-
-
-def _tensorrt_llm() -> Check:
-    version = installed_version("tensorrt-llm")
-    absent = "not installed; GPU engines need its container"
-    return Check("TensorRT-LLM", version is not None, version or absent, required=False)
 
 
 def _cache() -> Check:

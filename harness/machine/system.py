@@ -11,10 +11,10 @@ import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from build_engine.libraries import installed_version
-from harness.machine.facts import library_versions, machine_facts
+from build_engine.backend import BACKENDS
+from build_engine.target import load_target, target_names
+from harness.machine.facts import MachineFacts, library_versions, machine_facts
 from harness.machine.gpus import Gpu, GpuReport, detect_gpus
 from harness.machine.hardware import Hardware, NetworkPort, read_hardware
 
@@ -97,7 +97,7 @@ def detect_system() -> SystemDescription:
 def describe(
     hardware: Hardware,
     gpus: GpuReport,
-    machine: Mapping[str, Any],
+    machine: MachineFacts,
     libraries: Mapping[str, str | None],
 ) -> SystemDescription:
     """The system JSON of a machine with these parts."""
@@ -116,12 +116,11 @@ def describe(
     return SystemDescription(fields, tuple(gpus.ecc_problems), tuple(notes), gpus.blind)
 
 
-def _processor(hardware: Hardware, machine: Mapping[str, Any]) -> dict[str, str]:
-    memory_gib = machine.get("memory_gib")
-    name = machine.get("cpu")
-    mhz = hardware.max_mhz
+def _processor(hardware: Hardware, machine: MachineFacts) -> dict[str, str]:
+    memory_gib, mhz = machine.memory_gib, hardware.max_mhz
+    named = machine.cpu != platform.machine()
     return {
-        "host_processor_model_name": name if name and name != platform.machine() else "",
+        "host_processor_model_name": machine.cpu if named else "",
         "host_processors_per_node": str(hardware.num_sockets or ""),
         "host_processor_core_count": str(hardware.cores_per_socket or ""),
         "host_processor_frequency": f"{mhz:,.0f} MHz maximum" if mhz else "",
@@ -168,24 +167,30 @@ def _accelerator(report: GpuReport) -> dict[str, str]:
 
 
 def _software(
-    gpus: GpuReport, machine: Mapping[str, Any], libraries: Mapping[str, str | None]
+    gpus: GpuReport, machine: MachineFacts, libraries: Mapping[str, str | None]
 ) -> dict[str, str]:
-    trtllm = installed_version("tensorrt-llm") if gpus.gpus else None
-    openvino = libraries.get("openvino-genai")
-    framework = f"TensorRT-LLM {trtllm}" if trtllm else ""
-    if not gpus.gpus and not gpus.blind and openvino:
-        framework = f"OpenVINO GenAI {openvino}"
     stack = [
         f"NVIDIA driver {gpus.driver}" if gpus.driver else "",
         f"CUDA {gpus.cuda}" if gpus.cuda else "",
-        f"Python {machine.get('python')}",
+        f"Python {machine.python}",
         *(f"{name} {version}" for name, version in libraries.items() if version),
     ]
     return {
-        "framework": framework,
-        "operating_system": f"{machine.get('operating_system')}, Linux {machine.get('kernel')}",
+        "framework": "" if gpus.blind else _framework(bool(gpus.gpus), libraries),
+        "operating_system": f"{machine.operating_system}, Linux {machine.kernel}",
         "other_software_stack": ", ".join(part for part in stack if part),
     }
+
+
+def _framework(has_gpus: bool, libraries: Mapping[str, str | None]) -> str:
+    """What executes engines on this kind of machine, "" where that is not installed."""
+    targets = map(load_target, target_names())
+    serving = {target.backend for target in targets if (target.kind == "gpu") == has_gpus}
+    for backend in BACKENDS.values():
+        version = libraries.get(backend.framework_library)
+        if backend.name in serving and version:
+            return f"{backend.framework} {version}"
+    return ""
 
 
 def _memory(gpu: Gpu) -> str:

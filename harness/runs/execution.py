@@ -259,7 +259,7 @@ def _describe(request: RunRequest) -> dict[str, Any]:
         "engine": engine.manifest.to_json() if engine else None,
         "engine_folder": str(engine.folder) if engine else None,
         "executor": request.executor.model_dump(mode="json"),
-        "machine": machine_facts(),
+        "machine": machine_facts().model_dump(mode="json"),
         "system": {"fields": system.fields, "closed_problems": list(system.closed_problems)},
         "versions": library_versions(),
         "tests": {},

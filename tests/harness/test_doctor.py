@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from build_engine.backend import BACKENDS
 from build_engine.errors import EnvironmentFault
 from build_engine.libraries import installed_version
 from build_engine.target import Detected
 from harness import doctor as checks
 from harness.doctor import Check, all_checks
 from harness.loadgen import installed
-from harness.machine import facts as machine
+from harness.machine import facts
 
 NAMES = [
     "machine",
@@ -24,8 +27,8 @@ NAMES = [
     "openvino",
     "openvino-genai",
     "nncf",
-    "MLPerf LoadGen",
     "TensorRT-LLM",
+    "MLPerf LoadGen",
     "cache",
 ]
 
@@ -85,6 +88,19 @@ def test_tensorrt_llm_is_not_required(monkeypatch: pytest.MonkeyPatch) -> None:
     check = _found("TensorRT-LLM")
     assert not check.ok
     assert not check.required
+    assert "its container" in check.finding
+    assert [c.name for c in all_checks() if not c.ok] == ["TensorRT-LLM"]
+
+
+def test_a_new_backend_is_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    another = replace(
+        BACKENDS["openvino"], name="toy", build_libraries=("toylib", "toytools"), extra="toy"
+    )
+    monkeypatch.setitem(BACKENDS, "toy", another)
+    monkeypatch.setattr(checks, "installed_version", _absent("toytools"))
+    assert _found("toylib").ok
+    assert "enginebench[toy]" in _found("toytools").finding
+    assert "toytools" in facts.library_versions()
 
 
 def test_an_unknown_gpu_is_said_and_not_fatal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,20 +135,33 @@ def test_a_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert "is not a folder" in check.finding
 
 
-def test_the_machine_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = machine.machine_facts()
-    assert facts["num_cpus"] >= 1
-    assert facts["memory_gib"] > 0
-    assert f"{facts['num_cpus']} CPUs" in _found("machine").finding
-    monkeypatch.setattr(machine, "_read", lambda path: "")
-    bare = machine.machine_facts()
-    assert bare["memory_gib"] is None
-    assert bare["cpu"]
-    assert bare["operating_system"]
+def test_the_machine_is_described(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = facts.machine_facts()
+    assert found.num_cpus >= 1
+    assert found.memory_gib is not None
+    assert found.memory_gib > 0
+    assert f"{found.num_cpus} CPUs, {found.memory_gib} GiB" in _found("machine").finding
+
+
+def test_a_machine_that_hides_what_it_is_is_described_with_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def hidden(*arguments: object, **options: object) -> str:
+        raise FileNotFoundError("no such file")
+
+    monkeypatch.setattr("psutil.virtual_memory", hidden)
+    monkeypatch.setattr(Path, "read_text", hidden)
+    monkeypatch.setattr(platform, "freedesktop_os_release", hidden)
+    bare = facts.machine_facts()
+    assert bare.memory_gib is None
+    assert bare.cpu == platform.machine()
+    assert bare.operating_system == platform.platform()
+    assert "unknown memory" in str(bare)
 
 
 def test_versions_of_what_is_missing_are_none() -> None:
     assert installed_version("no-such-distribution-here") is None
-    versions = machine.library_versions()
+    versions = facts.library_versions()
     assert versions["numpy"] is not None
-    assert "openvino" in versions
+    for backend in BACKENDS.values():
+        assert set(backend.build_libraries) | set(backend.load_libraries) <= set(versions)

@@ -14,6 +14,7 @@ import pytest
 
 from build_engine.errors import EXIT_ENVIRONMENT, EXIT_OK
 from harness.cli.main import run
+from harness.machine.facts import MachineFacts
 from harness.machine.gpus import Gpu, GpuReport
 from harness.machine.hardware import Disk, Hardware, NetworkPort
 from harness.machine.system import SystemDescription, describe
@@ -79,13 +80,15 @@ A30 = Gpu(
     num_nvlinks=4,
 )
 ONE_A30 = GpuReport(gpus=(A30,), reason="NVML", driver="550.54.15", cuda="12.4")
-MACHINE = {
-    "cpu": "Intel Xeon",
-    "memory_gib": 503.5,
-    "python": "3.12.3",
-    "operating_system": "Ubuntu 24.04 LTS",
-    "kernel": "6.8.0",
-}
+MACHINE = MachineFacts(
+    host="example",
+    cpu="Intel Xeon",
+    num_cpus=64,
+    memory_gib=503.5,
+    operating_system="Ubuntu 24.04 LTS",
+    kernel="6.8.0",
+    python="3.12.3",
+)
 LIBRARIES = {"numpy": "1.26.4", "openvino-genai": None, "mlcommons-loadgen": "6.0.17"}
 
 
@@ -147,10 +150,12 @@ def test_a_machine_that_hides_everything_leaves_it_all_to_a_person() -> None:
         num_sockets=None, cores_per_socket=None, max_mhz=None, caches=(), disks=(), ports=()
     )
     blind = GpuReport(gpus=(), reason="NVML does not start", blind=True)
-    system = describe(nothing, blind, {}, {})
+    bare = MACHINE.model_copy(update={"cpu": platform.machine(), "memory_gib": None})
+    system = describe(nothing, blind, bare, {})
     names = {name for name, _ in system.to_fill}
     assert {"host_storage_type", "host_networking", "accelerators_per_node"} <= names
     assert {"accelerator_model_name", "framework", "host_processors_per_node"} <= names
+    assert {"host_processor_model_name", "host_memory_capacity"} <= names
     assert "unknown GPUs: NVML does not start" in system.notes
     (problem,) = system.closed_problems
     assert problem == "the ECC state of the GPUs cannot be read (NVML does not start); mend that"
@@ -160,7 +165,7 @@ def test_a_machine_that_hides_everything_leaves_it_all_to_a_person() -> None:
 def test_an_architecture_is_no_processor_name() -> None:
     """What the kernel of an ARM machine gives."""
     none = GpuReport(gpus=(), reason="no driver")
-    system = describe(SERVER, none, {**MACHINE, "cpu": platform.machine()}, {})
+    system = describe(SERVER, none, MACHINE.model_copy(update={"cpu": platform.machine()}), {})
     assert "host_processor_model_name" in dict(system.to_fill)
 
 
@@ -171,6 +176,24 @@ def test_a_cpu_system() -> None:
     assert fields["accelerator_model_name"] == "N/A"
     assert fields["accelerator_memory_capacity"] == "N/A"
     assert fields["framework"] == "OpenVINO GenAI 2026.4.1"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "installed", "framework"),
+    [
+        (ONE_A30, {"tensorrt-llm": "1.2.1", "openvino-genai": "2026.4.1"}, "TensorRT-LLM 1.2.1"),
+        (ONE_A30, {"openvino-genai": "2026.4.1"}, None),
+        (GpuReport(gpus=(), reason="no driver"), {"tensorrt-llm": "1.2.1"}, None),
+    ],
+)
+def test_the_framework_is_one_for_this_kind_of_machine(
+    gpus: GpuReport, installed: dict[str, str | None], framework: str | None
+) -> None:
+    system = describe(SERVER, gpus, MACHINE, installed)
+    if framework is None:
+        assert "framework" in dict(system.to_fill)
+    else:
+        assert system.fields["framework"] == framework
 
 
 @pytest.mark.parametrize(("num_links", "told"), [(4, "NVLink, 4 links per GPU"), (0, "PCIe")])
