@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 import newsbrief
 from benchmarks.result import Figure, Result
 from build_engine.checkpoint.tokenizer import Tokenizer
-from harness.dataset.prepared import Source, prepare
+from harness.dataset.preparation import prepare
+from harness.dataset.sources.source import Source
 from harness.loadgen.folder import TestFolder
 from harness.loadgen.logs import first_answers, read_answers
 from harness.progress import NullProgress

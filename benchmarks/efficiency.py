@@ -21,7 +21,9 @@ from benchmarks.result import Figure, Result, ratios
 from benchmarks.turns import Measure, Side, Turn
 from build_engine.errors import RunFailed
 from build_engine.paths import cache_root
-from harness.dataset.prepared import BUNDLED, Source, prepare
+from harness.dataset.preparation import prepare
+from harness.dataset.sources.bundled import NAME as BUNDLED
+from harness.dataset.sources.source import Source
 from harness.loadgen.folder import TestFolder
 from harness.loadgen.job import Job, Probe
 from harness.loadgen.messages import StartTest

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from build_engine.errors import Interrupted, RunFailed, UsageError
 from build_engine.paths import cache_root
-from harness.dataset.prepared import BUNDLED, Source, prepare
+from harness.dataset.preparation import prepare
+from harness.dataset.sources.bundled import NAME as BUNDLED
+from harness.dataset.sources.source import Source
 from harness.loadgen.installed import require_loadgen
 from harness.machine.facts import library_versions
 from harness.rules.scenario import Scenario

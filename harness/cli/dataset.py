@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.cli.output import Output, new_folder
 
 if TYPE_CHECKING:
-    from harness.dataset.prepared import Dataset, Purpose, Source
+    from harness.dataset.prepared import Dataset
+    from harness.dataset.record import Origin
+    from harness.dataset.sources.sample import Purpose
+    from harness.dataset.sources.source import Source
     from harness.rules.workload import Workload
 
 
@@ -45,7 +48,9 @@ def dataset(
     """
     from build_engine.checkpoint.checkpoint import resolve_tokenizer
     from build_engine.paths import cache_root
-    from harness.dataset.prepared import BUNDLED, FETCHED, Source, check_count, prepare
+    from harness.dataset.preparation import check_count, prepare
+    from harness.dataset.sources import bundled, rebuilt
+    from harness.dataset.sources.source import Source
     from harness.progress import make_progress
     from harness.rules.workload import load_workload
 
@@ -69,33 +74,32 @@ def dataset(
     if output is not None:
         _export(source, count, purpose, output)
         out.say(f"Samples written to {output}")
-    out.result({"folder": str(prepared.folder), **prepared.meta})
-    found = dataset or (BUNDLED if source.path is None else FETCHED)
+    out.result({"folder": str(prepared.folder), **prepared.record.to_json()})
+    found = dataset or (bundled.NAME if source.path is None else rebuilt.NAME)
     trial = count if source.path else None
     out.next(*_next_words(prepared, ["--model", model, "--workload", workload], found, trial))
 
 
 def _show(out: Output, prepared: Dataset, rules: Workload) -> None:
-    meta = prepared.meta
-    tokens = meta["prompt_tokens"]
+    record = prepared.record
+    tokens = record.prompt_tokens
     out.say(str(prepared.folder))
     out.say(
-        f"{prepared.num_samples:,} samples; prompts of {tokens['min']} to {tokens['max']} tokens, "
-        f"median {tokens['median']}; the workload's whole set has {rules.num_samples:,}, its "
+        f"{prepared.num_samples:,} samples; prompts of {tokens.min} to {tokens.max} tokens, "
+        f"median {tokens.median}; the workload's whole set has {rules.num_samples:,}, its "
         f"longest prompt {rules.max_input_tokens}"
     )
-    if meta["origin"]:
-        out.say(f"From {_origin(meta['origin'])}")
+    if record.origin is not None:
+        out.say(f"From {_origin(record.origin)}")
     out.say(f"sha256 of prompts and references  {prepared.digest}")
-    out.say(f"sha256 of articles and references {meta['articles_digest']}")
-    compared = meta["official_ids"]
-    if compared["compared"]:
+    out.say(f"sha256 of articles and references {record.articles_digest}")
+    ids = record.official_ids
+    if ids.compared:
         shown = "; ".join(
-            f"sample {each['sample']} from token {each['token']}"
-            for each in meta["first_differences"]
+            f"sample {each.sample} from token {each.token}" for each in record.first_differences
         )
         out.say(
-            f"{compared['different']:,} of {compared['compared']:,} prompts differ from the file's "
+            f"{ids.different:,} of {ids.compared:,} prompts differ from the file's "
             f"own `tok_input`{f' (first: {shown})' if shown else ''}"
         )
     if prepared.benchmark is not None:
@@ -103,7 +107,7 @@ def _show(out: Output, prepared: Dataset, rules: Workload) -> None:
             f"This is the whole set of MLPerf {prepared.benchmark}, as far as can be checked: "
             "MLCommons publishes no checksum"
         )
-        for note in meta["notes"]:
+        for note in record.notes:
             out.say(f"Note: {note}")
     elif prepared.shortfalls:
         out.say(f"Not the set of an MLPerf benchmark: {'; '.join(prepared.shortfalls)}")
@@ -111,12 +115,11 @@ def _show(out: Output, prepared: Dataset, rules: Workload) -> None:
         out.say(f"The calibration set of MLPerf {rules.benchmark}, as far as can be checked")
 
 
-def _origin(origin: dict[str, Any]) -> str:
-    where = origin.get("folder") or origin["hub"]
-    revision = f" at {origin['revision']}" if origin.get("revision") else ""
+def _origin(origin: Origin) -> str:
+    revision = f" at {origin.revision}" if origin.revision else ""
     return (
-        f"{where}{revision}, {origin['config']}, {origin['split']} split of "
-        f"{origin['split_samples']:,} rows"
+        f"{origin.folder or origin.hub}{revision}, {origin.config}, {origin.split} split of "
+        f"{origin.split_samples:,} rows"
     )
 
 
@@ -124,7 +127,7 @@ def _next_words(
     prepared: Dataset, options: list[str], dataset: str, count: int | None
 ) -> list[object]:
     """The command that takes what was prepared: `options` name its model and workload."""
-    if prepared.meta["purpose"] == "calibration":
+    if prepared.record.purpose == "calibration":
         return ["build", *options, "--recipe", "int4_awq", "--calibration", dataset]
     trial = ["--count", count] if count is not None else []
     run = ["run", *options, "--recipe", "int8_wo", "--dataset", dataset, *trial]
@@ -134,10 +137,10 @@ def _next_words(
 def _own_model(rules: Workload) -> str:
     """The model of a workload of ours; raises UsageError for an MLPerf one."""
     from build_engine.errors import UsageError
-    from harness.dataset.prepared import BUNDLED
+    from harness.dataset.sources import bundled
 
     if rules.benchmark is None:
-        return BUNDLED
+        return bundled.NAME
     example = f"a folder, or {rules.model.hub}" if rules.model else "a folder, or its hub id"
     raise UsageError(
         f"Prompts of {rules.name} depend on the model's tokenizer; give the checkpoint by --model "
@@ -155,13 +158,11 @@ def _check_file(output: Path) -> None:
 
 
 def _export(source: Source, count: int | None, purpose: Purpose, output: Path) -> None:
+    from build_engine.files import cannot_write, replaced
     from harness.dataset.sources import jsonl
-    from harness.runs.record import cannot_write
 
-    temporary = output.with_name(f".{output.name}.part")
     try:
-        jsonl.write(temporary, source.samples(count, purpose))
-        temporary.replace(output)
+        with replaced(output) as part, part.open("wb") as stream:
+            stream.writelines(jsonl.lines(source.samples(count, purpose)))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise cannot_write(output, error) from None

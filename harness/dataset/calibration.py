@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from build_engine.calibration import calibration_set
 from build_engine.paths import cache_root
-from harness.dataset.prepared import BUNDLED, Source, prepare
+from harness.dataset.preparation import prepare
+from harness.dataset.sources import bundled
+from harness.dataset.sources.source import Source
 
 if TYPE_CHECKING:
     from build_engine.calibration import CalibrationSet
@@ -25,7 +27,7 @@ def calibration_prompts(
     Each is cut to its first 512 tokens. Raises DatasetError for a source that is missing, broken,
     or an evaluation set, and what `prepare` raises.
     """
-    found = Source.find(source or BUNDLED, workload, progress, "calibration")
+    found = Source.find(source or bundled.NAME, workload, progress, "calibration")
     samples = count if found.path is None else None  # of a file all, so that a wrong one is noticed
     prepared = prepare(
         workload, found, checkpoint.folder, cache_root(), samples, progress, "calibration"

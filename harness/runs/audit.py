@@ -7,7 +7,6 @@ are those that the submission checker reads: `verify_accuracy.txt` and `accuracy
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +18,11 @@ from build_engine.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_RESULT,
+    DatasetError,
     RunExists,
     UsageError,
 )
+from harness.dataset.prepared import Dataset
 from harness.loadgen import logs
 from harness.loadgen.folder import ACCURACY, TestFolder
 from harness.loadgen.installed import require_loadgen
@@ -199,9 +200,8 @@ def _job(record: RunRecord) -> Job:
     content = record.content
     job = read_job(TestFolder(record.folder / "performance").job)
     try:
-        meta = json.loads((job.dataset / "dataset.json").read_text(encoding="utf-8"))
-        digest = meta["digest"]
-    except (OSError, ValueError, KeyError, TypeError):  # gone, or damaged
+        digest = Dataset.load(job.dataset).digest
+    except DatasetError:  # gone, or damaged
         digest = None
     if digest != content["dataset"]["digest"]:
         raise UsageError(

@@ -14,7 +14,9 @@ from build_engine.config import apply_overrides
 from build_engine.errors import UnknownName, UsageError
 from build_engine.paths import cache_root
 from build_engine.store.store import open_engine
-from harness.dataset.prepared import BUNDLED, Source, check_count, prepare
+from harness.dataset.preparation import check_count, prepare
+from harness.dataset.sources.bundled import NAME as BUNDLED
+from harness.dataset.sources.source import Source
 from harness.loadgen.installed import require_loadgen
 from harness.loadgen.settings import Mode
 from harness.rules.rounds import DEFAULT, Round, load_round

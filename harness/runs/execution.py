@@ -255,7 +255,7 @@ def _describe(request: RunRequest) -> dict[str, Any]:
         "scenario": scope.scenario,
         "modes": list(request.modes),
         "num_samples": scope.num_samples,
-        "dataset": request.dataset.meta,
+        "dataset": request.dataset.record.to_json(),
         "engine": engine.manifest.to_json() if engine else None,
         "engine_folder": str(engine.folder) if engine else None,
         "executor": request.executor.model_dump(mode="json"),

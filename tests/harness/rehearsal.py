@@ -4,7 +4,6 @@ real.
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -12,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.dataset.prepared import Dataset
-from harness.dataset.prompts import save_prompts
+from harness.dataset.prepared import Dataset, publish
 from harness.loadgen.job import Job, Probe
 from harness.loadgen.settings import LoadgenPlan, Mode
 from harness.progress import NullProgress
@@ -23,18 +21,16 @@ from harness.runs.execution import Run, RunRequest, execute
 from harness.runs.scope import RunScope
 from runtime.simulated import SimulatedSpec
 from runtime.spec import ExecutorSpec
+from tests.harness.dataset.records import make_record
 
 NUM_SAMPLES = 16
 
 
 def make_dataset(folder: Path, count: int = NUM_SAMPLES) -> Dataset:
     """`count` prompts of 5 to 20 ids."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_prompts(folder, [np.arange(5 + i % 16, dtype=np.int32) for i in range(count)])
-    (folder / "references.json").write_text(json.dumps([f"Reference {i}." for i in range(count)]))
-    meta = {"num_samples": count, "digest": "0" * 64, "prompt_tokens": {"max": 20}}
-    (folder / "dataset.json").write_text(json.dumps(meta))
-    return Dataset(folder, meta)
+    prompts = [np.arange(5 + i % 16, dtype=np.int32) for i in range(count)]
+    references = [f"Reference {i}." for i in range(count)]
+    return publish(folder, prompts, references, make_record(count))
 
 
 def make_job(dataset: Dataset, spec: ExecutorSpec | None = None, *, stall_s: float = 120.0) -> Job:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from build_engine.errors import DatasetError
+from build_engine.files import MAX_BYTES, Unreadable, parse_json
 from harness.dataset.sources.sample import Sample, distinct, optional_id, text
 
 
@@ -18,30 +19,27 @@ def samples(path: Path) -> Iterator[Sample]:
     return distinct(_records(path))
 
 
-def write(path: Path, samples: Iterable[Sample]) -> int:
-    """Write samples to a new file; how many there were."""
-    count = 0
-    with path.open("w", encoding="utf-8") as file:
-        for sample in samples:
-            row = {"article": sample.article, "highlights": sample.reference}
-            if sample.id is not None:
-                row = {"id": sample.id, **row}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-            count += 1
-    return count
+def lines(samples: Iterable[Sample]) -> Iterator[bytes]:
+    """The line of each sample, as this module reads it."""
+    for sample in samples:
+        row = {"article": sample.article, "highlights": sample.reference}
+        if sample.id is not None:
+            row = {"id": sample.id, **row}
+        yield json.dumps(row, ensure_ascii=False).encode() + b"\n"
 
 
 def _records(path: Path) -> Iterator[tuple[str, Sample]]:
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
+    with path.open("rb") as stream:
+        read = iter(lambda: stream.readline(MAX_BYTES + 1), b"")
+        for number, line in enumerate(read, 1):
             if not line.strip():
                 continue
             where = f"{path.name} line {number}"
+            if len(line) > MAX_BYTES:
+                raise DatasetError(f"{where} has more than {MAX_BYTES >> 20} MiB; mend the file.")
             try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise DatasetError(
-                    f"{where} is not valid JSON ({error}); mend or remove it."
-                ) from None
+                record = parse_json(line)
+            except Unreadable as problem:
+                raise DatasetError(f"{where} {problem}; mend or remove it.") from None
             article, highlights = (text(record, key, where) for key in ("article", "highlights"))
             yield where, Sample(article, highlights, id=optional_id(record, where))

@@ -6,20 +6,23 @@ half-read split is never found again; MLCommons publishes no checksum to compare
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import importlib
-import json
 import logging
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from build_engine.digest import file_sha256
-from build_engine.errors import DatasetError, EnvironmentFault, MissingLibrary, OutputError
+from build_engine.errors import DatasetError, EnvironmentFault, MissingLibrary
+from build_engine.files import CACHE_REMEDY, cannot_write, write_beside, write_json
+from build_engine.records import Record, read_record
+from build_engine.validation import Sha256, Text
+from harness.dataset.record import Origin
 from harness.dataset.sources import jsonl
-from harness.dataset.sources.sample import Sample, distinct, optional_id, text
+from harness.dataset.sources.sample import Sample, distinct, name_text, optional_id, text
 
 if TYPE_CHECKING:
     from harness.progress import Progress
@@ -39,7 +42,17 @@ class Rebuilt:
     name: str
     path: Path
     digest: str
-    origin: dict[str, Any]
+    origin: Origin
+
+
+class _Index(Record):
+    """What an earlier start made of a whole split: the file's name and SHA-256."""
+
+    SCHEMA: ClassVar[int] = 1
+
+    file: Text
+    sha256: Sha256
+    origin: Origin
 
 
 def from_hub(data: OfficialData, num_samples: int, root: Path, progress: Progress) -> Rebuilt:
@@ -56,12 +69,17 @@ def from_hub(data: OfficialData, num_samples: int, root: Path, progress: Progres
         return found
     rows, origin = _hub_rows(data, root, progress)
     rebuilt = _write(name, rows, data, num_samples, origin, root, progress)
-    if rebuilt.origin["split_samples"] != data.split_samples[data.split]:
-        return rebuilt
-    entry = {"file": rebuilt.path.name, "sha256": rebuilt.digest, "origin": rebuilt.origin}
-    temporary = index.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(index)
+    if rebuilt.origin.split_samples == data.split_samples[data.split]:
+        entry = _Index(
+            schema_version=_Index.SCHEMA,
+            file=rebuilt.path.name,
+            sha256=rebuilt.digest,
+            origin=rebuilt.origin,
+        )
+        try:
+            write_json(index, entry.to_json())
+        except OSError as error:
+            raise cannot_write(index, error, CACHE_REMEDY) from None
     return rebuilt
 
 
@@ -72,7 +90,7 @@ def from_folder(
     saved. Raises DatasetError for a folder that is neither, or that lacks the split.
     """
     rows, config = _folder_rows(folder, data)
-    origin = {"folder": str(folder.resolve()), "config": config, "split": data.split}
+    origin = partial(Origin, folder=name_text(folder.resolve()), config=config, split=data.split)
     return _write(_name(data, num_samples), rows, data, num_samples, origin, root, progress)
 
 
@@ -97,11 +115,11 @@ def _name(data: OfficialData, num_samples: int) -> str:
 def _find(name: str, index: Path) -> Rebuilt | None:
     """What an earlier start wrote, None unless the file is there and as it was."""
     try:
-        entry = json.loads(index.read_text(encoding="utf-8"))
-        path = index.parent / entry["file"]
-        if file_sha256(path) == entry["sha256"]:
-            return Rebuilt(name, path, entry["sha256"], entry["origin"])
-    except (OSError, ValueError, KeyError, TypeError):
+        entry = read_record(index, _Index, DatasetError, "fetch it again")
+        path = index.parent / entry.file
+        if file_sha256(path) == entry.sha256:
+            return Rebuilt(name, path, entry.sha256, entry.origin)
+    except (OSError, DatasetError):
         return None
     return None
 
@@ -111,32 +129,26 @@ def _write(
     rows: Iterable[Any],
     data: OfficialData,
     num_samples: int,
-    origin: dict[str, Any],
+    origin: Callable[..., Origin],
     root: Path,
     progress: Progress,
 ) -> Rebuilt:
+    """`origin` makes one of the `split_samples` that are counted here."""
     progress.phase(f"Reading the {data.split} split of {data.short_name} {data.config}")
     samples = list(distinct(_samples(rows, name, data, progress)))
-    origin = {**origin, "split_samples": len(samples)}
+    counted = origin(split_samples=len(samples))
     if data.shuffle_seed is not None:
         order = shuffled(len(samples), data.shuffle_seed)[:num_samples]
         samples = [samples[position] for position in order]
-    folder = root / "sources"
-    part = folder / f".{name}.{os.getpid()}"
+    content = b"".join(jsonl.lines(samples))
+    digest = hashlib.sha256(content).hexdigest()
+    path = root / "sources" / f"{name}-{digest[:12]}.jsonl"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        jsonl.write(part, samples)
-        digest = file_sha256(part)
-        path = part.replace(folder / f"{name}-{digest[:12]}.jsonl")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_beside(path, content)
     except OSError as error:
-        raise OutputError(
-            f"Cannot write to {folder} ({error.strerror or error}); free space, or set "
-            "ENGINEBENCH_HOME to another folder."
-        ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
-    return Rebuilt(name, path, digest, origin)
+        raise cannot_write(path.parent, error, CACHE_REMEDY) from None
+    return Rebuilt(name, path, digest, counted)
 
 
 def _samples(
@@ -163,14 +175,14 @@ def _readable(rows: Iterable[Any], name: str) -> Iterator[Any]:
 
 def _hub_rows(
     data: OfficialData, root: Path, progress: Progress
-) -> tuple[Iterable[Any], dict[str, Any]]:
+) -> tuple[Iterable[Any], Callable[..., Origin]]:
     from harness.dataset.hub import fetch_split
 
     datasets = _datasets()
     if datasets.config.HF_HUB_OFFLINE:  # which HF_DATASETS_OFFLINE sets, too
         hub: Any = importlib.import_module("huggingface_hub.constants")
         hub.HF_HUB_OFFLINE = True
-    origin = {"hub": data.hub, "config": data.config, "split": data.split}
+    origin = partial(Origin, hub=data.hub, config=data.config, split=data.split)
     try:
         split = fetch_split(data.hub, data.config, data.split, root, progress)
     except EnvironmentFault:
@@ -178,8 +190,9 @@ def _hub_rows(
         if cached is None:
             raise
         progress.note(f"{data.hub} is taken from what `datasets` loaded before")
-        return cached, {**origin, "revision": None}
-    return _parquet_rows(datasets, data, split.files), {**origin, "revision": split.revision}
+        return cached, origin
+    rows = _parquet_rows(datasets, data, split.files)
+    return rows, partial(origin, revision=split.revision)
 
 
 def _parquet_rows(datasets: Any, data: OfficialData, files: Sequence[Path]) -> Iterable[Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from build_engine.errors import DatasetError
@@ -31,6 +33,29 @@ def text(record: Any, key: str, where: str) -> str:
     value = record.get(key) if isinstance(record, dict) else None
     if not isinstance(value, str) or not value.strip():
         raise DatasetError(f"{where} has no text under `{key}`; mend or remove it.")
+    _check_characters(value, key, where)
+    return value
+
+
+def name_text(name: str | Path) -> str:
+    """A file's name as text, which a name of other bytes than UTF-8 is not."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def optional_id(record: dict[str, Any], where: str) -> str | None:
+    """The record's `id`, None when it has none. Raises DatasetError for one that is no text."""
+    value = record.get("id")
+    if isinstance(value, str) and value:
+        _check_characters(value, "id", where)
+        return value
+    if value is None:
+        return None
+    if type(value) is int:
+        return str(value)
+    raise DatasetError(f"{where}: `id` is neither text nor a whole number; mend or remove it.")
+
+
+def _check_characters(value: str, key: str, where: str) -> None:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
@@ -38,17 +63,6 @@ def text(record: Any, key: str, where: str) -> str:
             f"{where}: `{key}` holds half of a surrogate pair, which is no character; mend or "
             f"remove it."
         ) from None
-    return value
-
-
-def optional_id(record: dict[str, Any], where: str) -> str | None:
-    """The record's `id`, None when it has none. Raises DatasetError for one that is no text."""
-    value = record.get("id")
-    if value is None or (isinstance(value, str) and value):
-        return value
-    if type(value) is int:
-        return str(value)
-    raise DatasetError(f"{where}: `id` is neither text nor a whole number; mend or remove it.")
 
 
 def distinct(samples: Iterable[tuple[str, Sample]]) -> Iterator[Sample]:

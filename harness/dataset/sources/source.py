@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from build_engine.digest import file_sha256
 from build_engine.errors import DatasetError, UsageError
 from build_engine.paths import cache_root, user_path
+from harness.dataset.record import Origin, SourceKind
 from harness.dataset.sources import bundled, jsonl, official, rebuilt
-from harness.dataset.sources.sample import Purpose, Sample
+from harness.dataset.sources.sample import Purpose, Sample, name_text
 
 if TYPE_CHECKING:
     from harness.progress import Progress
     from harness.rules.workload import Workload
 
-Kind = Literal["bundled", "articles", "official", "rebuilt"]
 _DEFAULT_WORKLOAD = "llama3.1-8b"  # whose articles a workload without data of its own takes
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where samples come from, and the digest of what is there.
-
-    `origin` is known of a set that was rebuilt: the hub's dataset and commit (or the folder), its
-    configuration, its split and the rows of that split.
+    """Where samples come from, and the digest of what is there; `origin` is known of a set that
+    was rebuilt.
     """
 
     name: str
     digest: str
     path: Path | None
-    origin: dict[str, Any] = field(default_factory=dict)
+    origin: Origin | None = None
 
     @classmethod
     def find(
@@ -51,7 +49,7 @@ class Source:
         """
         path = user_path(text)
         if path.is_file():
-            return cls(path.name, file_sha256(path), path.resolve())
+            return cls(name_text(path.name), file_sha256(path), path.resolve())
         if text == bundled.NAME:
             return cls(bundled.NAME, bundled.digest(), None)
         folder = path if text and rebuilt.is_dataset(path) else None
@@ -110,11 +108,11 @@ class Source:
         return cls(made.name, made.digest, made.path, made.origin)
 
     @property
-    def kind(self) -> Kind:
-        """Invented news, articles of one's own, an official file, or the hub's dataset."""
+    def kind(self) -> SourceKind:
+        """What sort of source it is."""
         if self.path is None:
             return "bundled"
-        if self.origin:
+        if self.origin is not None:
             return "rebuilt"
         return "official" if self.path.suffix == ".json" else "articles"
 

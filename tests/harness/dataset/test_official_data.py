@@ -12,7 +12,11 @@ import pytest
 from build_engine.checkpoint.tokenizer import Tokenizer
 from build_engine.config import apply_overrides
 from build_engine.errors import ConfigError, DatasetError
-from harness.dataset.prepared import Dataset, Purpose, Source, prepare
+from harness.dataset.preparation import prepare
+from harness.dataset.prepared import Dataset
+from harness.dataset.record import Difference, OfficialIds
+from harness.dataset.sources.sample import Purpose
+from harness.dataset.sources.source import Source
 from harness.progress import NullProgress
 from harness.rules.workload import Workload, load_workload
 from newsbrief import CHECKPOINT
@@ -71,8 +75,8 @@ def test_the_whole_official_file_carries_the_name(
     assert prepared.benchmark == "llama3.1-8b"
     assert prepared.shortfalls == []
     assert prepared.num_samples == WHOLE
-    assert prepared.meta["official_ids"] == {"compared": WHOLE, "different": 0}
-    (note,) = prepared.meta["notes"]
+    assert prepared.record.official_ids == OfficialIds(compared=WHOLE, different=0)
+    (note,) = prepared.record.notes
     assert "and that of the official set 2,540: make sure" in note
     again = _prepare(workload, tmp_path / "cnn_eval.json", tmp_path)
     assert again == prepared
@@ -84,7 +88,7 @@ def test_a_set_with_the_official_longest_prompt_needs_no_note(
     longest = max(len(record["tok_input"]) for record in records)
     known = workload.model_copy(update={"max_input_tokens": longest})
     prepared = _prepare(known, _write(tmp_path, records), tmp_path)
-    assert (prepared.benchmark, prepared.meta["notes"]) == ("llama3.1-8b", [])
+    assert (prepared.benchmark, prepared.record.notes) == ("llama3.1-8b", ())
 
 
 def test_a_trial_does_not(workload: Workload, records: list[Record], tmp_path: Path) -> None:
@@ -122,9 +126,9 @@ def test_prompts_that_differ_are_counted_shown_and_cost_the_name(
         changed[number]["tok_input"] = [*records[number]["tok_input"], 9]
     changed[20]["tok_input"] = [1, *records[20]["tok_input"][1:]]
     prepared = _prepare(workload, _write(tmp_path, changed), tmp_path)
-    assert prepared.meta["official_ids"] == {"compared": WHOLE, "different": 11}
-    first = prepared.meta["first_differences"]
-    assert first[0] == {"sample": 7, "token": len(records[7]["tok_input"])}
+    assert prepared.record.official_ids == OfficialIds(compared=WHOLE, different=11)
+    first = prepared.record.first_differences
+    assert first[0] == Difference(sample=7, token=len(records[7]["tok_input"]))
     assert len(first) == 5
     assert prepared.benchmark is None
     assert prepared.shortfalls == ["11 prompts differ from the file's own `tok_input`"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import shutil
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,15 @@ import pytest
 
 from build_engine.errors import CheckpointError, DatasetError, OutputError, UsageError
 from build_engine.store.limits import EngineLimits
+from harness.dataset import preparation
 from harness.dataset import prepared as dataset_module
-from harness.dataset.prepared import Dataset, Sample, Source, prepare
+from harness.dataset.description import describe
+from harness.dataset.preparation import prepare
+from harness.dataset.prepared import Dataset
 from harness.dataset.prompts import load_prompts, prompt_lengths, save_prompts
+from harness.dataset.record import DatasetRecord, OfficialIds, PromptTokens
+from harness.dataset.sources.sample import Sample
+from harness.dataset.sources.source import Source
 from harness.progress import NullProgress
 from harness.rules.workload import Workload, load_workload
 from newsbrief import CHECKPOINT
@@ -76,13 +81,10 @@ def test_jsonl_becomes_prompts_and_references(
     lengths = [len(ids) for ids in prepared.prompts()]
     assert prepared.num_samples == 3
     assert prepared.max_prompt_len == max(lengths)
-    assert prepared.meta["prompt_tokens"] == {
-        "min": min(lengths),
-        "median": sorted(lengths)[1],
-        "max": max(lengths),
-        "total": sum(lengths),
-    }
-    assert prepared.meta["official_ids"] == {"compared": 0, "different": 0}
+    assert prepared.record.prompt_tokens == PromptTokens(
+        min=min(lengths), median=sorted(lengths)[1], max=max(lengths), total=sum(lengths)
+    )
+    assert prepared.record.official_ids == OfficialIds(compared=0, different=0)
 
 
 def test_blank_lines_and_a_byte_order_mark_are_no_samples(tmp_path: Path) -> None:
@@ -101,7 +103,7 @@ def test_the_official_ids_are_compared(workload: Workload, rows: Path, tmp_path:
     records[1]["tok_input"] = [*ours[1], 5]
     del records[2]["tok_input"]
     official = _prepare(workload, _official(tmp_path / "cnn_eval.json", *records), tmp_path)
-    assert official.meta["official_ids"] == {"compared": 2, "different": 1}
+    assert official.record.official_ids == OfficialIds(compared=2, different=1)
     assert [ids.tolist() for ids in official.prompts()] == ours
 
 
@@ -130,7 +132,7 @@ def test_a_prepared_one_is_found_without_tokenising(
     workload: Workload, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = _prepare(workload, rows, tmp_path)
-    monkeypatch.setattr(dataset_module, "_tokenise", _fail)
+    monkeypatch.setattr(preparation, "_tokenise", _fail)
     assert _prepare(workload, rows, tmp_path) == first
 
 
@@ -162,7 +164,8 @@ def test_anything_that_decides_the_prompts_makes_another_one(
 
 
 @pytest.mark.parametrize(
-    "loss", ["dataset.json", "references.json", "prompt_ids.npy", "cut", "other", "edited"]
+    "loss",
+    ["dataset.json", "references.json", "prompt_ids.npy", "cut", "other", "older", "edited"],
 )
 def test_a_damaged_one_is_made_again(
     workload: Workload, rows: Path, tmp_path: Path, loss: str
@@ -172,6 +175,9 @@ def test_a_damaged_one_is_made_again(
         (first.folder / "dataset.json").write_text("")
     elif loss == "other":
         (first.folder / "dataset.json").write_text("[]")
+    elif loss == "older":
+        older = first.record.to_json() | {"schema_version": DatasetRecord.SCHEMA - 1}
+        (first.folder / "dataset.json").write_text(json.dumps(older))
     elif loss == "edited":
         ids = np.load(first.folder / "prompt_ids.npy")
         np.save(first.folder / "prompt_ids.npy", np.full_like(ids, 7))
@@ -192,6 +198,9 @@ def test_a_damaged_one_is_made_again(
         ('{"article": 3, "highlights": "h"}', "line 2 has no text under `article`"),
         ('["article"]', "line 2 has no text under `article`"),
         (r'{"article": "\ud800", "highlights": "h"}', "line 2: `article` holds half of a surr"),
+        (r'{"article": "a", "highlights": "h", "id": "\ud800"}', "line 2: `id` holds half of a"),
+        ('{"article": "a", "article": "b", "highlights": "h"}', "line 2 says `article` twice"),
+        ('{"article": "a", "highlights": NaN}', "line 2 holds NaN, which is not JSON"),
     ],
 )
 def test_a_broken_line_is_named(tmp_path: Path, line: str, told: str) -> None:
@@ -203,7 +212,7 @@ def test_a_broken_line_is_named(tmp_path: Path, line: str, told: str) -> None:
 def test_a_line_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     file = tmp_path / "news.jsonl"
     file.write_bytes(json.dumps(ROWS[0]).encode() + b"\n" + b'{"article": "\xff\xfe"}\n')
-    with pytest.raises(DatasetError, match=r"news.jsonl line 2 is not valid JSON"):
+    with pytest.raises(DatasetError, match=r"news.jsonl line 2 is not UTF-8 text"):
         _samples(file)
 
 
@@ -310,7 +319,7 @@ def test_a_preparation_that_fails_leaves_nothing(
 
 def test_a_cache_that_is_a_file(workload: Workload, rows: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("")
-    with pytest.raises(OutputError, match=r"takes no prepared dataset .*ENGINEBENCH_HOME"):
+    with pytest.raises(OutputError, match=r"Cannot write to .*cache .*ENGINEBENCH_HOME"):
         _prepare(workload, rows, tmp_path / "cache")
 
 
@@ -320,13 +329,13 @@ def test_two_at_once_make_one(
     from threading import Barrier
 
     barrier = Barrier(2)
-    real: Callable[..., dict[str, Any]] = dataset_module._describe
+    real = describe
 
-    def both_here(*arguments: Any) -> dict[str, Any]:
+    def both_here(*arguments: Any, **options: Any) -> DatasetRecord:
         barrier.wait(10)  # neither has published yet
-        return real(*arguments)
+        return real(*arguments, **options)
 
-    monkeypatch.setattr(dataset_module, "_describe", both_here)
+    monkeypatch.setattr(preparation, "describe", both_here)
     with ThreadPoolExecutor(2) as pool:
         both = list(pool.map(lambda _: _prepare(workload, rows, tmp_path / "cache"), range(2)))
     assert both[0] == both[1]

@@ -138,7 +138,7 @@ def test_names_are_taken_in_any_case(choice: Choice, built: list[EngineSpec]) ->
 def test_a_count_and_the_bundled_articles(choice: Choice, built: list[EngineSpec]) -> None:
     request = _with_run(choice, dataset=None, count=3).request()
     assert request.dataset.num_samples == 3
-    assert request.dataset.meta["source"] == "newsbrief"
+    assert request.dataset.record.source == "newsbrief"
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from harness.runs.scope import RunScope
 from runtime.simulated import SimulatedSpec
 from tests.build_engine.manifests import make_manifest
 from tests.harness import rehearsal
+from tests.harness.dataset.records import make_record
 from tests.harness.rehearsal import NUM_SAMPLES, rehearse, rehearse_elsewhere
 
 FAST = SimulatedSpec(num_tokens=5)
@@ -58,7 +59,7 @@ def test_the_benchmarks_name_is_for_the_scenarios_that_it_has(
     request = RunRequest(
         scope=RunScope(workload=workload, scenario=scenario, num_samples=NUM_SAMPLES),
         modes=["accuracy"],
-        dataset=Dataset(made.folder, {**made.meta, "benchmark": "llama3.1-8b"}),
+        dataset=Dataset(made.folder, make_record(benchmark="llama3.1-8b")),
         engine=None,
         executor=FAST,
         folder=tmp_path / "run",
@@ -136,7 +137,7 @@ def test_what_goes_wrong_while_scoring_leaves_the_test_in_the_record(
     request = RunRequest(
         scope=rehearsal.make_scope(Scenario.OFFLINE),
         modes=["accuracy"],
-        dataset=Broken(made.folder, made.meta),
+        dataset=Broken(made.folder, made.record),
         engine=engine,
         executor=FAST,
         folder=tmp_path / "run",

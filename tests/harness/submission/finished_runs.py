@@ -20,7 +20,7 @@ from harness.loadgen.folder import DETAIL, SUMMARY
 from harness.loadgen.job import Job, Probe
 from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.supervise import run_test
-from harness.machine.facts import library_versions
+from harness.machine.facts import MachineFacts, library_versions
 from harness.progress import NullProgress
 from harness.rules.rounds import load_round
 from harness.rules.scenario import Scenario
@@ -32,6 +32,7 @@ from harness.runs.record import RunRecord
 from harness.runs.verdict import judge, primary_result
 from harness.scoring.accuracy import Accuracy, check_gates
 from tests.build_engine.manifests import make_manifest
+from tests.harness.dataset.records import make_record
 from tests.harness.rehearsal import make_dataset, make_job
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "full_length_tests.tar.xz"
@@ -171,18 +172,26 @@ def _description(workload: Workload, scenario_name: str) -> dict[str, Any]:
         "scenario": scenario_name,
         "modes": ["performance", "accuracy"],
         "num_samples": workload.num_samples,
-        "dataset": {"source": "cnn_eval.json", "digest": "d" * 64, "shortfalls": []},
+        "dataset": make_record(
+            workload.num_samples,
+            workload=workload.name,
+            benchmark=workload.benchmark,
+            source="cnn_eval.json",
+            source_kind="official",
+            digest="d" * 64,
+        ).to_json(),
         "engine": engine_manifest(),
         "engine_folder": "/engines/int8_wo",
         "executor": {"kind": "openvino"},
-        "machine": {
-            "cpu": "Example CPU 9000",
-            "num_cpus": 64,
-            "memory_gib": 251.6,
-            "operating_system": "Debian GNU/Linux 13",
-            "kernel": "6.12",
-            "python": "3.11.7",
-        },
+        "machine": MachineFacts(
+            host="example",
+            cpu="Example CPU 9000",
+            num_cpus=64,
+            memory_gib=251.6,
+            operating_system="Debian GNU/Linux 13",
+            kernel="6.12",
+            python="3.11.7",
+        ).model_dump(mode="json"),
         "system": {
             "fields": {
                 "status": "FILL IN: available, preview or rdi",

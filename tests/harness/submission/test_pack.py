@@ -26,6 +26,7 @@ from harness.submission.check import check_tree
 from harness.submission.official import run_official
 from harness.submission.pack import PackRequest, pack, system_id
 from harness.submission.tree import ORIGINALS
+from tests.harness.dataset.records import make_record
 from tests.harness.submission.conftest import SYSTEM
 from tests.harness.submission.finished_runs import (
     as_newsbrief,
@@ -155,8 +156,10 @@ def test_own_workloads_go_into_the_open_division_under_their_own_name(
 
 
 def test_the_benchmarks_name_is_for_its_own_data(runs: dict[str, Path], tmp_path: Path) -> None:
-    dataset = {"source": "mine.jsonl", "digest": "d" * 64, "shortfalls": ["its articles are mine"]}
-    edit_record(runs["Offline"], dataset=dataset)
+    dataset = make_record(
+        source="mine.jsonl", digest="d" * 64, shortfalls=("its articles are mine",)
+    )
+    edit_record(runs["Offline"], dataset=dataset.to_json())
     found = refusal(tmp_path, runs["Offline"], runs["Server"])
     assert "its dataset is not the benchmark's: its articles are mine" in found
     packed = pack_runs(tmp_path, runs["Offline"], division="open")

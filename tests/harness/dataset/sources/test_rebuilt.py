@@ -16,9 +16,10 @@ import pytest
 
 from build_engine.checkpoint.tokenizer import Tokenizer
 from build_engine.errors import DatasetError, EnvironmentFault, MissingLibrary
-from harness.dataset.prepared import Source, prepare
+from harness.dataset.preparation import prepare
 from harness.dataset.sources import rebuilt
 from harness.dataset.sources.rebuilt import Rebuilt, from_folder, from_hub
+from harness.dataset.sources.source import Source
 from harness.progress import NullProgress
 from harness.rules.workload import OfficialData, Workload, load_workload
 from newsbrief import CHECKPOINT
@@ -103,7 +104,7 @@ def test_a_copy_of_the_repository_gives_the_split_in_its_order(
     assert rows[3]["highlights"] == "Highlight 3 .\nSecond line ."
     assert rows[3]["id"] == hashlib.sha1(b"validation3").hexdigest()
     assert found.digest == hashlib.sha256(found.path.read_bytes()).hexdigest()
-    assert found.origin["split_samples"] == ROWS
+    assert found.origin.split_samples == ROWS
     assert found.name == "cnn_dailymail-3.0.0-validation"
 
 
@@ -140,7 +141,7 @@ def test_plain_parquet_files_named_by_split(data: OfficialData, tmp_path: Path) 
     write_split(tmp_path, "validation", ROWS)
     (tmp_path / "3.0.0").rename(tmp_path / "plain")
     found = _rebuild(tmp_path / "plain", data, tmp_path)
-    assert (len(_rows(found)), found.origin["config"]) == (ROWS, "default")
+    assert (len(_rows(found)), found.origin.config) == (ROWS, "default")
     full = load_workload("llama3.1-8b")
     workload = full.model_copy(update={"num_samples": ROWS, "data": data})
     source = Source.for_workload(str(tmp_path / "plain"), workload)
@@ -167,7 +168,7 @@ def test_a_split_of_another_size_is_not_remembered(
     larger = data.model_copy(update={"split_samples": {"validation": ROWS + 1}})
     for _ in range(2):
         asked = hub.num_requests
-        assert from_hub(larger, ROWS + 1, tmp_path, NullProgress()).origin["split_samples"] == 50
+        assert from_hub(larger, ROWS + 1, tmp_path, NullProgress()).origin.split_samples == 50
         assert hub.num_requests > asked
 
 
@@ -223,7 +224,8 @@ def test_a_split_that_is_not_whole_needs_a_count_and_has_no_name(
         prepare(workload, source, CHECKPOINT, tmp_path, None, NullProgress())
     trial = prepare(workload, source, CHECKPOINT, tmp_path, 50, NullProgress())
     assert trial.benchmark is None
-    assert trial.meta["origin"]["split_samples"] == 50
+    assert trial.record.origin is not None
+    assert trial.record.origin.split_samples == 50
     assert "its split has 50 rows, not 13,368" in trial.shortfalls
     with pytest.raises(DatasetError, match=r"distributed as a file: get cnn_dailymail_calibrat"):
         Source.find(str(copy), workload, purpose="calibration")
@@ -246,7 +248,7 @@ def test_a_drawn_set_says_that_nobody_has_compared_it(
     source = Source.for_workload(str(copy), workload)
     prepared = prepare(workload, source, CHECKPOINT, tmp_path, None, NullProgress())
     assert prepared.benchmark == "llama3.1-8b-edge"
-    (note,) = prepared.meta["notes"]
+    (note,) = prepared.record.notes
     assert "nobody has shown that this is sample_cnn_eval_5000.json" in note
 
 
@@ -343,7 +345,7 @@ def test_what_was_rebuilt_is_found_again_until_it_is_damaged(
     assert from_hub(data, ROWS, tmp_path, NullProgress()) == first
     assert hub.num_requests > asked
     assert len(_rows(first)) == ROWS
-    assert first.origin["revision"] == REVISION
+    assert first.origin.revision == REVISION
 
 
 def test_without_data_and_without_a_hub_the_cause_is_told(

@@ -7,14 +7,16 @@ have to agree instead.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from build_engine.errors import DatasetError
-from harness.dataset.sources.sample import Purpose
-from harness.dataset.sources.source import Source
 
 if TYPE_CHECKING:
+    from harness.dataset.record import Origin
+    from harness.dataset.sources.sample import Purpose
+    from harness.dataset.sources.source import Source
     from harness.rules.workload import OfficialData, Workload
 
 # CNN/DailyMail repeats hardly an article; a set that is cycled repeats most of them.
@@ -51,8 +53,9 @@ def check_whole(workload: Workload, source: Source, num_samples: int, purpose: P
     if data is None or source.kind not in ("official", "rebuilt"):
         return
     expected = expected_samples(workload, purpose)
-    found = int(source.origin.get("split_samples", num_samples))
-    if source.kind == "rebuilt":
+    found = num_samples
+    if source.origin is not None:
+        found = source.origin.split_samples
         expected = data.split_samples[data.split]
     if found != expected:
         raise DatasetError(
@@ -77,12 +80,8 @@ def shortfalls(workload: Workload, source: Source, facts: SetFacts, purpose: Pur
         found.append(f"it has {facts.num_samples:,} of {expected:,} samples")
     elif facts.trial:
         found.append(f"it is the first {facts.num_samples:,} samples, by --count")
-    config = source.origin.get("config", data.config)
-    if config != data.config:
-        found.append(f"its configuration is {config}, not {data.config}")
-    split = source.origin.get("split_samples", data.split_samples[data.split])
-    if split != data.split_samples[data.split]:
-        found.append(f"its split has {split:,} rows, not {data.split_samples[data.split]:,}")
+    if source.origin is not None:
+        found += _origin_shortfalls(source.origin, data)
     if facts.num_distinct < facts.num_samples * _MIN_DISTINCT_SHARE:
         found.append(f"only {facts.num_distinct:,} of its articles are distinct")
     if facts.different_ids:
@@ -116,6 +115,14 @@ def notes(workload: Workload, source: Source, facts: SetFacts, purpose: Purpose)
         f"the longest prompt has {facts.longest:,} tokens, and that of the official set "
         f"{workload.max_input_tokens:,}: make sure that this is the official data"
     ]
+
+
+def _origin_shortfalls(origin: Origin, data: OfficialData) -> Iterator[str]:
+    if origin.config != data.config:
+        yield f"its configuration is {origin.config}, not {data.config}"
+    rows = data.split_samples[data.split]
+    if origin.split_samples != rows:
+        yield f"its split has {origin.split_samples:,} rows, not {rows:,}"
 
 
 def _looks_like(found: int, workload: Workload, data: OfficialData, purpose: Purpose) -> str:
