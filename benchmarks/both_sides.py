@@ -68,7 +68,7 @@ class _Sides:
         sut.finish()
         if cause:
             raise RunFailed(f"the LoadGen side failed: {cause}")
-        return logs.read_detail(self._start.folder).metrics()["tokens_per_s"]
+        return logs.read_detail(self._start.folder).metrics().tokens_per_s or 0.0
 
     def bare(self) -> float:
         """Tokens a second, from the submission to the last token."""

@@ -1,13 +1,12 @@
 """Records: JSON files that this project writes and reads again, each a frozen model with a schema
 version.
 
-A record of a newer version, of an older one that cannot honestly be read, or with a missing, extra
-or mistyped field is one sentence that names the file and the field.
+A record of another version, or with a missing, extra or mistyped field, is one sentence that names
+the file and the field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -29,31 +28,16 @@ class Record(Frozen):
 
 
 R = TypeVar("R", bound=Record)
-Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-def read_record(
-    path: Path,
-    model: type[R],
-    fault: type[EnginebenchError],
-    remedy: str,
-    upgrades: Mapping[int, Upgrade] | None = None,
-    unversioned: int | None = None,
-) -> R:
+def read_record(path: Path, model: type[R], fault: type[EnginebenchError], remedy: str) -> R:
     """The record in `path`. Raises `fault` (with `remedy`, which says how to get a sound one), and
     FileNotFoundError where there is no such file.
-
-    `upgrades` turn the content of an older version into that of the next one, by the older one's
-    number; a version without one is refused. `unversioned` is the version of a record that tells
-    none.
     """
     content = read_json(path, fault, remedy)
-    version = content.get("schema_version", unversioned) if isinstance(content, dict) else None
+    version = content.get("schema_version") if isinstance(content, dict) else None
     if not isinstance(version, int) or isinstance(version, bool):
         raise fault(f"{path} has no `schema_version`, so it is no record of ours; {remedy}.")
-    while version != model.SCHEMA and version in (upgrades or {}):
-        content = {**(upgrades or {})[version](content), "schema_version": version + 1}
-        version += 1
     if version != model.SCHEMA:
         newer = version > model.SCHEMA
         raise fault(

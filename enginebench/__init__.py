@@ -4,7 +4,8 @@
 
     engine = enginebench.build("newsbrief", "int8_wo")
     run = enginebench.run(engine, "Offline", output="results/first", count=100)
-    print(run.exit_code, run.content["tests"]["performance"]["verdict"]["sentence"])
+    for mode, test in run.record.tests.begun.items():
+        print(mode, test.verdict.sentence)
 
     again = enginebench.load_run("results/first")
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from build_engine.store.engine import Engine
     from enginebench.api import build, load_run, run
     from harness.progress import LineProgress, Progress
-    from harness.runs.execution import Run
+    from harness.runs.run import Run
 
 __all__ = [
     "CheckpointError",
@@ -72,7 +73,7 @@ _HOMES = {
     "Engine": "build_engine.store.engine",
     "LineProgress": "harness.progress",
     "Progress": "harness.progress",
-    "Run": "harness.runs.execution",
+    "Run": "harness.runs.run",
     "build": "enginebench.api",
     "load_run": "enginebench.api",
     "run": "enginebench.api",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from build_engine.store.engine import Engine
     from harness.progress import Progress
     from harness.runs.engine_choice import EngineChoice
-    from harness.runs.execution import Run
+    from harness.runs.run import Run
 
 
 def build(
@@ -122,11 +122,9 @@ def load_run(folder: str | Path) -> Run:
 
     Raises UsageError for a folder that holds no run, or one that this version cannot read.
     """
-    from harness.runs.execution import Run
-    from harness.runs.record import RunRecord
+    from harness.runs.run import Run
 
-    record = RunRecord.read(Path(folder))
-    return Run(record.folder, record.content)
+    return Run.read(Path(folder))
 
 
 def _named(model: str, recipe: str | None, target: str | None) -> EngineChoice:

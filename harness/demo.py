@@ -13,21 +13,27 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from build_engine.errors import Interrupted, RunFailed, UsageError
+from build_engine.files import check_writable
 from build_engine.paths import cache_root
+from build_engine.validation import Frozen
 from harness.dataset.preparation import prepare
 from harness.dataset.sources.bundled import NAME as BUNDLED
 from harness.dataset.sources.source import Source
 from harness.loadgen.installed import require_loadgen
+from harness.loadgen.metrics import Metrics
 from harness.machine.facts import library_versions
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
 from harness.runs.engine_choice import EngineChoice
-from harness.runs.execution import Run, RunRequest, execute
-from harness.runs.record import RunRecord, check_writable
+from harness.runs.execution import execute
+from harness.runs.record import TestRecord
+from harness.runs.request import RunRequest
+from harness.runs.run import Run
 from harness.runs.scope import RunScope
+from harness.scoring.accuracy import Accuracy
 from runtime.backend import engine_spec
 
 if TYPE_CHECKING:
@@ -43,31 +49,63 @@ NUM_LATENCY_SAMPLES = 64  # the fewest from which LoadGen estimates a p90
 _SHARE_OF_OFFLINE = 0.5  # the Server rate: what the first recipe holds with ease, the same for all
 
 
+class Latencies(Frozen):
+    """Seconds at p50 and p99 of a scenario; None where LoadGen gives none."""
+
+    ttft_p50_s: float | None
+    ttft_p99_s: float | None
+    tpot_p50_s: float | None
+    tpot_p99_s: float | None
+
+    @classmethod
+    def of(cls, metrics: Metrics) -> Latencies:
+        """Those of a test."""
+        return cls(**{name: getattr(metrics, name) for name in cls.model_fields})
+
+
+class DemoRow(Frozen):
+    """What the table shows of one recipe; ROUGE in percent."""
+
+    recipe: str
+    size_bytes: int
+    samples_per_s: float
+    tokens_per_s: float
+    server: Latencies
+    single_stream: Latencies
+    accuracy: Accuracy
+    num_latency_samples: int
+    verdicts: dict[Scenario, str]
+    runs: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
-class DemoRow:
-    """One recipe's engine and its runs."""
+class DemoRuns:
+    """One recipe's engine and its runs, all of them complete."""
 
     engine: Engine
     offline: Run
     server: Run
     single_stream: Run
 
-    def figures(self) -> dict[str, Any]:
-        """What the table shows; times in seconds, ROUGE in percent."""
-        performance = self.offline.content["tests"]["performance"]["metrics"]
+    @property
+    def row(self) -> DemoRow:
+        """What the table shows."""
         runs = (self.offline, self.server, self.single_stream)
-        return {
-            "recipe": self.engine.recipe,
-            "size_bytes": self.engine.size_bytes,
-            "samples_per_s": performance["samples_per_s"],
-            "tokens_per_s": performance["tokens_per_s"],
-            "server": _latencies(self.server),
-            "single_stream": _latencies(self.single_stream),
-            "accuracy": self.offline.content["accuracy"]["scores"],
-            "num_latency_samples": self.server.content["num_samples"],
-            "verdicts": {run.content["scenario"]: _verdict(run) for run in runs},
-            "runs": [str(run.folder) for run in runs],
-        }
+        offline, accuracy = _metrics(self.offline), self.offline.record.accuracy
+        assert offline.samples_per_s is not None and offline.tokens_per_s is not None
+        assert accuracy is not None, "Offline is scored"
+        return DemoRow(
+            recipe=self.engine.recipe,
+            size_bytes=self.engine.size_bytes,
+            samples_per_s=offline.samples_per_s,
+            tokens_per_s=offline.tokens_per_s,
+            server=Latencies.of(_metrics(self.server)),
+            single_stream=Latencies.of(_metrics(self.single_stream)),
+            accuracy=accuracy.scores,
+            num_latency_samples=self.server.record.num_samples,
+            verdicts={run.record.scenario: _performance(run).verdict.sentence for run in runs},
+            runs=tuple(str(run.folder.path) for run in runs),
+        )
 
 
 def run_demo(
@@ -78,8 +116,8 @@ def run_demo(
     chosen: Round,
     num_samples: int = NUM_SAMPLES,
     num_latency_samples: int = NUM_LATENCY_SAMPLES,
-) -> list[DemoRow]:
-    """Build, run and score; rows in the order of RECIPES.
+) -> list[DemoRuns]:
+    """Build, run and score, in the order of RECIPES.
 
     Offline runs over `num_samples`, Server and SingleStream over `num_latency_samples`.
 
@@ -101,16 +139,16 @@ def run_demo(
     }
     demo = _Demo(folder, datasets, chosen, progress, fresh)
     both: Sequence[Mode] = ("performance", "accuracy")
-    rows: list[DemoRow] = []
+    rows: list[DemoRuns] = []
     server_qps: float | None = None
     for engine in engines:
         offline = demo.run(engine, Scenario.OFFLINE, both, num_samples)
         if server_qps is None:
-            rate = offline.content["tests"]["performance"]["metrics"]["samples_per_s"]
+            rate = _metrics(offline).samples_per_s or 1.0
             server_qps = float(f"{rate * _SHARE_OF_OFFLINE:.2g}")
         server = demo.run(engine, Scenario.SERVER, both[:1], num_latency_samples, server_qps)
         single = demo.run(engine, Scenario.SINGLE_STREAM, both[:1], num_latency_samples)
-        rows.append(DemoRow(engine, offline, server, single))
+        rows.append(DemoRuns(engine, offline, server, single))
     return rows
 
 
@@ -139,8 +177,9 @@ class _Demo:
         folder = self.folder / f"{engine.recipe}-{scenario.lower()}-{digest}"
         earlier = self._earlier(folder)
         if earlier is not None:
-            self.progress.note(f"{engine.recipe} {scenario}: measured {earlier['started_utc']}")
-            return Run(folder, earlier)
+            started = earlier.record.started_utc
+            self.progress.note(f"{engine.recipe} {scenario}: measured {started}")
+            return earlier
         self.progress.phase(f"Run {engine.recipe}")
         request = RunRequest(
             scope=RunScope(
@@ -157,39 +196,40 @@ class _Demo:
             folder=folder.absolute(),
         )
         run = execute(request, self.progress)
-        if run.content["status"] == "interrupted":
+        if run.record.status == "interrupted":
             raise Interrupted("Interrupted; start the demo again to go on where it was.")
-        if run.content["status"] == "failed":
-            raise RunFailed(f"{run.content['cause']} (details in {folder}).")
+        if run.record.status == "failed":
+            raise RunFailed(f"{run.record.cause} (details in {folder}).")
         return run
 
-    def _earlier(self, folder: Path) -> dict[str, Any] | None:
-        """The record of a complete run in `folder`; any other leftover there is the demo's own, and
-        cleared.
-        """
+    def _earlier(self, folder: Path) -> Run | None:
+        """The complete run in `folder`; any other leftover there is the demo's own, and cleared."""
         if not folder.exists():
             return None
         try:
-            record = RunRecord.read(folder)
+            run = Run.read(folder)
         except UsageError:
-            record = None
-        if record is not None and record.content["status"] == "complete" and not self.fresh:
-            return record.content
-        if record is not None and record.content["status"] == "running":
-            process = record.content["process"]
+            run = None
+        if run is not None and run.record.status == "complete" and not self.fresh:
+            return run
+        if run is not None and run.record.status == "running":
+            process = run.record.process
             raise UsageError(
-                f"Another demo is running in {folder} (process {process['pid']} on "
-                f"{process['host']}, since {record.content['started_utc']}); wait for it, or "
+                f"Another demo is running in {folder} (process {process.pid} on "
+                f"{process.host}, since {run.record.started_utc}); wait for it, or "
                 f"remove that folder if it is gone."
             )
         shutil.rmtree(folder)
         return None
 
 
-def _verdict(run: Run) -> str:
-    return str(run.content["tests"]["performance"]["verdict"]["sentence"])
+def _performance(run: Run) -> TestRecord:
+    test = run.record.tests.performance
+    assert test is not None, "every run of the demo has one"
+    return test
 
 
-def _latencies(run: Run) -> dict[str, float]:
-    metrics = run.content["tests"]["performance"]["metrics"]
-    return {name: value for name, value in metrics.items() if name.startswith(("ttft", "tpot"))}
+def _metrics(run: Run) -> Metrics:
+    metrics = _performance(run).metrics
+    assert metrics is not None, "it is complete"
+    return metrics

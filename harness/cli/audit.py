@@ -29,8 +29,8 @@ def audit(
     """
     from harness.progress import make_progress
     from harness.rules.rounds import load_round
-    from harness.runs.audit import TEST
     from harness.runs.audit import audit as run_audit
+    from harness.runs.folder import AUDIT_TEST
 
     out = Output(as_json=json)
     progress = make_progress()
@@ -41,9 +41,10 @@ def audit(
     for rule in finished.verdict.rules:
         out.say(f"{'ok     ' if rule.passed else 'PROBLEM'} {rule.name:20} {rule.measured}")
     valid = finished.verdict.valid
-    out.say(f"{TEST}: {'passed' if valid else finished.verdict.sentence}")
+    out.say(f"{AUDIT_TEST}: {'passed' if valid else finished.verdict.sentence}")
     out.say(f"Everything lies in {finished.folder}")
-    out.result({"test": TEST, "folder": str(finished.folder), **finished.to_json()})
+    found = finished.record.model_dump(mode="json")
+    out.result({"test": AUDIT_TEST, "folder": str(finished.folder), **found})
     if valid:
         pack = ["submission", "pack", run, "--submitter", "NAME", "--system", "FILE"]
         pack += ["--division", "open", "--round", finished.round]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from harness.cli.options import RoundName
 from harness.cli.output import Output, new_folder
 from harness.cli.summary import milliseconds
 from harness.rules.rounds import DEFAULT
+
+if TYPE_CHECKING:
+    from harness.demo import DemoRow
 
 
 def demo(
@@ -37,7 +40,7 @@ def demo(
     progress = make_progress()
     try:
         chosen = load_round(round)
-        rows = [row.figures() for row in run_demo(output, progress, fresh=fresh, chosen=chosen)]
+        rows = [runs.row for runs in run_demo(output, progress, fresh=fresh, chosen=chosen)]
     finally:
         progress.close()
     out.say()
@@ -45,21 +48,21 @@ def demo(
     out.say()
     out.say(
         "Short runs of a demo workload: they compare the recipes, and are no benchmark results. "
-        f"p99 of {rows[0]['num_latency_samples']} queries is the slowest of them."
+        f"p99 of {rows[0].num_latency_samples} queries is the slowest of them."
     )
-    invalid = {name for row in rows for name, said in row["verdicts"].items() if said != "VALID"}
+    invalid = {name for row in rows for name, said in row.verdicts.items() if said != "VALID"}
     if invalid:
         out.say(f"INVALID by LoadGen's rules (run.json says why): {', '.join(sorted(invalid))}.")
     out.say(f"Runs, with LoadGen's own logs: {output}")
-    out.result(rows)
+    out.result([row.model_dump(mode="json") for row in rows])
     server = ["--model", "newsbrief", "--recipe", "int8_wo", "--scenario", "Server"]
     of_round = [] if round == DEFAULT else ["--round", round]
     trial = ["--count", 1000, *of_round, "--output", new_folder("results/server")]
     out.next("run", *server, *trial)
 
 
-def _show(out: Output, rows: list[dict[str, Any]]) -> None:
-    base = rows[0]["accuracy"]
+def _show(out: Output, rows: list[DemoRow]) -> None:
+    base = rows[0].accuracy
     out.table(
         [
             "recipe",
@@ -75,26 +78,25 @@ def _show(out: Output, rows: list[dict[str, Any]]) -> None:
         ],
         [
             [
-                row["recipe"],
-                f"{row['size_bytes'] / 1e6:.1f}",
-                f"{row['samples_per_s']:.1f}",
-                f"{row['tokens_per_s']:,.0f}",
-                *(
-                    _pair(row[scenario], name)
-                    for scenario in ("server", "single_stream")
-                    for name in ("ttft", "tpot")
-                ),
-                *(_score(row["accuracy"], base, metric) for metric in ("rouge1", "rougeL")),
+                row.recipe,
+                f"{row.size_bytes / 1e6:.1f}",
+                f"{row.samples_per_s:.1f}",
+                f"{row.tokens_per_s:,.0f}",
+                _pair(row.server.ttft_p50_s, row.server.ttft_p99_s),
+                _pair(row.server.tpot_p50_s, row.server.tpot_p99_s),
+                _pair(row.single_stream.ttft_p50_s, row.single_stream.ttft_p99_s),
+                _pair(row.single_stream.tpot_p50_s, row.single_stream.tpot_p99_s),
+                _score(row.accuracy.rouge1, base.rouge1, first=row is rows[0]),
+                _score(row.accuracy.rougeL, base.rougeL, first=row is rows[0]),
             ]
             for row in rows
         ],
     )
 
 
-def _pair(figures: dict[str, float], name: str) -> str:
-    return " / ".join(milliseconds(figures.get(f"{name}_{p}_s")) for p in ("p50", "p99"))
+def _pair(p50_s: float | None, p99_s: float | None) -> str:
+    return f"{milliseconds(p50_s)} / {milliseconds(p99_s)}"
 
 
-def _score(scores: dict[str, float], base: dict[str, float], metric: str) -> str:
-    difference = scores[metric] - base[metric]
-    return f"{scores[metric]:.2f}" + (f" ({difference:+.2f})" if scores is not base else "")
+def _score(value: float, base: float, *, first: bool) -> str:
+    return f"{value:.2f}" if first else f"{value:.2f} ({value - base:+.2f})"

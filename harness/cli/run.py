@@ -34,5 +34,5 @@ def run(
     finally:
         progress.close()
     show_run(out, finished)
-    out.result(finished.content)
+    out.result(finished.record.to_json())
     return finished.exit_code

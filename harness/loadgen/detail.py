@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.loadgen.metrics import Metrics
 from harness.rules.scenario import Scenario
 
 _CONDITIONS = (
@@ -44,9 +45,14 @@ class DetailLog:
     warnings: tuple[str, ...]
 
     @property
+    def full_version(self) -> str:
+        """LoadGen's version, with the commit it was built from."""
+        return str(self.values.get("loadgen_version", "unknown"))
+
+    @property
     def version(self) -> str:
-        """LoadGen's version, without the commit it was built from."""
-        return str(self.values.get("loadgen_version", "unknown")).partition(" ")[0]
+        """LoadGen's version alone."""
+        return self.full_version.partition(" ")[0]
 
     @property
     def changes(self) -> str:
@@ -184,7 +190,7 @@ class DetailLog:
     @property
     def duration_s(self) -> float:
         """From the first query to the last answer, by LoadGen's own rate and count (6 digits)."""
-        rate = self.metrics().get("samples_per_s", 0.0)
+        rate = self.metrics().samples_per_s or 0.0
         server = "result_completed_samples_per_sec" in self.values
         intervals = self.num_answers - server  # that rate leaves out the first of the queries
         return intervals / rate if rate else 0.0
@@ -196,14 +202,12 @@ class DetailLog:
         None where it logs no such rate, and where queries come one at a time: its rates of samples
         and of tokens are then over spans that differ by milliseconds.
         """
-        rate = self.metrics().get("tokens_per_s")
+        rate = self.metrics().tokens_per_s
         comparable = self.scenario is not None and not self.scenario.one_at_a_time
         return rate * self.duration_s if comparable and rate is not None else None
 
-    def metrics(self) -> dict[str, float]:
-        """The figures of a performance test, in seconds and per second; a key is absent where
-        LoadGen gives none.
-        """
+    def metrics(self) -> Metrics:
+        """The figures of a performance test."""
         values = self.values
         found: dict[str, float] = {}
         for name, keys in _RATES.items():
@@ -215,7 +219,7 @@ class DetailLog:
                 value = values.get(prefix.format(percentile))
                 if value is not None:
                     found[f"{name}_p{percentile[:2]}_s"] = value / 1e9
-        return found
+        return Metrics(**found)
 
     @property
     def _all_at_once(self) -> bool:

@@ -10,6 +10,10 @@ SUMMARY = "mlperf_log_summary.txt"
 ACCURACY = "mlperf_log_accuracy.json"
 USER_CONF = "user.conf"
 ACCURACY_TXT = "accuracy.txt"
+_TOKEN_COUNTS = "token_counts.json"
+_JOB = "job.json"
+EVIDENCE = (DETAIL, SUMMARY, ACCURACY, ACCURACY_TXT, _TOKEN_COUNTS, USER_CONF, _JOB)
+"""What shows how a test went; a run remembers the digests of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ class TestFolder:
     @property
     def job(self) -> Path:
         """What LoadGen's process was told to load."""
-        return self.path / "job.json"
+        return self.path / _JOB
 
     @property
     def user_conf(self) -> Path:
@@ -65,7 +69,7 @@ class TestFolder:
     @property
     def token_counts(self) -> Path:
         """Tokens of each answer, as the harness counted them."""
-        return self.path / "token_counts.json"
+        return self.path / _TOKEN_COUNTS
 
     @property
     def partial(self) -> Path:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from build_engine.errors import UsageError
 from build_engine.records import Record, read_record
@@ -36,21 +35,11 @@ class Job(Record):
 
 
 def read_job(path: Path) -> Job:
-    """The job in a file. Raises UsageError for one that is broken or newer, FileNotFoundError for
-    none.
+    """The job in a file. Raises UsageError for one that is broken or of another version,
+    FileNotFoundError for none.
     """
     remedy = "run again with a new --output"
-    return read_record(path, Job, UsageError, remedy, {1: _from_first}, unversioned=1)
-
-
-def _from_first(content: dict[str, Any]) -> dict[str, Any]:
-    """The first version had its executor as JSON in a text, with the backend's name as `kind`."""
-    try:
-        executor = dict(json.loads(content["executor"]))
-        executor["backend"] = executor.pop("kind")
-    except (KeyError, TypeError, ValueError):
-        return content  # the model says what is wrong with it
-    return {**content, "executor": executor}
+    return read_record(path, Job, UsageError, remedy)
 
 
 @dataclass(frozen=True, slots=True)

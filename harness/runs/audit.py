@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from build_engine.errors import (
     EXIT_FAILED,
@@ -22,13 +22,13 @@ from build_engine.errors import (
     RunExists,
     UsageError,
 )
+from build_engine.files import cannot_write
 from harness.dataset.prepared import Dataset
 from harness.loadgen import logs
-from harness.loadgen.folder import ACCURACY, TestFolder
 from harness.loadgen.installed import require_loadgen
 from harness.loadgen.job import Job, read_job
 from harness.loadgen.settings import LoadgenPlan
-from harness.loadgen.supervise import Status, run_test
+from harness.loadgen.supervise import run_test
 from harness.rules.rounds import Round, load_round
 from harness.rules.verdict import Verdict
 from harness.runs.conditions.answers import (
@@ -41,15 +41,14 @@ from harness.runs.conditions.answers import (
     stop_ids_end,
 )
 from harness.runs.conditions.any_test import of_any_test
+from harness.runs.folder import AUDIT_TEST, AuditFolder
 from harness.runs.integrity import require_intact
-from harness.runs.record import ProgressLog, RunRecord, cannot_write
+from harness.runs.record import AuditRecord
+from harness.runs.run import Run
 from harness.runs.verdict import judge_unfinished
 
 if TYPE_CHECKING:
     from harness.progress import Progress, ProgressFigures
-
-TEST = "TEST06"
-VERIFICATION = "verify_accuracy.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,72 +57,68 @@ class Audit:
 
     folder: Path
     round: str
-    status: Status
-    cause: str | None
-    verdict: Verdict
+    record: AuditRecord
+
+    @property
+    def verdict(self) -> Verdict:
+        """On its answers, and on how it went."""
+        return self.record.verdict
 
     @property
     def exit_code(self) -> int:
         """As the command line gives it."""
-        if self.status == "interrupted":
+        if self.record.status == "interrupted":
             return EXIT_INTERRUPTED
-        if self.status == "failed":
+        if self.record.status == "failed":
             return EXIT_FAILED
         return EXIT_OK if self.verdict.valid else EXIT_RESULT
 
-    def to_json(self) -> dict[str, Any]:
-        """As run.json keeps it."""
-        verdict = self.verdict.model_dump(mode="json")
-        return {"status": self.status, "cause": self.cause, "verdict": verdict}
 
-
-def audit(run: Path, chosen: Round | None, progress: Progress) -> Audit:
+def audit(path: Path, chosen: Round | None, progress: Progress) -> Audit:
     """Run TEST06 on the engine and dataset of a complete run, and record it in its run.json.
 
     `chosen` is the run's own round when None. Raises UsageError for a run that is not complete, of
     another round, or whose dataset is gone, RunExists when it was audited before, ResultProblem
     when its files were edited, EnvironmentFault for a LoadGen of another round.
     """
-    record = RunRecord.read(run)
-    chosen = _round(record, chosen)
+    run = Run.read(path)
+    chosen = _round(run, chosen)
     require_loadgen(chosen)
-    plan = _plan(record)
-    folder = run / TEST
+    plan, folder = _plan(run), run.folder.audit(AUDIT_TEST)
     taken = (
-        f"{folder} exists: the run was audited, or is now; move it out of the run's folder to "
+        f"{folder.path} exists: the run was audited, or is now; move it out of the run's folder to "
         f"audit it again."
     )
-    if folder.exists():
+    if folder.path.exists():
         raise RunExists(taken)
-    _forget_audit(record)
-    require_intact(record)
-    job = _job(record)
-    settings = chosen.compliance_tests[TEST]
+    run = _without_audit(run)
+    require_intact(run)
+    job = _job(run)
+    settings = chosen.compliance_tests[AUDIT_TEST]
     try:
-        (folder / "accuracy").mkdir(parents=True)
-        config = folder / "audit.config"
-        config.write_text(audit_config(settings), encoding="utf-8")
+        folder.accuracy.path.mkdir(parents=True)
+        folder.audit_config.write_text(audit_config(settings), encoding="utf-8")
     except FileExistsError:
         raise RunExists(taken) from None
     except OSError as error:
-        raise cannot_write(folder, error) from None
-    progress.phase(f"{TEST} of {record.content['scenario']}: loading the engine and warming up")
+        raise cannot_write(folder.path, error) from None
+    progress.phase(f"{AUDIT_TEST} of {run.record.scenario}: loading the engine and warming up")
     outcome = run_test(
         job,
         lambda probe: plan,
-        folder.absolute(),
+        folder.path.absolute(),
         _Shortened(progress, settings["min_query_count"]),
-        on_figures=ProgressLog(run, TEST).append,
-        audit_config=config.absolute(),
+        on_figures=lambda figures: run.log_progress(AUDIT_TEST, figures),
+        audit_config=folder.audit_config.absolute(),
     )
     if outcome.status == "complete":
         verdict = verify(folder, plan, chosen, job)
     else:
         verdict = judge_unfinished(outcome.cause)
-    finished = Audit(folder, chosen.name, outcome.status, outcome.cause, verdict)
-    audits = {**record.content.get("audits", {}), TEST: finished.to_json()}
-    record.save(audits=audits, files=record.digests())
-    return finished
+    record = AuditRecord(status=outcome.status, cause=outcome.cause, verdict=verdict)
+    audits = {**run.record.audits, AUDIT_TEST: record}
+    run.changed(audits=audits, files=run.folder.digests())
+    return Audit(folder.path, chosen.name, record)
 
 
 def audit_config(settings: Mapping[str, int]) -> str:
@@ -131,10 +126,10 @@ def audit_config(settings: Mapping[str, int]) -> str:
     return "".join(f"*.*.{key} = {value}\n" for key, value in settings.items())
 
 
-def verify(folder: Path, plan: LoadgenPlan, chosen: Round, job: Job) -> Verdict:
+def verify(folder: AuditFolder, plan: LoadgenPlan, chosen: Round, job: Job) -> Verdict:
     """Judge the logs of a TEST06 in `folder`, and write the two official outputs beside them."""
-    settings = chosen.compliance_tests[TEST]
-    log, answers = logs.read_detail(folder), logs.read_answers(folder)
+    settings = chosen.compliance_tests[AUDIT_TEST]
+    log, answers = logs.read_detail(folder.path), logs.read_answers(folder.path)
     lengths = [len(answer.ids) for answer in answers]
     begin = [first_tokens_begin(answers)] if plan.scenario.has_first_tokens else []
     end = stop_ids_end(answers, job.stop_ids)
@@ -157,62 +152,65 @@ def verify(folder: Path, plan: LoadgenPlan, chosen: Round, job: Job) -> Verdict:
         f"First token check pass: {begin[0].passed if begin else 'Skipped'}",
         f"EOS check pass: {end.passed}",
         f"Sample length check pass: {all(rule.passed for rule in length)}",
-        f"{TEST} verification {'complete' if verdict.valid else 'failed'}",
+        f"{AUDIT_TEST} verification {'complete' if verdict.valid else 'failed'}",
     ]
-    (folder / VERIFICATION).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    shutil.copyfile(folder / ACCURACY, folder / "accuracy" / ACCURACY)
+    folder.verification.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    shutil.copyfile(folder.answers, folder.accuracy.answers)
     return verdict
 
 
-def _round(record: RunRecord, chosen: Round | None) -> Round:
+def _round(run: Run, chosen: Round | None) -> Round:
     """The round of the run, which has the audit."""
-    name = str(record.content["round"])
+    name = run.record.round
     chosen = chosen or load_round(name)
     if chosen.name != name:
         raise UsageError(
-            f"{record.folder} is of round {name}, not {chosen.name}; audit it as such."
+            f"{run.folder.path} is of round {name}, not {chosen.name}; audit it as such."
         )
-    if TEST not in chosen.compliance_tests:
-        raise UsageError(f"Round {name} has no {TEST}.")
+    if AUDIT_TEST not in chosen.compliance_tests:
+        raise UsageError(f"Round {name} has no {AUDIT_TEST}.")
     return chosen
 
 
-def _forget_audit(record: RunRecord) -> None:
-    """An audit that was moved away is no part of the run any more."""
-    files = record.content["files"]
-    record.content["files"] = {k: v for k, v in files.items() if not k.startswith(f"{TEST}/")}
+def _without_audit(run: Run) -> Run:
+    """The run as it was before an audit that was moved away since."""
+    files = {
+        name: digest
+        for name, digest in run.record.files.items()
+        if not name.startswith(f"{AUDIT_TEST}/")
+    }
+    return Run(run.folder, run.record.model_copy(update={"files": files}))
 
 
-def _plan(record: RunRecord) -> LoadgenPlan:
+def _plan(run: Run) -> LoadgenPlan:
     """The plan of the performance test of a complete run."""
-    content = record.content
-    test = content["tests"].get("performance")
-    if content["status"] != "complete" or test is None:
+    test = run.record.tests.performance
+    if run.record.status != "complete" or test is None or test.plan is None:
         raise UsageError(
-            f"{record.folder} is {content['status']} and has "
+            f"{run.folder.path} is {run.record.status} and has "
             f"{'a' if test else 'no'} performance test; audit a complete run with one."
         )
-    return LoadgenPlan.from_json(test["plan"])
+    return test.plan
 
 
-def _job(record: RunRecord) -> Job:
+def _job(run: Run) -> Job:
     """The job of an unedited run, whose dataset and engine are still the same."""
-    content = record.content
-    job = read_job(TestFolder(record.folder / "performance").job)
+    job = read_job(run.folder.test("performance").job)
+    gone = UsageError(
+        f"The dataset of the run is not at {job.dataset} any more; prepare it again with "
+        f"`enginebench dataset`."
+    )
     try:
-        digest = Dataset.load(job.dataset).digest
-    except DatasetError:  # gone, or damaged
-        digest = None
-    if digest != content["dataset"]["digest"]:
-        raise UsageError(
-            f"The dataset of the run is not at {job.dataset} any more; prepare it again with "
-            f"`enginebench dataset`."
-        )
-    if content["engine"] is not None:
+        dataset = Dataset.load(job.dataset)
+    except DatasetError:
+        raise gone from None
+    if dataset.digest != run.record.dataset.digest:
+        raise gone
+    if run.record.engine is not None:
         from build_engine.store.engine import Engine
 
         folder = job.executor.engine_folder
-        if folder is None or Engine.load(folder).key != content["engine"]["key"]:
+        if folder is None or Engine.load(folder).key != run.record.engine.key:
             raise UsageError(f"{folder} is another engine than the run's; run again.")
     return job
 

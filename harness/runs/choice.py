@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from build_engine.config import apply_overrides
 from build_engine.errors import UnknownName, UsageError
+from build_engine.files import check_writable
 from build_engine.paths import cache_root
 from build_engine.store.store import open_engine
 from harness.dataset.preparation import check_count, prepare
@@ -23,8 +24,8 @@ from harness.rules.rounds import DEFAULT, Round, load_round
 from harness.rules.scenario import Scenario
 from harness.rules.workload import Workload, load_workload
 from harness.runs.engine_choice import EngineChoice, build_spec, require_backend
-from harness.runs.execution import RunRequest
-from harness.runs.record import check_writable, require_free
+from harness.runs.request import RunRequest
+from harness.runs.run import require_free
 from harness.runs.scope import RunScope
 from runtime.backend import engine_spec
 

@@ -7,73 +7,72 @@ give, are each named.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from build_engine.errors import ResultProblem, RunFailed
 from harness.loadgen import logs
-from harness.runs.record import RunRecord
-from harness.runs.verdict import primary_result
-from harness.scoring.accuracy import Accuracy
+from harness.loadgen.settings import Mode
+from harness.runs.record import PrimaryResult, TestRecord
+from harness.runs.run import Run
 
 
-def problems(record: RunRecord) -> list[str]:
+def problems(run: Run) -> list[str]:
     """What differs, one sentence each; none for a run as it was written."""
-    return [*_changed_files(record), *_other_figures(record), *_other_scores(record)]
+    return [*_changed_files(run), *_other_figures(run), *_other_scores(run)]
 
 
-def require_intact(record: RunRecord) -> None:
+def require_intact(run: Run) -> None:
     """Raise ResultProblem when anything differs."""
-    found = problems(record)
+    found = problems(run)
     if found:
-        raise ResultProblem(f"{record.folder} was changed after the run: {' '.join(found)}")
+        raise ResultProblem(f"{run.folder.path} was changed after the run: {' '.join(found)}")
 
 
-def _changed_files(record: RunRecord) -> list[str]:
-    recorded: dict[str, str] = record.content.get("files", {})
-    present = record.digests()
-    found = []
+def _changed_files(run: Run) -> Iterator[str]:
+    recorded, present = run.record.files, run.folder.digests()
     for name in sorted(recorded.keys() | present.keys()):
         if name not in present:
-            found.append(f"{name} is missing; restore it, or run again.")
+            yield f"{name} is missing; restore it, or run again."
         elif name not in recorded:
-            found.append(f"{name} is not of the run; remove it.")
+            yield f"{name} is not of the run; remove it."
         elif present[name] != recorded[name]:
-            found.append(f"{name} was edited: its digest is not the recorded one; run again.")
-    return found
+            yield f"{name} was edited: its digest is not the recorded one; run again."
 
 
-def _other_figures(record: RunRecord) -> list[str]:
+def _other_figures(run: Run) -> Iterator[str]:
     """Figures of run.json against those recomputed from the detail log."""
-    found = []
-    for mode, test in record.content["tests"].items():
-        if test["status"] != "complete":
+    for mode, test in run.record.tests.begun.items():
+        if test.status != "complete":
             continue
         try:
-            log = logs.read_detail(record.folder / mode)
+            yield from _other_figures_of(run, mode, test)
         except RunFailed as error:
-            found.append(f"{error}.")
-            continue
-        primary = test.get("primary")
-        recorded = {**test["metrics"], "primary": primary}
-        again = primary_result(primary["key"], log) if primary else None
-        measured = {**log.metrics(), "primary": again}
-        found += [
-            f"{mode}: {name} is {recorded.get(name)} in run.json and {measured.get(name)} by "
-            f"LoadGen's log; run again."
-            for name in sorted(measured.keys() | recorded.keys())
-            if measured.get(name) != recorded.get(name)
-        ]
-    return found
+            yield f"{error}."
 
 
-def _other_scores(record: RunRecord) -> list[str]:
+def _other_figures_of(run: Run, mode: Mode, test: TestRecord) -> Iterator[str]:
+    log = logs.read_detail(run.folder.test(mode).path)
+    again = PrimaryResult.of(test.primary.key, log) if test.primary else None
+    recorded = {**(test.metrics.by_name if test.metrics else {}), "primary": test.primary}
+    measured = {**log.metrics().by_name, "primary": again}
+    for name in sorted(measured.keys() | recorded.keys()):
+        if measured.get(name) != recorded.get(name):
+            yield (
+                f"{mode}: {name} is {recorded.get(name)} in run.json and {measured.get(name)} by "
+                f"LoadGen's log; run again."
+            )
+
+
+def _other_scores(run: Run) -> Iterator[str]:
     """accuracy.txt against the scores of run.json."""
-    accuracy = record.content.get("accuracy")
-    if not accuracy:
-        return []
-    path = record.folder / "accuracy" / "accuracy.txt"
+    if run.record.accuracy is None:
+        return
+    path = run.folder.test("accuracy").accuracy_txt
+    name = path.relative_to(run.folder.path).as_posix()
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        return [f"accuracy/accuracy.txt cannot be read ({error.strerror}); run again."]
-    if text != Accuracy(**accuracy["scores"]).to_accuracy_txt():
-        return ["accuracy/accuracy.txt does not have the scores of run.json; run again."]
-    return []
+        yield f"{name} cannot be read ({error.strerror}); run again."
+        return
+    if text != run.record.accuracy.scores.to_accuracy_txt():
+        yield f"{name} does not have the scores of run.json; run again."

@@ -5,7 +5,7 @@ and what to change. The conditions stand in `conditions/`, but for two on the en
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.rules.verdict import Rule, Verdict
 from harness.runs.conditions.answers import (
@@ -23,7 +23,6 @@ from harness.runs.conditions.any_test import of_any_test
 from harness.runs.conditions.performance import equal_issue, of_performance
 
 if TYPE_CHECKING:
-    from harness.loadgen.detail import DetailLog
     from harness.runs.evidence import Evidence
 
 
@@ -37,20 +36,6 @@ def judge(evidence: Evidence) -> Verdict:
 def judge_unfinished(cause: str | None) -> Verdict:
     """The verdict on a test that failed or was interrupted: it has none of the evidence."""
     return Verdict.of([_clean_exit(cause or "no word of how it ended")])
-
-
-def primary_result(metric: str, log: DetailLog) -> dict[str, Any] | None:
-    """The one figure that the checker reads as a scenario's result; None where LoadGen gives none.
-
-    `metric` is its key in the detail log; latencies are in milliseconds. Source:
-    `RESULT_FIELD_BENCHMARK_OVERWRITE` in the checker's constants.py.
-    """
-    value = log.values.get(metric)
-    if value is None:
-        return None
-    if metric.endswith("_ns"):
-        return {"key": metric, "value": value / 1e6, "unit": "ms"}
-    return {"key": metric, "value": float(value), "unit": "tokens/s"}
 
 
 def _performance(e: Evidence) -> Iterator[Rule]:

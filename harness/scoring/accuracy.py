@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build_engine.errors import DatasetError, RunFailed
+from build_engine.validation import Frozen, Text
+from harness.rules.gates import Metric
 from harness.scoring.rouge import METRICS, rouge_f1
 from harness.scoring.sentences import sent_tokenize
 
@@ -45,34 +47,38 @@ class Accuracy:
         return f"{scores | {'gen_len': self.gen_len, 'gen_num': self.gen_num}}\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """One metric and the limits, both inclusive, that it must keep."""
+class Gate(Frozen):
+    """One metric and the limits, both inclusive, that it must keep; make one with `Gate.of`.
 
-    metric: str
+    `margin` is the distance to the nearer limit as a fraction of that limit, negative outside.
+    """
+
+    metric: Metric
     value: float
     minimum: float
     maximum: float | None
+    passed: bool
+    margin: float
+    sentence: Text
 
-    @property
-    def passed(self) -> bool:
-        return self.margin >= 0
-
-    @property
-    def margin(self) -> float:
-        """Distance to the nearer limit as a fraction of that limit; negative outside."""
-        above = (self.value - self.minimum) / self.minimum
-        if self.maximum is None:
-            return above
-        return min(above, (self.maximum - self.value) / self.maximum)
-
-    def __str__(self) -> str:
-        need = f"at least {self.minimum:.10g}"
-        if self.maximum is not None:
-            need += f" and at most {self.maximum:.10g}"
-        outcome = "passed" if self.passed else "missed"
-        by = f"{abs(self.margin) * 100:.3g} %"
-        return f"{self.metric} is {self.value:.10g}, must be {need}: {outcome} by {by}"
+    @classmethod
+    def of(cls, metric: Metric, value: float, minimum: float, maximum: float | None) -> Gate:
+        """A value beside its limits."""
+        margin, need = (value - minimum) / minimum, f"at least {minimum:.10g}"
+        if maximum is not None:
+            margin = min(margin, (maximum - value) / maximum)
+            need += f" and at most {maximum:.10g}"
+        outcome = "passed" if margin >= 0 else "missed"
+        by = f"{abs(margin) * 100:.3g} %"
+        return cls(
+            metric=metric,
+            value=value,
+            minimum=minimum,
+            maximum=maximum,
+            passed=margin >= 0,
+            margin=margin,
+            sentence=f"{metric} is {value:.10g}, must be {need}: {outcome} by {by}",
+        )
 
 
 def score(predictions: Sequence[str], references: Sequence[str]) -> Accuracy:
@@ -131,7 +137,7 @@ def score_answers(
 def check_gates(accuracy: Accuracy, target: AccuracyTarget) -> list[Gate]:
     """A score beside the gates of a workload, in their order; all must pass."""
     gates = target.gates.items()
-    return [Gate(metric, getattr(accuracy, metric), low, high) for metric, (low, high) in gates]
+    return [Gate.of(name, getattr(accuracy, name), low, high) for name, (low, high) in gates]
 
 
 def _one_sentence_a_line(text: str) -> str:

@@ -6,7 +6,6 @@ truncated is kept whole in a folder beside it.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import tempfile
@@ -16,10 +15,8 @@ from pathlib import Path
 
 import build_engine
 from build_engine.errors import ResultProblem, RunExists, UnknownName, UsageError
-from harness.loadgen.folder import ACCURACY, ACCURACY_TXT, DETAIL, SUMMARY
+from build_engine.files import cannot_write, write_json
 from harness.rules.rounds import DEFAULT, Round, load_round
-from harness.runs.audit import VERIFICATION
-from harness.runs.record import cannot_write
 from harness.submission.check import check_tree
 from harness.submission.measurements import calibration_description, measurements
 from harness.submission.readme import result_readme, source_readme
@@ -71,7 +68,7 @@ def pack(request: PackRequest, output: Path) -> Packed:
     chosen, root = load_round(request.round), output.absolute()
     _check_request(request, root)
     runs = accept(request.runs, request.division, chosen)
-    system = describe(request.system, runs[0].content, chosen, request.submitter, request.division)
+    system = describe(request.system, runs[0].record, chosen, request.submitter, request.division)
     originals = root.with_name(root.name + ORIGINALS)
     try:
         with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as scratch:
@@ -126,39 +123,44 @@ def _check_request(request: PackRequest, root: Path) -> None:
 def _write_result(by: Submitter, run: PackableRun, system: str, chosen: Round) -> Result:
     """One scenario: logs, accuracy, compliance, and what describes them."""
     result = Result(by, system_id(system), run.benchmark, run.scenario)
-    source = run.record.folder
-    _copy(source / "performance", result.performance, (DETAIL, SUMMARY))
+    folder = run.run.folder
+    performance, accuracy = folder.test("performance"), folder.test("accuracy")
+    _copy(result.performance, performance.detail, performance.summary)
     _copy(
-        source / "accuracy",
         result.accuracy,
-        (DETAIL, SUMMARY, ACCURACY, ACCURACY_TXT),
+        accuracy.detail,
+        accuracy.summary,
+        accuracy.answers,
+        accuracy.accuracy_txt,
     )
-    log = result.accuracy / ACCURACY
+    log = result.accuracy / accuracy.answers.name
     originals = by.root.with_name(by.root.name + ORIGINALS)
-    truncate(log, result.accuracy / ACCURACY_TXT, originals / log.relative_to(by.root))
+    truncate(
+        log, result.accuracy / accuracy.accuracy_txt.name, originals / log.relative_to(by.root)
+    )
     for test in chosen.benchmark(run.official).compliance:
-        if test in run.content.get("audits", {}):
-            folder = result.compliance(test)
-            _copy(source / test, folder, (VERIFICATION,))
-            _copy(source / test / "accuracy", folder / "accuracy", (ACCURACY,))
+        if test in run.record.audits:
+            audit, target = folder.audit(test), result.compliance(test)
+            _copy(target, audit.verification)
+            _copy(target / audit.accuracy.path.name, audit.accuracy.answers)
     result.measurements.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source / "performance" / "user.conf", result.user_conf)
+    shutil.copyfile(performance.user_conf, result.user_conf)
     result.readme.write_text(result_readme(run, chosen), encoding="utf-8")
-    _write_json(result.measurements, measurements(run.engine, run.reference))
+    write_json(result.measurements, measurements(run.engine, run.reference))
     return result
 
 
 def _write_common(by: Submitter, runs: Sequence[PackableRun], system: dict[str, str]) -> None:
     """What the results of a submitter share."""
     by.systems.mkdir(parents=True)
-    _write_json(by.systems / f"{system_id(system['system_name'])}.json", system)
+    write_json(by.systems / f"{system_id(system['system_name'])}.json", system)
     by.documentation.mkdir()
     document = calibration_description(runs[0].engine, runs[0].reference)
     (by.documentation / "calibration.md").write_text(document, encoding="utf-8")
     _write_source(by.source)
     own = {run.benchmark: run.official for run in runs if run.benchmark != run.official}
     if own:
-        _write_json(by.model_mapping, own)
+        write_json(by.model_mapping, own)
 
 
 def _write_source(folder: Path) -> None:
@@ -175,11 +177,7 @@ def _write_source(folder: Path) -> None:
             shutil.copyfile(top / name, target / name)
 
 
-def _copy(source: Path, target: Path, names: Sequence[str]) -> None:
+def _copy(target: Path, *files: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        shutil.copyfile(source / name, target / name)
-
-
-def _write_json(path: Path, content: dict[str, str]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    for file in files:
+        shutil.copyfile(file, target / file.name)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from harness.rules.rounds import Round
 from harness.submission.runs import PackableRun
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.runs.record import RunRecord
 
 UNOFFICIAL = (
     "Unofficial until MLCommons has published it: a result that was not verified by MLCommons "
@@ -16,37 +21,38 @@ UNOFFICIAL = (
 
 def result_readme(run: PackableRun, chosen: Round) -> str:
     """Of one scenario."""
-    content, engine = run.content, run.engine
+    record, engine = run.record, run.engine
+    identity = engine.identity
     lines = [
         f"# {run.benchmark}, {run.scenario}",
         "",
         UNOFFICIAL,
         "",
         *_nature(run),
-        f"Round {chosen.name}; LoadGen {content['versions']['mlcommons-loadgen']}.",
+        f"Round {chosen.name}; LoadGen {record.versions['mlcommons-loadgen']}.",
         "",
         "## Engine",
         "",
-        f"- Model: {engine['model']['name']}, checkpoint sha256 {engine['identity']['checkpoint']}",
-        f"- Recipe: {engine['identity']['recipe']['name']}",
-        f"- Target: {engine['identity']['target']['name']}",
-        f"- Limits: {_listed(engine['identity']['limits'])}",
-        f"- Libraries: {_listed(engine['identity']['backend']['libraries'])}",
-        f"- Key: {engine['key']}",
+        f"- Model: {engine.model.name}, checkpoint sha256 {identity.checkpoint}",
+        f"- Recipe: {identity.recipe.name}",
+        f"- Target: {identity.target.name}",
+        f"- Limits: {_listed(asdict(identity.limits))}",
+        f"- Libraries: {_listed(identity.backend.libraries)}",
+        f"- Key: {engine.key}",
         "",
         "## How to repeat it",
         "",
         "```",
-        content["command"],
+        record.command,
         "```",
         "",
         "The code is in the submission's source folder, with its own README.md. The dataset "
-        f"`{content['dataset'].get('source', 'unknown')}` has {content['num_samples']:,} samples; "
-        f"sha256 of prompt ids and references: {content['dataset']['digest']}.",
+        f"`{record.dataset.source}` has {record.num_samples:,} samples; "
+        f"sha256 of prompt ids and references: {record.dataset.digest}.",
         "",
         "## Result",
         "",
-        *_figures(content),
+        *_figures(record),
         "",
     ]
     return "\n".join(lines)
@@ -66,23 +72,28 @@ def source_readme() -> str:
 def _nature(run: PackableRun) -> list[str]:
     if run.benchmark == run.official:
         return []
-    marks = ", ".join(run.content["marks"]) or "other data"
+    marks = ", ".join(run.record.marks) or "other data"
     return [
         f"This is not the MLPerf benchmark {run.official} ({marks}): it is the workload "
-        f"{run.content['workload']}, submitted under the same rules of measurement.",
+        f"{run.record.workload.name}, submitted under the same rules of measurement.",
         "",
     ]
 
 
-def _figures(content: Mapping[str, Any]) -> list[str]:
-    primary = content["tests"]["performance"]["primary"]
-    lines = [f"- {primary['key']}: {primary['value']:g} {primary['unit']}"]
-    metrics = content["tests"]["performance"]["metrics"]
-    for name in ("ttft_p99_s", "tpot_p99_s", "latency_p90_s"):
-        if name in metrics:
-            lines.append(f"- {name.replace('_', ' ').removesuffix(' s')}: {metrics[name]:g} s")
-    scores = content["accuracy"]["scores"]
-    lines.append("- " + ", ".join(f"{name} {value:.10g}" for name, value in scores.items()))
+def _figures(record: RunRecord) -> list[str]:
+    test, accuracy = record.tests.performance, record.accuracy
+    assert test is not None and test.primary is not None and test.metrics is not None
+    assert accuracy is not None, "a run that may be packed has both tests"
+    lines = [f"- {test.primary.key}: {test.primary.value:g} {test.primary.unit}"]
+    metrics = test.metrics
+    shown = {
+        "ttft p99": metrics.ttft_p99_s,
+        "tpot p99": metrics.tpot_p99_s,
+        "latency p90": metrics.latency_p90_s,
+    }
+    lines += [f"- {name}: {value:g} s" for name, value in shown.items() if value is not None]
+    scores = asdict(accuracy.scores).items()
+    lines.append("- " + ", ".join(f"{name} {value:.10g}" for name, value in scores))
     return lines
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 from build_engine.errors import ResultProblem
 from build_engine.libraries import installed_version
 from build_engine.store.manifest import EngineManifest
 from build_engine.store.store import EngineStore
-from harness.rules.rounds import Round
+from harness.loadgen.settings import Mode
+from harness.rules.rounds import LIBRARY, Round
+from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
 from harness.runs import integrity
 from harness.runs.record import RunRecord
+from harness.runs.run import Run
 
-_MODES = ("performance", "accuracy")
 _NOT_SHARED = {"title", "sources", "scenarios"}  # fields of a workload that may differ in one pack
 
 
@@ -24,7 +26,7 @@ _NOT_SHARED = {"title", "sources", "scenarios"}  # fields of a workload that may
 class PackableRun:
     """A run that passed every check here."""
 
-    record: RunRecord
+    run: Run
     benchmark: str
     """Name of its folder in the tree."""
     official: str
@@ -32,27 +34,28 @@ class PackableRun:
     round: Round
 
     @property
-    def content(self) -> dict[str, Any]:
+    def record(self) -> RunRecord:
         """Its run.json."""
-        return self.record.content
+        return self.run.record
 
     @property
-    def scenario(self) -> str:
-        """Offline, Server, Interactive or SingleStream."""
-        return str(self.content["scenario"])
+    def scenario(self) -> Scenario:
+        """Its scenario."""
+        return self.record.scenario
 
     @property
-    def engine(self) -> dict[str, Any]:
+    def engine(self) -> EngineManifest:
         """The manifest of its engine."""
-        manifest: dict[str, Any] = self.content["engine"]
-        return manifest
+        assert self.record.engine is not None, "a run without one is refused"
+        return self.record.engine
 
     @property
     def reference(self) -> str | None:
         """The benchmark's model, when the engine was built from its very weights."""
         model = load_workload(self.official, self.round).model
-        weights = self.engine["model"]["weights"]
-        return model.hub if model is not None and model.has_weights(weights) else None
+        if model is None or not model.has_weights(self.engine.model.weights):
+            return None
+        return model.hub
 
 
 def accept(folders: Sequence[Path], division: str, chosen: Round) -> list[PackableRun]:
@@ -60,170 +63,170 @@ def accept(folders: Sequence[Path], division: str, chosen: Round) -> list[Packab
 
     Raises UsageError for a folder that is no run, ResultProblem with every reason for a refusal.
     """
-    records = [RunRecord.read(folder) for folder in folders]
+    runs = [Run.read(folder) for folder in folders]
     reasons = [
-        f"{record.folder.name}: {reason}"
-        for record in records
-        for reason in _refusals(record, division, chosen)
+        f"{run.name}: {reason}" for run in runs for reason in _refusals(run, division, chosen)
     ]
     if not reasons:
-        reasons = [*_together(records, chosen), *_scenarios(records, division, chosen)]
+        reasons = [*_together(runs, chosen), *_scenarios(runs, division, chosen)]
     if reasons:
         raise ResultProblem("Not packed. " + " ".join(reasons))
     return [
         PackableRun(
-            record,
-            _folder_name(record.content, chosen),
-            _official(record.content, chosen) or "",
-            chosen,
+            run, _folder_name(run.record, chosen), _official(run.record, chosen) or "", chosen
         )
-        for record in records
+        for run in runs
     ]
 
 
-def _refusals(record: RunRecord, division: str, chosen: Round) -> Iterator[str]:
+def _refusals(run: Run, division: str, chosen: Round) -> Iterator[str]:
     """Why one run cannot be packed."""
-    content = record.content
-    if content["status"] != "complete":
-        cause = f" ({content['cause']})" if content["cause"] else ""
-        yield f"the run is {content['status']}{cause}; run it again to its end."
+    record = run.record
+    if record.status != "complete":
+        cause = f" ({record.cause})" if record.cause else ""
+        yield f"the run is {record.status}{cause}; run it again to its end."
         return
-    if "simulated" in content["marks"] or content["engine"] is None:
+    if "simulated" in record.marks or record.engine is None:
         yield "it is a simulated run, never a result; run a real engine."
         return
-    if "no MLPerf scenario" in content["marks"]:
-        yield f"{content['workload']} has no scenario {content['scenario']}; leave it out."
+    if "no MLPerf scenario" in record.marks:
+        yield f"{record.workload.name} has no scenario {record.scenario}; leave it out."
         return
-    if "short" in content["marks"]:
+    if "short" in record.marks:
         yield "it is a short run; run it without --count and --duration."
-    for mode in _MODES:
-        test = content["tests"].get(mode)
-        if test is None or test["status"] != "complete":
+    for mode in get_args(Mode):
+        test = record.tests.begun.get(mode)
+        if test is None or test.status != "complete":
             yield f"it has no complete {mode} test; run it with --mode both."
-        elif not test["verdict"]["valid"]:
-            yield f"its {mode} test is {test['verdict']['sentence']}."
-    yield from integrity.problems(record)
-    version = str(content["versions"].get("mlcommons-loadgen"))
+        elif not test.verdict.valid:
+            yield f"its {mode} test is {test.verdict.sentence}."
+    yield from integrity.problems(run)
+    version = str(record.versions.get(LIBRARY))
     if not chosen.loadgen.fits(version):
         yield (
             f"it was run with LoadGen {version}, and round {chosen.name} needs "
             f"{chosen.loadgen.text}; run it again with that, or choose another --round."
         )
-    ran, packs = content["versions"].get("enginebench"), installed_version("enginebench")
+    ran, packs = record.versions.get("enginebench"), installed_version("enginebench")
     if ran != packs:
         yield (
             f"it was run by enginebench {ran}, and this is {packs}, whose code would be submitted; "
             f"pack with the version that ran."
         )
-    if _official(content, chosen) is None:
+    if _official(record, chosen) is None:
         yield (
-            f"its {content['num_samples']:,} samples are not those of any benchmark of round "
+            f"its {record.num_samples:,} samples are not those of any benchmark of round "
             f"{chosen.name}; run the whole dataset."
         )
     elif division == "closed":
-        yield from _closed_refusals(content, chosen)
+        yield from _closed_refusals(record, record.engine, chosen)
 
 
-def _closed_refusals(content: Mapping[str, Any], chosen: Round) -> Iterator[str]:
+def _closed_refusals(record: RunRecord, engine: EngineManifest, chosen: Round) -> Iterator[str]:
     """What the closed division asks for on top."""
-    if content["benchmark"] is None:
-        yield f"workload {content['workload']} is no MLPerf benchmark; use --division open."
+    if record.benchmark is None:
+        yield f"workload {record.workload.name} is no MLPerf benchmark; use --division open."
         return
-    lacking = content["dataset"].get("shortfalls", [])
+    lacking = record.dataset.shortfalls
     if lacking:
         yield f"its dataset is not the benchmark's: {'; '.join(lacking)}; use --division open."
-    engine = content["engine"]
-    model = load_workload(content["benchmark"], chosen).model
-    if model is not None and not model.has_weights(engine["model"]["weights"]):
+    model = load_workload(record.benchmark, chosen).model
+    if model is not None and not model.has_weights(engine.model.weights):
         yield (
             f"its engine was not built from the benchmark's weights: those files of "
-            f"{engine['model']['name']} are, by sha256, not {model.hub}'s at commit "
+            f"{engine.model.name} are, by sha256, not {model.hub}'s at commit "
             f"{model.revision[:12]}; build from those, or use --division open."
         )
-    seen = engine["identity"]["calibration"]
-    if seen is not None and not seen["official"]:
+    seen, prompts = engine.identity.calibration, engine.calibration
+    if seen is not None and prompts is not None and not seen.official:
         yield (
-            f"its engine was calibrated on {engine['calibration']['name']}, not on the benchmark's "
+            f"its engine was calibrated on {prompts.name}, not on the benchmark's "
             f"calibration set; run it again with --calibration, or use --division open."
         )
-    gates = (content["accuracy"] or {}).get("gates", [])
+    gates = record.accuracy.gates if record.accuracy else ()
     if not gates:
         yield "its accuracy was not compared with the reference; run the accuracy test again."
     for gate in gates:
-        if not gate["passed"]:
-            yield f"{gate['sentence']}; use a recipe that keeps more, or --division open."
-    benchmark = chosen.benchmark(content["benchmark"])
-    if engine["identity"]["target"]["kind"] == "gpu" and "datacenter" in benchmark.system_types:
-        yield from (
-            f"{problem}; then run again." for problem in content["system"]["closed_problems"]
-        )
+        if not gate.passed:
+            yield f"{gate.sentence}; use a recipe that keeps more, or --division open."
+    benchmark = chosen.benchmark(record.benchmark)
+    if engine.identity.target.kind == "gpu" and "datacenter" in benchmark.system_types:
+        yield from (f"{problem}; then run again." for problem in record.system.closed_problems)
     for test in benchmark.compliance:
-        audit = content.get("audits", {}).get(test)
+        audit = record.audits.get(test)
         if audit is None:
             yield f"{test} is missing; run `enginebench audit` on it."
-        elif audit["status"] != "complete" or not audit["verdict"]["valid"]:
-            yield f"{test} did not pass: {audit['verdict']['sentence']}."
+        elif audit.status != "complete" or not audit.verdict.valid:
+            yield f"{test} did not pass: {audit.verdict.sentence}."
 
 
-def _together(records: Sequence[RunRecord], chosen: Round) -> Iterator[str]:
+def _together(runs: Sequence[Run], chosen: Round) -> Iterator[str]:
     """Runs of one pack are of one engine, on one machine, and of different scenarios; those of one
     workload are on one dataset and under one set of rules.
     """
-    first = records[0].content
-    for record in records[1:]:
-        content = record.content
-        if content["engine"]["key"] != first["engine"]["key"]:
-            fields = EngineStore.why(
-                *(EngineManifest.model_validate(c["engine"]).identity for c in (first, content))
-            )
-            different = ", ".join(f"{name} {ours} and {other}" for name, ours, other in fields)
-            yield (
-                f"{record.folder.name} is of another engine than {records[0].folder.name} "
-                f"({different}); pack the runs of one engine."
-            )
-        for fact in ("cpu", "num_cpus", "memory_gib"):
-            if content["machine"].get(fact) != first["machine"].get(fact):
+    first = runs[0]
+    for run in runs[1:]:
+        yield from _other_engine(run, first)
+        ours, its = run.record.machine, first.record.machine
+        facts = {
+            "cpu": (ours.cpu, its.cpu),
+            "num_cpus": (ours.num_cpus, its.num_cpus),
+            "memory_gib": (ours.memory_gib, its.memory_gib),
+        }
+        for fact, (here, there) in facts.items():
+            if here != there:
                 yield (
-                    f"{record.folder.name} ran on another machine ({fact} "
-                    f"{content['machine'].get(fact)}, not {first['machine'].get(fact)}); pack the "
+                    f"{run.name} ran on another machine ({fact} {here}, not {there}); pack the "
                     f"runs of one system."
                 )
-    seen: dict[tuple[str, str], str] = {}
-    firsts: dict[str, RunRecord] = {}
-    for record in records:
-        name = _folder_name(record.content, chosen)
-        yield from _differences(record, firsts.setdefault(name, record), name)
-        key = (name, record.content["scenario"])
+    seen: dict[tuple[str, Scenario], str] = {}
+    firsts: dict[str, Run] = {}
+    for run in runs:
+        name = _folder_name(run.record, chosen)
+        yield from _differences(run, firsts.setdefault(name, run), name)
+        key = (name, run.record.scenario)
         if key in seen:
-            yield f"{seen[key]} and {record.folder.name} are both {key[1]}; give one of them."
-        seen[key] = record.folder.name
+            yield f"{seen[key]} and {run.name} are both {key[1]}; give one of them."
+        seen[key] = run.name
 
 
-def _differences(record: RunRecord, first: RunRecord, name: str) -> Iterator[str]:
-    """Why two runs are not of one workload, though both go into the folder `name`."""
-    ours, other = record.content, first.content
-    if ours["dataset"]["digest"] != other["dataset"]["digest"]:
+def _other_engine(run: Run, first: Run) -> Iterator[str]:
+    """In which fields the engine of a run is another one."""
+    ours, its = run.record.engine, first.record.engine
+    assert ours is not None and its is not None, "a run without one is refused"
+    if ours.key != its.key:
+        fields = EngineStore.why(its.identity, ours.identity)
+        different = ", ".join(f"{name} {one} and {other}" for name, one, other in fields)
         yield (
-            f"{record.folder.name} is on another dataset than {first.folder.name}; pack runs of "
-            f"{name} on the same data."
+            f"{run.name} is of another engine than {first.name} ({different}); pack the runs of "
+            f"one engine."
         )
-    rules, its_rules = ours["workload_rules"], other["workload_rules"]
-    both = rules.keys() | its_rules.keys()
-    changed = sorted(k for k in both - _NOT_SHARED if rules.get(k) != its_rules.get(k))
+
+
+def _differences(run: Run, first: Run, name: str) -> Iterator[str]:
+    """Why two runs are not of one workload, though both go into the folder `name`."""
+    ours, other = run.record, first.record
+    if ours.dataset.digest != other.dataset.digest:
+        yield (
+            f"{run.name} is on another dataset than {first.name}; pack runs of {name} on the same "
+            f"data."
+        )
+    rules, its_rules = dict(ours.workload), dict(other.workload)
+    changed = sorted(k for k in rules.keys() - _NOT_SHARED if rules[k] != its_rules[k])
     if changed:
         yield (
-            f"{record.folder.name} ran {name} under other rules than {first.folder.name} "
-            f"({', '.join(changed)}); pack runs under the same rules."
+            f"{run.name} ran {name} under other rules than {first.name} ({', '.join(changed)}); "
+            f"pack runs under the same rules."
         )
 
 
-def _scenarios(records: Sequence[RunRecord], division: str, chosen: Round) -> Iterator[str]:
+def _scenarios(runs: Sequence[Run], division: str, chosen: Round) -> Iterator[str]:
     """Scenarios that a benchmark does not have, and those that a closed result lacks."""
-    by_benchmark: dict[str, set[str]] = {}
-    for record in records:
-        name = _official(record.content, chosen)
+    by_benchmark: dict[str, set[Scenario]] = {}
+    for run in runs:
+        name = _official(run.record, chosen)
         assert name is not None  # refused before
-        by_benchmark.setdefault(name, set()).add(record.content["scenario"])
+        by_benchmark.setdefault(name, set()).add(run.record.scenario)
     for name, scenarios in by_benchmark.items():
         rules = chosen.benchmark(name)
         for unknown in sorted(scenarios - set(rules.scenarios)):
@@ -235,23 +238,23 @@ def _scenarios(records: Sequence[RunRecord], division: str, chosen: Round) -> It
             yield f"A closed result of {name} needs {missing} too; run it."
 
 
-def _folder_name(content: Mapping[str, Any], chosen: Round) -> str:
+def _folder_name(record: RunRecord, chosen: Round) -> str:
     """The official name for the benchmark itself only; others are called what they are."""
-    name = str(content["benchmark"] or content["workload"])
+    name = record.benchmark or record.workload.name
     if name in chosen.reserved_names:
         return f"{name}-own"
     if name not in chosen.benchmarks:
         return name
-    if content["benchmark"] is None:
+    if record.benchmark is None:
         return f"{name}-changed"  # by --set, or in a file of the same name
-    return f"{name}-other-data" if content["dataset"].get("shortfalls") else name
+    return f"{name}-other-data" if record.dataset.shortfalls else name
 
 
-def _official(content: Mapping[str, Any], chosen: Round) -> str | None:
+def _official(record: RunRecord, chosen: Round) -> str | None:
     """The benchmark whose counts and gates the checker applies."""
-    if content["benchmark"] in chosen.benchmarks:
-        return str(content["benchmark"])
+    if record.benchmark in chosen.benchmarks:
+        return record.benchmark
     for name, rules in chosen.benchmarks.items():
-        if rules.num_samples == content["num_samples"]:
+        if rules.num_samples == record.num_samples:
             return name
     return None

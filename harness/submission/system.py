@@ -7,18 +7,20 @@ filled, and a placeholder that was left, are refused by name: the checker takes 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from build_engine.errors import ConfigError
+from build_engine.backend import backend
+from build_engine.errors import ConfigError, did_you_mean
+from build_engine.files import read_yaml
 from harness.machine.system import PLACEHOLDER
 from harness.rules.rounds import Round
 from harness.submission.contradictions import contradictions
+
+if TYPE_CHECKING:
+    from harness.runs.record import RunRecord
 
 _PLACEHOLDERS = re.compile(
     r"\bfill[ _-]?(me|in|this)\b|^\s*fill\s*$|\btodo\b|^\s*to do\b|\btbd\b|\bto be determined\b"
@@ -28,31 +30,27 @@ _PLACEHOLDERS = re.compile(
 _WHOLE_NUMBERS = ("number_of_nodes", "accelerators_per_node")  # the checker multiplies them
 _SYSTEM_TYPES = ("datacenter", "edge", "datacenter,edge", "edge,datacenter")
 
-_FRAMEWORKS = {
-    "openvino": ("OpenVINO GenAI", "openvino-genai"),
-    "tensorrt-llm": ("TensorRT-LLM", "tensorrt-llm"),
-}
 
-
-def detected(run: Mapping[str, Any]) -> dict[str, str]:
+def detected(run: RunRecord) -> dict[str, str]:
     """The fields that a run's record gives: it describes the machine that it ran on.
 
     The framework is the one that executed the engine, whatever else is installed there.
     """
     fields: dict[str, str] = {
         key: value
-        for key, value in run["system"]["fields"].items()
+        for key, value in run.system.fields.items()
         if value and not value.startswith(PLACEHOLDER)
     }
-    backend = run["engine"]["identity"]["backend"]
-    if backend["name"] in _FRAMEWORKS:
-        name, library = _FRAMEWORKS[backend["name"]]
-        fields["framework"] = f"{name} {backend['libraries'][library]}"
+    if run.engine is not None:
+        ran = run.engine.identity.backend
+        framework = backend(ran.name)
+        version = ran.libraries[framework.framework_library]
+        fields["framework"] = f"{framework.framework} {version}"
     return fields
 
 
 def describe(
-    file: Path, run: Mapping[str, Any], chosen: Round, submitter: str, division: str
+    file: Path, run: RunRecord, chosen: Round, submitter: str, division: str
 ) -> dict[str, str]:
     """The system JSON of a round. Raises ConfigError for anything that is missing or not true."""
     given = _read(file, chosen)
@@ -63,7 +61,7 @@ def describe(
             raise ConfigError(f"{file}: {key} is {given[key]}, the command says {value}.")
     filled = {key: value for key, value in given.items() if not value.startswith(PLACEHOLDER)}
     found = detected(run)
-    on_gpu = run["engine"]["identity"]["target"]["kind"] == "gpu"
+    on_gpu = run.engine is not None and run.engine.identity.target.kind == "gpu"
     wrong = next(contradictions(filled, found, on_gpu=on_gpu), None)
     if wrong is not None:
         raise ConfigError(
@@ -71,7 +69,7 @@ def describe(
             f"ran, or leave {wrong} out to take what the run found."
         )
     known = found | {key: value for key, value in filled.items() if value} | fixed
-    _check(file, known, run["system"]["fields"], chosen)
+    _check(file, known, run.system.fields, chosen)
     return {key: known.get(key, "") for key in [*chosen.system_fields, *known]}
 
 
@@ -110,23 +108,17 @@ def _check(file: Path, known: Mapping[str, str], asked: Mapping[str, str], chose
 
 
 def _read(file: Path, chosen: Round) -> dict[str, str]:
+    begin = "begin one with `enginebench doctor --system-json`"
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"{file} cannot be read ({error.strerror}); begin one with `enginebench doctor "
-            f"--system-json`."
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{file} is not valid YAML ({reason}); mend it.") from None
+        content = read_yaml(file, ConfigError, f"mend it, or {begin}")
+    except FileNotFoundError:
+        raise ConfigError(f"{file} is not there; {begin}.") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{file} must hold `field: value` lines.")
     for key, value in content.items():
         if key not in chosen.system_fields and key != "is_network":
-            near = difflib.get_close_matches(str(key), chosen.system_fields, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ConfigError(f"{file}: {key} is no field of a system description{hint}.")
+            hint = did_you_mean(str(key), chosen.system_fields)
+            raise ConfigError(f"{file}: {key} is no field of a system description.{hint}")
         if isinstance(value, dict | list):
             raise ConfigError(f"{file}: {key} must be one value.")
     # the checker takes any text there for a yes, and then asks for the fields of that division

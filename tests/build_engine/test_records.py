@@ -27,18 +27,13 @@ class Note(Record):
 
 def read(path: Path, content: Any) -> Note:
     path.write_text(json.dumps(content))
-    upgrades = {2: lambda old: {"title": old["name"]}}
-    return read_record(path, Note, UsageError, "write it again", upgrades)
+    return read_record(path, Note, UsageError, "write it again")
 
 
 def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     note = Note(schema_version=3, title="x", inner=Inner(rate=1.5))
     write_json(tmp_path / "note.json", note.to_json())
     assert read_record(tmp_path / "note.json", Note, UsageError, "no") == note
-
-
-def test_the_version_before_is_read_where_that_is_honest(tmp_path: Path) -> None:
-    assert read(tmp_path / "n.json", {"schema_version": 2, "name": "x"}).title == "x"
 
 
 @pytest.mark.parametrize(

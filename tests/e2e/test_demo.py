@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from build_engine.errors import EnvironmentFault, OutputError, UsageError
-from harness.demo import RECIPES, DemoRow, run_demo
+from harness.demo import RECIPES, DemoRuns, run_demo
 from harness.progress import NullProgress
 from harness.rules.rounds import DEFAULT, load_round
+from harness.rules.scenario import Scenario
+from harness.runs.record import ProcessRecord
 
 
 class Notes(NullProgress):
@@ -26,32 +27,32 @@ class Notes(NullProgress):
 def test_the_demo_has_a_row_for_each_recipe_and_goes_on_where_it_was(tmp_path: Path) -> None:
     chosen = load_round(DEFAULT)
 
-    def start(progress: NullProgress) -> list[DemoRow]:
+    def start(progress: NullProgress) -> list[DemoRuns]:
         return run_demo(
             tmp_path, progress, fresh=False, chosen=chosen, num_samples=6, num_latency_samples=4
         )
 
     first = start(NullProgress())
-    rows = [row.figures() for row in first]
-    assert [row["recipe"] for row in rows] == list(RECIPES)
-    assert rows[0]["size_bytes"] > rows[1]["size_bytes"] > rows[2]["size_bytes"]
+    rows = [runs.row for runs in first]
+    assert [row.recipe for row in rows] == list(RECIPES)
+    assert rows[0].size_bytes > rows[1].size_bytes > rows[2].size_bytes
     for row in rows:
-        assert row["samples_per_s"] > 0
-        assert row["server"]["ttft_p99_s"] > 0
-        assert row["single_stream"]["tpot_p50_s"] > 0
-        assert row["accuracy"]["gen_num"] == 6
-        assert row["num_latency_samples"] == 4
-        assert row["verdicts"]["Offline"] == "VALID"
-        assert row["verdicts"]["Server"].startswith("INVALID because ")
+        assert row.samples_per_s > 0
+        assert row.server.ttft_p99_s is not None
+        assert row.server.ttft_p99_s > 0
+        assert row.single_stream.tpot_p50_s is not None
+        assert row.single_stream.tpot_p50_s > 0
+        assert row.accuracy.gen_num == 6
+        assert row.num_latency_samples == 4
+        assert row.verdicts[Scenario.OFFLINE] == "VALID"
+        assert row.verdicts[Scenario.SERVER].startswith("INVALID because ")
     notes = Notes()
     again = start(notes)
-    assert [row.figures() for row in again] == rows
+    assert [runs.row for runs in again] == rows
     assert sum("measured" in text for text in notes.said) == 9
 
-    record = first[0].offline.folder / "run.json"
-    content = json.loads(record.read_text())
-    content |= {"status": "running", "process": {"host": "deadbeef0123", "pid": 7}}
-    record.write_text(json.dumps(content))
+    elsewhere = ProcessRecord(host="deadbeef0123", pid=7, started_s=1.0)
+    first[0].offline.changed(status="running", process=elsewhere)
     with pytest.raises(UsageError, match=r"process 7 on deadbeef0123, since 20.*or remove that"):
         start(NullProgress())
 

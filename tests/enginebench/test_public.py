@@ -19,7 +19,7 @@ from harness.rules.workload import load_workload
 from harness.runs import execution
 from harness.runs.choice import RunChoice
 from harness.runs.engine_choice import EngineChoice
-from harness.runs.execution import RunRequest
+from harness.runs.request import RunRequest
 from tests.build_engine.checkpoints import write_checkpoint
 from tests.harness.cli.conftest import news, quick_builder, tiny
 from tests.harness.rehearsal import rehearse
@@ -191,8 +191,8 @@ def test_a_damaged_engine_is_not_run(
 
 def test_a_run_is_loaded_as_it_ended(tmp_path: Path) -> None:
     finished = rehearse(tmp_path)
-    loaded = enginebench.load_run(str(finished.folder))
-    assert loaded.content == finished.content
+    loaded = enginebench.load_run(str(finished.folder.path))
+    assert loaded == finished
     assert loaded.exit_code == finished.exit_code
     with pytest.raises(enginebench.UsageError):
         enginebench.load_run(tmp_path / "nowhere")

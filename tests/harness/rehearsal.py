@@ -17,7 +17,9 @@ from harness.loadgen.settings import LoadgenPlan, Mode
 from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
-from harness.runs.execution import Run, RunRequest, execute
+from harness.runs.execution import execute
+from harness.runs.request import RunRequest
+from harness.runs.run import Run
 from harness.runs.scope import RunScope
 from runtime.simulated import SimulatedSpec
 from runtime.spec import ExecutorSpec

@@ -21,9 +21,8 @@ import yaml
 
 import configs
 from build_engine.errors import EXIT_OK, UsageError
-from harness.runs.audit import TEST
-from harness.runs.execution import Run
-from harness.runs.record import RunRecord
+from harness.runs.folder import AUDIT_TEST
+from harness.runs.run import Run
 from harness.submission.tree import ORIGINALS
 
 _FILLED = {
@@ -53,7 +52,7 @@ def main() -> int:
             model += ["--qps", str(options.qps)]
         steps = {
             run: ["run", *model, *workload, "--scenario", scenario, "--output", str(run), *rules],
-            run / TEST: ["audit", str(run), *rules],
+            run / AUDIT_TEST: ["audit", str(run), *rules],
         }
         for folder, step in steps.items():
             passed = _passed(run, folder)
@@ -97,13 +96,13 @@ def _options() -> argparse.Namespace:
 def _passed(run: Path, folder: Path) -> bool:
     """Whether an earlier rehearsal has the run, or the audit whose folder this is."""
     try:
-        content = RunRecord.read(run).content
+        found = Run.read(run)
     except UsageError:
         return False
     if folder == run:
-        return content["status"] == "complete" and Run(run, content).exit_code == EXIT_OK
-    audit = content.get("audits", {}).get(folder.name)
-    return audit is not None and bool(audit["verdict"]["valid"])
+        return found.record.status == "complete" and found.exit_code == EXIT_OK
+    audit = found.record.audits.get(folder.name)
+    return audit is not None and audit.verdict.valid
 
 
 def _enginebench(*arguments: str) -> int:

@@ -63,12 +63,12 @@ def _scores(text: str, rules: Benchmark, *, closed: bool) -> Iterator[str]:
             yield f"accuracy.txt has no {metric} that the checker can read; score the run again."
         for shown in found:
             try:
-                gate = Gate(metric, float(shown), low, high)
+                gate = Gate.of(metric, float(shown), low, high)
             except ValueError:
                 yield f"accuracy.txt has {metric} {shown}, which is no number."
                 continue
             if closed and not gate.passed:
-                yield f"{gate}."
+                yield f"{gate.sentence}."
 
 
 def _answers(result: Result, text: str, chosen: Round) -> Iterator[str]:

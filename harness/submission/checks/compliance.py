@@ -10,13 +10,13 @@ from harness.loadgen.logs import LoggedAnswer
 from harness.rules.rounds import Benchmark, Round
 from harness.rules.scenario import Scenario
 from harness.rules.verdict import Rule
-from harness.runs.audit import VERIFICATION
 from harness.runs.conditions.answers import (
     each_told,
     enough_logged,
     first_tokens_begin,
     longest,
 )
+from harness.runs.folder import VERIFICATION
 from harness.submission.checks.performance import broken
 from harness.submission.tree import Result
 

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,9 @@ from build_engine.recipe import load_recipe, refusal
 from build_engine.target import load_target, target_names
 from harness.cli.output import Output, new_folder
 from harness.cli.program import command_line, program
+from harness.demo import DemoRow, Latencies
+from harness.rules.scenario import Scenario
+from harness.scoring.accuracy import Accuracy
 from tests.build_engine.checkpoints import write_checkpoint
 from tests.harness.cli.line import Line, Said
 
@@ -83,24 +87,21 @@ def test_doctor_begins_a_system_file_for_packing(line: Line) -> None:
 def test_the_demo_of_another_round_goes_on_in_it(
     line: Line, commands_told: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    figures = {
-        "recipe": "bf16",
-        "size_bytes": 1,
-        "samples_per_s": 1.0,
-        "tokens_per_s": 1.0,
-        "server": {},
-        "single_stream": {},
-        "accuracy": {"rouge1": 1.0, "rougeL": 1.0},
-        "num_latency_samples": 1,
-        "verdicts": {"Offline": "VALID"},
-        "runs": [],
-    }
+    latencies = Latencies(ttft_p50_s=1.0, ttft_p99_s=1.0, tpot_p50_s=None, tpot_p99_s=None)
+    row = DemoRow(
+        recipe="bf16",
+        size_bytes=1,
+        samples_per_s=1.0,
+        tokens_per_s=1.0,
+        server=latencies,
+        single_stream=latencies,
+        accuracy=Accuracy(1.0, 1.0, 1.0, 1.0, gen_len=1, gen_num=1),
+        num_latency_samples=1,
+        verdicts={Scenario.OFFLINE: "VALID"},
+        runs=(),
+    )
 
-    class Row:
-        def figures(self) -> dict[str, Any]:
-            return figures
-
-    monkeypatch.setattr("harness.demo.run_demo", lambda *_, **__: [Row()])
+    monkeypatch.setattr("harness.demo.run_demo", lambda *_, **__: [SimpleNamespace(row=row)])
     line("demo")
     line("demo", "--round", "v6.0")
     first, second = commands_told

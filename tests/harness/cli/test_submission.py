@@ -22,12 +22,12 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[in
 
 def test_an_audit_is_shown_rule_by_rule(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finished = rehearse(tmp_path, spec=SimulatedSpec(num_tokens=5))
-    code, document, text = call(capsys, "audit", finished.folder)
+    code, document, text = call(capsys, "audit", finished.folder.path)
     assert code == 0
     assert document["test"] == "TEST06"
     assert document["verdict"]["valid"]
     assert "ok      EOS check" in text
-    pack = f"enginebench submission pack {finished.folder} --submitter NAME --system FILE"
+    pack = f"enginebench submission pack {finished.folder.path} --submitter NAME --system FILE"
     assert f"(enginebench doctor --system-json begins one), then pack: {pack}" in text
 
 
@@ -35,7 +35,9 @@ def test_a_simulated_run_is_not_packed(tmp_path: Path, capsys: pytest.CaptureFix
     finished = rehearse(tmp_path, spec=SimulatedSpec(num_tokens=5))
     options = ["--submitter", "Org", "--system", "none.yaml", "--division", "open"]
     output = tmp_path / "tree"
-    code, document, _ = call(capsys, "submission", "pack", finished.folder, *options, "-o", output)
+    code, document, _ = call(
+        capsys, "submission", "pack", finished.folder.path, *options, "-o", output
+    )
     assert code == 1
     assert document["error"].startswith("Not packed. run: it is a simulated run")
     assert not output.exists()

@@ -17,12 +17,13 @@ def test_a_finished_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     run = rehearse(tmp_path, Scenario.SINGLE_STREAM, spec=SimulatedSpec(num_tokens=4, ttft_s=0.01))
     show_run(Output(as_json=False), run)
     said = capsys.readouterr().err
-    primary = run.content["tests"]["performance"]["primary"]
-    assert primary["value"] >= 10.0
-    assert f"result  {primary['value']:,.6g} ms (result_90.00_percentile_latency_ns)" in said
+    test = run.record.tests.performance
+    assert test is not None and test.primary is not None
+    assert test.primary.value >= 10.0
+    assert f"result  {test.primary.value:,.6g} ms (result_90.00_percentile_latency_ns)" in said
     assert "TTFT    p50 " in said
     assert "performance: INVALID because" in said  # 16 queries are too few for a percentile
-    assert f"Everything lies in {run.folder}" in said
+    assert f"Everything lies in {run.folder.path}" in said
 
 
 def test_a_failed_run_gives_its_cause(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,8 +20,10 @@ from harness.loadgen.settings import LoadgenPlan
 from harness.progress import NullProgress
 from harness.rules.rounds import load_round
 from harness.rules.scenario import Scenario
-from harness.runs.audit import TEST, audit, audit_config, verify
-from harness.runs.record import RunRecord
+from harness.runs.audit import audit, audit_config, verify
+from harness.runs.folder import AUDIT_TEST as TEST
+from harness.runs.folder import AuditFolder
+from harness.runs.run import Run
 from runtime.simulated import SimulatedSpec
 from tests.harness.rehearsal import make_dataset, make_job, make_plan, rehearse
 from tests.harness.submission.finished_runs import edit_record, engine_manifest
@@ -48,7 +50,7 @@ def test_an_audit_runs_under_its_own_settings_and_leaves_the_official_files(
     tmp_path: Path, scenario: Scenario, first: str
 ) -> None:
     run = rehearse(tmp_path, scenario, spec=FAST)
-    code, said = run_audit(run.folder)
+    code, said = run_audit(run.folder.path)
     assert code == 0
     assert said == {
         "First token check pass:": first,
@@ -56,66 +58,66 @@ def test_an_audit_runs_under_its_own_settings_and_leaves_the_official_files(
         "Sample length check pass:": "True",
         "TEST06 verification": "complete",
     }
-    log = logs.read_detail(run.folder / TEST)
+    log = logs.read_detail(run.folder.path / TEST)
     assert log.values["effective_accuracy_log_sampling_target"] == 100
     assert log.values["effective_min_query_count"] in (1, 100)  # one query of 100 in Offline
     assert log.num_answers == 100
-    assert len(logs.read_answers(run.folder / TEST / "accuracy")) == 100
-    record = RunRecord.read(run.folder)
-    assert record.content["audits"][TEST]["verdict"]["valid"]
-    assert record.content["files"] == record.digests()
-    assert f"{TEST}/accuracy/mlperf_log_accuracy.json" in record.content["files"]
+    assert len(logs.read_answers(run.folder.path / TEST / "accuracy")) == 100
+    record = Run.read(run.folder.path).record
+    assert record.audits[TEST].verdict.valid
+    assert record.files == run.folder.digests()
+    assert f"{TEST}/accuracy/mlperf_log_accuracy.json" in record.files
 
 
 def test_a_second_audit_does_not_overwrite_the_first(tmp_path: Path) -> None:
     run = rehearse(tmp_path, spec=FAST)
-    run_audit(run.folder)
+    run_audit(run.folder.path)
     with pytest.raises(RunExists, match="move it out of the run's folder to audit it again"):
-        audit(run.folder, V61, NullProgress())
+        audit(run.folder.path, V61, NullProgress())
 
 
 def test_an_audit_is_of_the_runs_own_round(tmp_path: Path) -> None:
     run = rehearse(tmp_path, spec=FAST)
     with pytest.raises(UsageError, match=r"is of round v6\.1, not v6\.0; audit it as such"):
-        audit(run.folder, load_round("v6.0"), NullProgress())
+        audit(run.folder.path, load_round("v6.0"), NullProgress())
     without = V61.model_copy(update={"compliance_tests": {}})
     with pytest.raises(UsageError, match=r"Round v6\.1 has no TEST06"):
-        audit(run.folder, without, NullProgress())
-    assert audit(run.folder, None, NullProgress()).round == "v6.1"
+        audit(run.folder.path, without, NullProgress())
+    assert audit(run.folder.path, None, NullProgress()).round == "v6.1"
 
 
 def test_a_loadgen_of_another_round_fails_the_audit(audited: Path, tmp_path: Path) -> None:
     shutil.copytree(audited, tmp_path / "test")
     job = make_job(make_dataset(tmp_path / "dataset"))
-    verdict = verify(tmp_path / "test", SERVER, load_round("v6.0"), job)
+    verdict = verify(AuditFolder(tmp_path / "test"), SERVER, load_round("v6.0"), job)
     failed = [rule.name for rule in verdict.rules if not rule.passed]
     assert failed == ["LoadGen's version", "seeds of the round"]
 
 
 def test_an_audit_that_goes_on_or_was_killed_is_left_alone(tmp_path: Path) -> None:
     run = rehearse(tmp_path, spec=FAST)
-    (run.folder / TEST).mkdir()
-    (run.folder / TEST / DETAIL).write_text("not yet in run.json")
+    (run.folder.path / TEST).mkdir()
+    (run.folder.path / TEST / DETAIL).write_text("not yet in run.json")
     with pytest.raises(RunExists, match="was audited, or is now; move it out of"):
-        audit(run.folder, V61, NullProgress())
+        audit(run.folder.path, V61, NullProgress())
 
 
 def test_an_edited_log_is_refused_before_anything_runs(tmp_path: Path) -> None:
     run = rehearse(tmp_path, spec=FAST)
-    log = run.folder / "performance" / SUMMARY
+    log = run.folder.path / "performance" / SUMMARY
     log.write_text(log.read_text().replace("VALID", "VERY VALID"))
     with pytest.raises(ResultProblem, match=r"mlperf_log_summary\.txt was edited"):
-        audit(run.folder, V61, NullProgress())
-    assert not (run.folder / TEST).exists()
+        audit(run.folder.path, V61, NullProgress())
+    assert not (run.folder.path / TEST).exists()
 
 
 def test_runs_that_cannot_be_audited_are_refused(tmp_path: Path) -> None:
     accuracy = rehearse(tmp_path / "a", modes=("accuracy",), spec=FAST)
     with pytest.raises(UsageError, match="has no performance test"):
-        audit(accuracy.folder, V61, NullProgress())
+        audit(accuracy.folder.path, V61, NullProgress())
     failed = rehearse(tmp_path / "b", spec=SimulatedSpec(fault="die", fault_after=5))
     with pytest.raises(UsageError, match="is failed and has a performance test; audit a complete"):
-        audit(failed.folder, V61, NullProgress())
+        audit(failed.folder.path, V61, NullProgress())
     with pytest.raises(UsageError, match="is not a run folder"):
         audit(tmp_path, V61, NullProgress())
 
@@ -124,52 +126,50 @@ def test_a_dataset_that_is_gone_is_named(tmp_path: Path) -> None:
     run = rehearse(tmp_path, spec=FAST)
     shutil.rmtree(tmp_path / "dataset")
     with pytest.raises(UsageError, match="prepare it again with `enginebench dataset`"):
-        audit(run.folder, V61, NullProgress())
+        audit(run.folder.path, V61, NullProgress())
 
 
 def test_a_dataset_whose_description_is_broken_is_named(tmp_path: Path) -> None:
     run = rehearse(tmp_path, spec=FAST)
     (tmp_path / "dataset" / "dataset.json").write_text("{")
     with pytest.raises(UsageError, match="prepare it again with `enginebench dataset`"):
-        audit(run.folder, V61, NullProgress())
+        audit(run.folder.path, V61, NullProgress())
 
 
 def test_a_broken_job_is_an_edited_file(tmp_path: Path) -> None:
     run = rehearse(tmp_path, spec=FAST)
-    (run.folder / "performance" / "job.json").write_text("{")
+    (run.folder.path / "performance" / "job.json").write_text("{")
     with pytest.raises(ResultProblem, match=r"performance/job\.json was edited"):
-        audit(run.folder, V61, NullProgress())
+        audit(run.folder.path, V61, NullProgress())
 
 
 def test_another_engine_than_the_runs_is_not_audited(tmp_path: Path) -> None:
     run = rehearse(tmp_path, spec=FAST)
-    edit_record(run.folder, engine=engine_manifest())
+    edit_record(run.folder.path, engine=engine_manifest())
     with pytest.raises(UsageError, match="is another engine than the run's; run again"):
-        audit(run.folder, V61, NullProgress())
+        audit(run.folder.path, V61, NullProgress())
 
 
 def test_an_engine_that_dies_is_a_failed_audit(tmp_path: Path) -> None:
     run = rehearse(tmp_path, Scenario.SINGLE_STREAM, spec=DYING)
-    finished = audit(run.folder, V61, NullProgress())
-    assert (finished.status, finished.exit_code) == ("failed", 4)
-    assert finished.cause == "the simulated engine died at answer 40, as told"
+    finished = audit(run.folder.path, V61, NullProgress())
+    assert (finished.record.status, finished.exit_code) == ("failed", 4)
+    assert finished.record.cause == "the simulated engine died at answer 40, as told"
     assert "clean exit: measured the simulated engine died" in finished.verdict.sentence
-    audits = RunRecord.read(run.folder).content["audits"]
-    assert audits[TEST]["status"] == "failed"
+    assert Run.read(run.folder.path).record.audits[TEST] == finished.record
 
 
 def test_an_audit_that_failed_is_repeated_once_it_is_moved_away(tmp_path: Path) -> None:
     run = rehearse(tmp_path, Scenario.SINGLE_STREAM, spec=DYING)
-    audit(run.folder, V61, NullProgress())
-    (run.folder / TEST).rename(tmp_path / "failed")
-    job = run.folder / "performance" / "job.json"
+    audit(run.folder.path, V61, NullProgress())
+    (run.folder.path / TEST).rename(tmp_path / "failed")
+    job = run.folder.path / "performance" / "job.json"
     write_json(job, make_job(make_dataset(tmp_path / "dataset"), FAST).to_json())
     with pytest.raises(ResultProblem, match=r"performance/job\.json was edited"):
-        audit(run.folder, V61, NullProgress())
-    record = RunRecord.read(run.folder)
-    record.save(files=record.digests())  # the engine is mended
-    assert run_audit(run.folder)[0] == 0
-    assert RunRecord.read(run.folder).content["audits"][TEST]["status"] == "complete"
+        audit(run.folder.path, V61, NullProgress())
+    Run.read(run.folder.path).changed(files=run.folder.digests())  # the engine is mended
+    assert run_audit(run.folder.path)[0] == 0
+    assert Run.read(run.folder.path).record.audits[TEST].status == "complete"
 
 
 def test_an_audit_config_in_the_working_directory_is_not_picked_up(
@@ -179,12 +179,12 @@ def test_an_audit_config_in_the_working_directory_is_not_picked_up(
     (tmp_path / "audit.config").write_text("*.*.accuracy_log_sampling_target = 7\n")
     run = rehearse(tmp_path / "here", spec=FAST)
     assert (
-        logs.read_detail(run.folder / "performance").values[
+        logs.read_detail(run.folder.path / "performance").values[
             "effective_accuracy_log_sampling_target"
         ]
         == 0
     )
-    assert run_audit(run.folder)[0] == 0
+    assert run_audit(run.folder.path)[0] == 0
 
 
 def test_the_audit_config_has_loadgens_form() -> None:
@@ -197,8 +197,8 @@ def test_the_audit_config_has_loadgens_form() -> None:
 def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The logs of a sound TEST06 of a Server run."""
     run = rehearse(tmp_path_factory.mktemp("audited"), Scenario.SERVER, spec=FAST)
-    run_audit(run.folder)
-    return run.folder / TEST
+    run_audit(run.folder.path)
+    return run.folder.path / TEST
 
 
 def judged(audited: Path, tmp_path: Path, plan: LoadgenPlan, **answer: object) -> dict[str, str]:
@@ -209,7 +209,7 @@ def judged(audited: Path, tmp_path: Path, plan: LoadgenPlan, **answer: object) -
     entries[3] |= {"token_data": hexed(100)} | answer
     (folder / ACCURACY).write_text(json.dumps(entries))
     job = make_job(make_dataset(tmp_path / "dataset"))
-    verdict = verify(folder, plan, V61, job)
+    verdict = verify(AuditFolder(folder), plan, V61, job)
     text = (folder / "verify_accuracy.txt").read_text()
     assert ("verification complete" in text) is verdict.valid
     return {rule.name: rule.measured for rule in verdict.rules if not rule.passed}
@@ -265,10 +265,9 @@ def test_right_answers_pass(audited: Path, tmp_path: Path, answer: dict[str, obj
 
 def test_the_logs_of_an_ordinary_test_are_no_audit(tmp_path: Path) -> None:
     run = rehearse(tmp_path, Scenario.OFFLINE, ("accuracy",), FAST)
-    folder = run.folder / "accuracy"
+    folder = run.folder.path / "accuracy"
     (folder / "accuracy").mkdir()
-    verdict = verify(
-        folder, make_plan(Scenario.OFFLINE), V61, make_job(make_dataset(tmp_path / "d"))
-    )
+    job = make_job(make_dataset(tmp_path / "d"))
+    verdict = verify(AuditFolder(folder), make_plan(Scenario.OFFLINE), V61, job)
     failed = {rule.name: rule.measured for rule in verdict.rules if not rule.passed}
     assert "accuracy_log_sampling_target = 0" in failed["audit settings"]

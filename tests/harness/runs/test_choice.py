@@ -32,7 +32,7 @@ from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
 from harness.runs.choice import RunChoice, check_output
 from harness.runs.engine_choice import EngineChoice
-from harness.runs.execution import RunRequest
+from harness.runs.request import RunRequest
 from newsbrief import CHECKPOINT
 from tests.build_engine import specs
 from tests.build_engine.checkpoints import write_checkpoint
@@ -107,7 +107,7 @@ def test_a_good_choice_becomes_a_run(
     assert request.engine.recipe == "int8_wo"
     assert request.folder == tmp_path / "results" / "first"
     assert not request.folder.exists()
-    assert request.marks == ["demo workload", "short"]
+    assert request.marks == ("demo workload", "short")
     choice.request()
     assert len(built) == 1
 

@@ -17,8 +17,9 @@ from harness.dataset.prepared import Dataset
 from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
-from harness.runs.execution import RunRequest, execute
-from harness.runs.record import RunRecord
+from harness.runs.execution import execute
+from harness.runs.request import RunRequest
+from harness.runs.run import Run
 from harness.runs.scope import RunScope
 from runtime.simulated import SimulatedSpec
 from tests.build_engine.manifests import make_manifest
@@ -32,27 +33,34 @@ FAST = SimulatedSpec(num_tokens=5)
 def test_a_run_of_both_modes_keeps_logs_metrics_and_verdicts(tmp_path: Path) -> None:
     run = rehearse(tmp_path, modes=("performance", "accuracy"), spec=FAST)
     assert run.exit_code == 0
-    content = json.loads((run.folder / "run.json").read_text())
-    assert content == run.content
-    assert content["status"] == "complete"
-    assert content["marks"] == ["simulated", "demo workload", "short"]
-    assert content["tests"]["performance"]["metrics"]["samples_per_s"] > 0
-    for mode in ("performance", "accuracy"):
-        test = content["tests"][mode]
-        assert test["verdict"]["sentence"] == "VALID"
-        assert test["plan"]["num_samples"] == NUM_SAMPLES
-        assert f"{mode}/mlperf_log_detail.txt" in content["files"]
-    assert content["files"] == RunRecord.read(run.folder).digests()
-    lines = (run.folder / "progress.jsonl").read_text().splitlines()
+    record = run.record
+    assert Run.read(run.folder.path) == run
+    assert record.status == "complete"
+    assert record.marks == ("simulated", "demo workload", "short")
+    performance = record.tests.performance
+    assert performance is not None and performance.metrics is not None
+    assert performance.metrics.samples_per_s is not None
+    assert performance.metrics.samples_per_s > 0
+    assert list(record.tests.begun) == ["performance", "accuracy"]
+    for mode, test in record.tests.begun.items():
+        assert test.verdict.sentence == "VALID"
+        assert test.plan is not None
+        assert test.plan.num_samples == NUM_SAMPLES
+        assert f"{mode}/mlperf_log_detail.txt" in record.files
+    assert record.files == run.folder.digests()
+    lines = (run.folder.path / "progress.jsonl").read_text().splitlines()
     assert {json.loads(line)["test"] for line in lines} == {"performance", "accuracy"}
 
 
 @pytest.mark.parametrize(
     ("scenario", "benchmark", "mark"),
-    [(Scenario.OFFLINE, "llama3.1-8b", []), (Scenario.SINGLE_STREAM, None, ["no MLPerf scenario"])],
+    [
+        (Scenario.OFFLINE, "llama3.1-8b", ()),
+        (Scenario.SINGLE_STREAM, None, ("no MLPerf scenario",)),
+    ],
 )
 def test_the_benchmarks_name_is_for_the_scenarios_that_it_has(
-    tmp_path: Path, scenario: Scenario, benchmark: str | None, mark: list[str]
+    tmp_path: Path, scenario: Scenario, benchmark: str | None, mark: tuple[str, ...]
 ) -> None:
     made = rehearsal.make_dataset(tmp_path / "dataset")
     workload = load_workload("llama3.1-8b")
@@ -64,26 +72,28 @@ def test_the_benchmarks_name_is_for_the_scenarios_that_it_has(
         executor=FAST,
         folder=tmp_path / "run",
     )
-    content = execute(request, NullProgress()).content
-    assert content["benchmark"] == benchmark
-    assert content["marks"] == ["simulated", *mark, "short"]
-    assert content["workload_rules"] == workload.model_dump(mode="json")
+    record = execute(request, NullProgress()).record
+    assert record.benchmark == benchmark
+    assert record.marks == ("simulated", *mark, "short")
+    assert record.workload == workload
 
 
 def test_our_verdict_agrees_with_loadgens(tmp_path: Path) -> None:
     # 16 queries are too few for the percentiles of Server.
     run = rehearse(tmp_path, Scenario.SERVER, spec=FAST)
-    test = run.content["tests"]["performance"]
-    assert test["loadgen"]["validity"] == "INVALID"
-    assert not test["verdict"]["valid"]
-    assert "early stopping" in test["verdict"]["sentence"]
+    test = run.record.tests.performance
+    assert test is not None and test.loadgen is not None
+    assert test.loadgen.validity == "INVALID"
+    assert not test.verdict.valid
+    assert "early stopping" in test.verdict.sentence
     assert run.exit_code == 1
 
 
 def test_answers_of_one_token_are_invalid_though_loadgen_may_not_mind(tmp_path: Path) -> None:
     run = rehearse(tmp_path, Scenario.OFFLINE, spec=SimulatedSpec(num_tokens=1))
-    sentence = run.content["tests"]["performance"]["verdict"]["sentence"]
-    assert "no LoadGen errors: measured" in sentence
+    test = run.record.tests.performance
+    assert test is not None
+    assert "no LoadGen errors: measured" in test.verdict.sentence
     assert run.exit_code == 1
 
 
@@ -91,10 +101,10 @@ def test_a_failed_test_ends_the_run_with_its_cause(tmp_path: Path) -> None:
     spec = SimulatedSpec(num_tokens=5, fault="die", fault_after=20)
     run = rehearse(tmp_path, Scenario.SINGLE_STREAM, ("performance", "accuracy"), spec)
     assert run.exit_code == 4
-    content = RunRecord.read(run.folder).content
-    assert content["status"] == "failed"
-    assert content["cause"] == "the simulated engine died at answer 20, as told"
-    assert list(content["tests"]) == ["performance"]
+    record = Run.read(run.folder.path).record
+    assert record.status == "failed"
+    assert record.cause == "the simulated engine died at answer 20, as told"
+    assert list(record.tests.begun) == ["performance"]
 
 
 def test_a_file_that_cannot_be_written_fails_the_run_and_keeps_what_is_complete(
@@ -110,11 +120,14 @@ def test_a_file_that_cannot_be_written_fails_the_run_and_keeps_what_is_complete(
     monkeypatch.setattr(rehearsal, "NullProgress", InTheWay)
     run = rehearse(tmp_path, modes=("performance", "accuracy"), spec=FAST)
     assert run.exit_code == 3
-    content = RunRecord.read(run.folder).content
-    assert content["status"] == "failed"
-    assert content["cause"].startswith(f"Cannot write to {run.folder} (Is a directory); free space")
-    assert content["tests"]["performance"]["verdict"]["valid"]
-    assert content["files"]["performance/mlperf_log_detail.txt"]
+    record = Run.read(run.folder.path).record
+    assert record.status == "failed"
+    assert record.cause is not None
+    told = f"Cannot write to {run.folder.path} (Is a directory); free space"
+    assert record.cause.startswith(told)
+    assert record.tests.performance is not None
+    assert record.tests.performance.verdict.valid
+    assert record.files["performance/mlperf_log_detail.txt"]
 
 
 @pytest.mark.parametrize(
@@ -144,11 +157,12 @@ def test_what_goes_wrong_while_scoring_leaves_the_test_in_the_record(
     )
     with contextlib.suppress(ZeroDivisionError):
         execute(request, NullProgress())
-    content = RunRecord.read(tmp_path / "run").content
-    assert (content["status"], content["cause"]) == (status, cause)
-    assert content["tests"]["accuracy"]["verdict"]["valid"]
-    assert content["accuracy"] is None
-    assert "accuracy/mlperf_log_accuracy.json" in content["files"]
+    record = Run.read(tmp_path / "run").record
+    assert (record.status, record.cause) == (status, cause)
+    assert record.tests.accuracy is not None
+    assert record.tests.accuracy.verdict.valid
+    assert record.accuracy is None
+    assert "accuracy/mlperf_log_accuracy.json" in record.files
 
 
 def test_a_folder_with_anything_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -177,11 +191,13 @@ def test_an_interrupted_run_keeps_what_was_measured(
         time.sleep(0.05)
     os.kill(process.pid, number)
     assert process.wait(30.0) == code
-    record = RunRecord.read(tmp_path / "run")
-    assert (record.content["status"], record.content["cause"]) == ("interrupted", cause)
+    record = Run.read(tmp_path / "run").record
+    assert (record.status, record.cause) == ("interrupted", cause)
     assert json.loads(progress.read_text().splitlines()[-1])["done"] > 0
     if number == signal.SIGINT:
-        assert record.content["tests"]["performance"]["last_figures"]["done"] > 0
+        test = record.tests.performance
+        assert test is not None and test.last_figures is not None
+        assert test.last_figures.done > 0
     partial = tmp_path / "run" / "performance" / "partial.jsonl"
     while not partial.exists():  # after SIGKILL the test's process notices by itself
         assert time.monotonic() < deadline_s

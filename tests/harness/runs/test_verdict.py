@@ -17,7 +17,8 @@ from harness.rules.scenario import Scenario
 from harness.rules.verdict import Verdict
 from harness.rules.workload import load_workload
 from harness.runs.evidence import Evidence
-from harness.runs.verdict import judge, judge_unfinished, primary_result
+from harness.runs.record import PrimaryResult
+from harness.runs.verdict import judge, judge_unfinished
 from tests.harness.misbehave import NUM_TOKENS, misbehave
 from tests.harness.rehearsal import make_plan
 
@@ -310,10 +311,12 @@ def test_the_log_tells_duration_and_tokens_by_its_own_rates(server: Evidence) ->
 def test_the_result_is_the_figure_that_the_checker_reads(server: Evidence) -> None:
     key = server.limits.metric
     assert key == "result_completed_tokens_per_second"
-    found = primary_result(key, server.log)
-    assert found == {"key": key, "value": server.log.values[key], "unit": "tokens/s"}
-    single = primary_result("result_90.00_percentile_latency_ns", server.log)
-    assert single is not None
-    assert single["unit"] == "ms"
-    p90_ns = server.log.values["result_90.00_percentile_latency_ns"]
-    assert single["value"] == p90_ns / 1e6
+    value = server.log.values[key]
+    found = PrimaryResult.of(key, server.log)
+    assert found == PrimaryResult(key=key, value=value, unit="tokens/s")
+    latency = "result_90.00_percentile_latency_ns"
+    p90_ms = server.log.values[latency] / 1e6
+    assert PrimaryResult.of(latency, server.log) == PrimaryResult(
+        key=latency, value=p90_ms, unit="ms"
+    )
+    assert PrimaryResult.of("result_of_another_round", server.log) is None

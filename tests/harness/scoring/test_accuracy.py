@@ -161,16 +161,16 @@ def test_answers_too_short_or_too_long_miss_the_gate(gen_len: int) -> None:
     ],
 )
 def test_margin_is_to_the_nearer_limit(value: float, maximum: float | None, margin: float) -> None:
-    gate = Gate("gen_len", value, 50, maximum)
+    gate = Gate.of("gen_len", value, 50, maximum)
     assert gate.margin == pytest.approx(margin)
     assert gate.passed == (margin >= 0)
 
 
 def test_gate_tells_value_limits_and_margin() -> None:
-    assert str(Gate("rouge1", 38.3914, 38.391408, None)) == (
+    assert Gate.of("rouge1", 38.3914, 38.391408, None).sentence == (
         "rouge1 is 38.3914, must be at least 38.391408: missed by 2.08e-05 %"
     )
-    assert str(Gate("gen_len", 8167644, 7350879.6, 8984408.4)) == (
+    assert Gate.of("gen_len", 8167644, 7350879.6, 8984408.4).sentence == (
         "gen_len is 8167644, must be at least 7350879.6 and at most 8984408.4: passed by 9.09 %"
     )
 

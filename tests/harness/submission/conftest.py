@@ -38,7 +38,7 @@ def sound_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     names: tuple[Scenario, ...] = (Scenario.OFFLINE, Scenario.SERVER, Scenario.INTERACTIVE)
     with ThreadPoolExecutor(len(names)) as pool:
         made = [pool.submit(make_run, top / name.lower(), "llama3.1-8b", name) for name in names]
-        return {name: run.result().folder for name, run in zip(names, made, strict=True)}
+        return {name: run.result().folder.path for name, run in zip(names, made, strict=True)}
 
 
 @pytest.fixture

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from build_engine.store.manifest import (
+    CalibrationIdentity,
+    CalibrationRecord,
+    EngineManifest,
+    WeightsRecord,
+)
 from harness.submission.measurements import calibration_description, measurements
+from tests.build_engine.manifests import resealed
 from tests.harness.submission.finished_runs import engine_manifest
 
 
-def awq_manifest(*, official: bool) -> dict[str, Any]:
+def awq_manifest(*, official: bool) -> EngineManifest:
     """INT4 AWQ whose groups had to be halved and whose calibration stopped at 38 prompts."""
-    manifest = engine_manifest("int4_awq")
-    manifest["identity"]["recipe"] |= {
-        "weights": "int4",
-        "algorithm": "awq",
-        "group_size": 128,
-        "calibration_samples": 512,
-    }
-    manifest["identity"]["calibration"] = {"digest": "d" * 64, "official": official}
-    manifest["calibration"] = {"name": "news.jsonl", "options": [], "num_prompts": 38}
-    manifest["weights"] = {"types": ["int4", "int8"], "group_size": 64}
-    return manifest
+    looked_at = CalibrationIdentity(digest="d" * 64, official=official)
+    manifest = resealed(engine_manifest("int4_awq"), calibration=looked_at)
+    return manifest.model_copy(
+        update={
+            "calibration": CalibrationRecord(name="news.jsonl", options=(), num_prompts=38),
+            "weights": WeightsRecord(types=("int4", "int8"), group_size=64),
+        }
+    )
 
 
 def test_groups_types_and_prompts_are_those_of_the_engine() -> None:

@@ -22,6 +22,7 @@ from build_engine.errors import (
 )
 from harness.rules.rounds import load_round
 from harness.rules.scenario import Scenario
+from harness.rules.workload import load_workload
 from harness.submission.check import check_tree
 from harness.submission.official import run_official
 from harness.submission.pack import PackRequest, pack, system_id
@@ -76,7 +77,7 @@ def test_the_tree_has_the_code_and_says_how_a_result_came_about(
     result = packed.results[0]
     readme = result.readme.read_text()
     assert readme.startswith("# llama3.1-8b, Offline\n\nUnofficial until MLCommons")
-    assert engine_manifest()["key"] in readme
+    assert engine_manifest().key in readme
     assert "- rouge1 38.7792" in readme
     assert "gen_len 8167644" in readme
     measurements = json.loads(result.measurements.read_text())
@@ -97,7 +98,7 @@ def test_an_edge_result_needs_no_compliance_test(tmp_path: Path) -> None:
     offline = make_run(tmp_path / "offline", "llama3.1-8b-edge", Scenario.OFFLINE)
     single = make_run(tmp_path / "single", "llama3.1-8b-edge", Scenario.SINGLE_STREAM)
     system = SYSTEM.format(system_type="edge")
-    packed = pack_runs(tmp_path, offline.folder, single.folder, system=system)
+    packed = pack_runs(tmp_path, offline.folder.path, single.folder.path, system=system)
     assert [result.scenario for result in packed.results] == ["Offline", "SingleStream"]
     if REPOSITORY is not None:
         assert run_official(Path(REPOSITORY), packed.root, "v6.1", None).exit_code == 0
@@ -159,7 +160,7 @@ def test_the_benchmarks_name_is_for_its_own_data(runs: dict[str, Path], tmp_path
     dataset = make_record(
         source="mine.jsonl", digest="d" * 64, shortfalls=("its articles are mine",)
     )
-    edit_record(runs["Offline"], dataset=dataset.to_json())
+    edit_record(runs["Offline"], dataset=dataset)
     found = refusal(tmp_path, runs["Offline"], runs["Server"])
     assert "its dataset is not the benchmark's: its articles are mine" in found
     packed = pack_runs(tmp_path, runs["Offline"], division="open")
@@ -167,7 +168,7 @@ def test_the_benchmarks_name_is_for_its_own_data(runs: dict[str, Path], tmp_path
 
 
 def test_a_changed_benchmark_loses_its_name(runs: dict[str, Path], tmp_path: Path) -> None:
-    edit_record(runs["Offline"], benchmark=None, marks=["changed workload"])
+    edit_record(runs["Offline"], benchmark=None, marks=("changed workload",))
     packed = pack_runs(tmp_path, runs["Offline"], division="open")
     assert packed.results[0].benchmark == "llama3.1-8b-changed"
     assert "(changed workload)" in packed.results[0].readme.read_text()
@@ -178,7 +179,8 @@ def test_a_name_that_the_checker_takes_for_its_own_is_not_given_to_a_users_workl
     runs: dict[str, Path], tmp_path: Path, name: str
 ) -> None:
     as_newsbrief(runs["Offline"])
-    edit_record(runs["Offline"], workload=name)
+    named = load_workload("newsbrief").model_copy(update={"name": name})
+    edit_record(runs["Offline"], workload=named)
     packed = pack_runs(tmp_path, runs["Offline"], division="open")
     assert packed.results[0].benchmark == f"{name}-own"
     assert check_tree(packed.root, load_round("v6.1")) == []
@@ -206,7 +208,7 @@ def test_a_mapping_does_not_rename_a_benchmark_of_the_checker(
         ({"division": "shut"}, UnknownName, "Unknown division `shut`"),
         ({"submitter": "a/b"}, UsageError, "becomes a folder; use letters"),
         ({"system": "cooling: [air]"}, ConfigError, "cooling must be one value"),
-        ({"system": "coolin: air"}, ConfigError, "coolin is no field .*did you mean cooling"),
+        ({"system": "coolin: air"}, ConfigError, "coolin is no field .*Did you mean `cooling`"),
         ({"system": "a: b: c"}, ConfigError, "is not valid YAML"),
         ({"system": "text"}, ConfigError, "must hold `field: value` lines"),
         (

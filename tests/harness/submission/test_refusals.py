@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,70 +9,90 @@ from typing import Any
 
 import pytest
 
+from build_engine.store.manifest import CalibrationIdentity, CalibrationRecord
 from harness.machine.facts import library_versions
+from harness.rules.scenario import Scenario
+from harness.rules.verdict import Rule, Verdict
+from harness.runs.record import AuditRecord, TestRecords
+from harness.runs.run import Run
+from harness.scoring.accuracy import Gate
+from tests.build_engine.manifests import make_manifest, resealed
+from tests.harness.runs.claims import MACHINE
 from tests.harness.submission.finished_runs import as_newsbrief, edit_record, engine_manifest
 from tests.harness.submission.packing import pack_runs, refusal
 
+FAILED = Rule(
+    name="latency limits",
+    passed=False,
+    measured="2500.0 ms",
+    allowed="2000 ms at p99",
+    remedy="lower --qps",
+)
 
-def change(**fields: Any) -> Callable[[Path], None]:
+
+def change(**fields: Any) -> Callable[[Path], object]:
     return lambda folder: edit_record(folder, **fields)
 
 
 def drop_accuracy(folder: Path) -> None:
-    tests = json.loads((folder / "run.json").read_text())["tests"]
-    edit_record(folder, tests={"performance": tests["performance"]})
+    tests = Run.read(folder).record.tests
+    edit_record(folder, tests=TestRecords(performance=tests.performance))
 
 
 def invalid(folder: Path) -> None:
-    tests = json.loads((folder / "run.json").read_text())["tests"]
-    sentence = "INVALID because latency limits: measured TTFT 2500.0 ms"
-    tests["performance"]["verdict"] |= {"valid": False, "sentence": sentence}
-    edit_record(folder, tests=tests)
+    tests = Run.read(folder).record.tests
+    assert tests.performance is not None
+    failed = tests.performance.model_copy(update={"verdict": Verdict.of([FAILED])})
+    edit_record(folder, tests=tests.model_copy(update={"performance": failed}))
 
 
 def missed_gate(folder: Path) -> None:
-    accuracy = json.loads((folder / "run.json").read_text())["accuracy"]
-    gate = {"passed": False, "sentence": "rouge1 is 37, must be at least 38.391408: missed by 4 %"}
-    edit_record(folder, accuracy=accuracy | {"gates": [gate]})
+    accuracy = Run.read(folder).record.accuracy
+    assert accuracy is not None
+    gate = Gate.of("rouge1", 37.0, 38.391408, None)
+    edit_record(folder, accuracy=accuracy.model_copy(update={"gates": (gate,)}))
 
 
 def own_calibration(folder: Path) -> None:
-    engine = engine_manifest() | {"calibration": {"name": "newsbrief"}}
-    engine["identity"]["calibration"] = {"digest": "d" * 64, "official": False}
-    edit_record(folder, engine=engine)
+    looked_at = CalibrationIdentity(digest="d" * 64, official=False)
+    engine = resealed(engine_manifest(), calibration=looked_at)
+    prompts = CalibrationRecord(name="newsbrief", options=(), num_prompts=8)
+    edit_record(folder, engine=engine.model_copy(update={"calibration": prompts}))
 
 
 def other_weights(folder: Path) -> None:
-    engine = engine_manifest()
-    engine["model"] |= {"name": "my-tune", "weights": {"model.safetensors": "a" * 64}}
-    edit_record(folder, engine=engine)
+    tune = make_manifest(name="my-tune", weights={"model.safetensors": "a" * 64})
+    edit_record(folder, engine=tune)
 
 
 def without_ecc(folder: Path) -> None:
-    content = json.loads((folder / "run.json").read_text())
-    content["engine"]["identity"]["target"]["kind"] = "gpu"
+    record = Run.read(folder).record
+    assert record.engine is not None
+    gpu = record.engine.identity.target.model_copy(update={"kind": "gpu"})
     problem = "GPU 0 (A30) has ECC off; switch it on"
     edit_record(
         folder,
-        engine=content["engine"],
-        system=content["system"] | {"closed_problems": [problem]},
+        engine=resealed(record.engine, target=gpu),
+        system=record.system.model_copy(update={"closed_problems": (problem,)}),
     )
 
 
 def failed_audit(folder: Path) -> None:
-    verdict = {"valid": False, "sentence": "INVALID because EOS check: measured 3 of 100"}
-    edit_record(folder, audits={"TEST06": {"status": "complete", "verdict": verdict}})
+    rule = FAILED.model_copy(update={"name": "EOS check", "measured": "3 of 100"})
+    audit = AuditRecord(status="complete", cause=None, verdict=Verdict.of([rule]))
+    edit_record(folder, audits={"TEST06": audit})
 
 
 def other_data(folder: Path) -> None:
-    dataset = json.loads((folder / "run.json").read_text())["dataset"]
-    edit_record(folder, dataset=dataset | {"digest": "e" * 64})
+    dataset = Run.read(folder).record.dataset
+    edit_record(folder, dataset=dataset.model_copy(update={"digest": "e" * 64}))
 
 
 def other_rules(folder: Path) -> None:
-    rules = json.loads((folder / "run.json").read_text())["workload_rules"]
-    own = {"title": "Another", "sources": ["mine"], "scenarios": {}}  # these may differ
-    edit_record(folder, workload_rules=rules | own | {"max_new_tokens": 64})
+    workload = Run.read(folder).record.workload
+    kept = {name: rules for name, rules in workload.scenarios.items() if name.has_rate}
+    own = {"title": "Another", "sources": ["mine"], "scenarios": kept}  # these may differ
+    edit_record(folder, workload=workload.model_copy(update=own | {"max_new_tokens": 64}))
 
 
 def edited_log(folder: Path) -> None:
@@ -108,9 +127,9 @@ def rewrite(path: Path, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (change(marks=["simulated"]), "server: it is a simulated run, never a result"),
+        (change(marks=("simulated",)), "server: it is a simulated run, never a result"),
         (change(engine=None), "server: it is a simulated run, never a result"),
-        (change(marks=["short"]), "server: it is a short run; run it without --count"),
+        (change(marks=("short",)), "server: it is a short run; run it without --count"),
         (
             change(status="interrupted", cause="stopped by the user"),
             "server: the run is interrupted (stopped by the user); run it again to its end.",
@@ -118,7 +137,7 @@ def rewrite(path: Path, old: str, new: str) -> None:
         (change(status="failed", cause="it died"), "server: the run is failed (it died)"),
         (drop_accuracy, "server: it has no complete accuracy test; run it with --mode both."),
         (invalid, "server: its performance test is INVALID because latency limits: measured"),
-        (missed_gate, "server: rouge1 is 37, must be at least 38.391408: missed by 4 %; use a"),
+        (missed_gate, "server: rouge1 is 37, must be at least 38.391408: missed by 3.62 %; use a"),
         (change(accuracy=None), "server: its accuracy was not compared with the reference"),
         (change(audits={}), "server: TEST06 is missing; run `enginebench audit` on it."),
         (failed_audit, "server: TEST06 did not pass: INVALID because EOS check"),
@@ -148,7 +167,7 @@ def rewrite(path: Path, old: str, new: str) -> None:
             "recipe.name int8_wo and int4_wo, recipe.weights int8 and int4)",
         ),
         (
-            change(machine={"cpu": "Other CPU", "num_cpus": 64, "memory_gib": 251.6}),
+            change(machine=MACHINE.model_copy(update={"cpu": "Other CPU"})),
             "server ran on another machine (cpu Other CPU, not Example CPU 9000)",
         ),
         (
@@ -156,7 +175,7 @@ def rewrite(path: Path, old: str, new: str) -> None:
             "server ran llama3.1-8b under other rules than offline (max_new_tokens); pack runs",
         ),
         (
-            change(marks=["no MLPerf scenario"], scenario="SingleStream", benchmark=None),
+            change(marks=("no MLPerf scenario",), scenario=Scenario.SINGLE_STREAM, benchmark=None),
             "server: llama3.1-8b has no scenario SingleStream; leave it out.",
         ),
         (other_data, "server is on another dataset than offline; pack runs of llama3.1-8b on the"),
@@ -164,7 +183,7 @@ def rewrite(path: Path, old: str, new: str) -> None:
     ],
 )
 def test_a_run_that_may_not_be_packed_is_refused_by_reason(
-    runs: dict[str, Path], tmp_path: Path, spoil: Callable[[Path], None], reason: str
+    runs: dict[str, Path], tmp_path: Path, spoil: Callable[[Path], object], reason: str
 ) -> None:
     spoil(runs["Server"])
     assert reason in refusal(tmp_path, runs["Offline"], runs["Server"])
@@ -178,7 +197,7 @@ def test_a_scenario_is_packed_once(runs: dict[str, Path], tmp_path: Path) -> Non
 
 
 def test_every_reason_is_given_at_once(runs: dict[str, Path], tmp_path: Path) -> None:
-    edit_record(runs["Offline"], marks=["short"], audits={})
+    edit_record(runs["Offline"], marks=("short",), audits={})
     missed_gate(runs["Server"])
     found = refusal(tmp_path, runs["Offline"], runs["Server"])
     for reason in ("offline: it is a short run", "offline: TEST06 is missing", "server: rouge1"):
@@ -196,6 +215,6 @@ def test_a_scenario_that_the_benchmark_lacks_is_refused_in_open_too(
     runs: dict[str, Path], tmp_path: Path
 ) -> None:
     as_newsbrief(runs["Offline"])
-    edit_record(runs["Offline"], scenario="SingleStream")
+    edit_record(runs["Offline"], scenario=Scenario.SINGLE_STREAM)
     found = refusal(tmp_path, runs["Offline"], division="open")
     assert "llama3.1-8b, whose rules apply, has no scenario SingleStream in round v6.1" in found

@@ -11,8 +11,10 @@ import pytest
 from build_engine.errors import ConfigError
 from harness.machine.system import detect_system
 from harness.rules.rounds import load_round
+from harness.runs.record import RunRecord, SystemFacts
 from harness.submission.contradictions import contradictions
 from harness.submission.system import describe, detected, field_problems
+from tests.harness.runs.claims import claim
 from tests.harness.submission.finished_runs import engine_manifest
 
 V61 = load_round("v6.1")
@@ -39,29 +41,32 @@ FILLED = {
 }
 
 
-def this_machine() -> dict[str, Any]:
+@pytest.fixture
+def here(tmp_path: Path) -> RunRecord:
     """As run.json describes the machine that the test runs on."""
-    fields = detect_system().fields
-    return {"engine": engine_manifest(), "system": {"fields": fields, "closed_problems": []}}
+    system = SystemFacts(fields=detect_system().fields, closed_problems=())
+    return claim(tmp_path / "run", engine=engine_manifest(), system=system).record
 
 
-def test_what_doctor_prints_is_accepted_once_it_is_filled_in(tmp_path: Path) -> None:
+def test_what_doctor_prints_is_accepted_once_it_is_filled_in(
+    here: RunRecord, tmp_path: Path
+) -> None:
     file = tmp_path / "system.json"
-    run = this_machine()
-    file.write_text(json.dumps(run["system"]["fields"]))
+    file.write_text(json.dumps(here.system.fields))
     with pytest.raises(ConfigError, match=r"cooling \(air, liquid or passive\)"):
-        describe(file, run, V61, "ExampleOrg", "open")
-    file.write_text(json.dumps(run["system"]["fields"] | FILLED))
-    fields = describe(file, run, V61, "ExampleOrg", "open")
+        describe(file, here, V61, "ExampleOrg", "open")
+    file.write_text(json.dumps(here.system.fields | FILLED))
+    fields = describe(file, here, V61, "ExampleOrg", "open")
     assert field_problems(fields, V61) == []
     assert set(fields) >= set(V61.system_fields)
     assert (fields["submitter"], fields["division"]) == ("ExampleOrg", "open")
 
 
-def test_a_person_wins_over_the_detection_and_the_engine_names_the_framework() -> None:
-    run = this_machine()
-    assert detected(run)["framework"] == "OpenVINO GenAI 2026.4.1.0"
-    assert "FILL IN" not in str(detected(run))
+def test_a_person_wins_over_the_detection_and_the_engine_names_the_framework(
+    here: RunRecord,
+) -> None:
+    assert detected(here)["framework"] == "OpenVINO GenAI 2026.4.1.0"
+    assert "FILL IN" not in str(detected(here))
 
 
 @pytest.mark.parametrize(
@@ -105,14 +110,16 @@ def test_ordinary_text_is_no_placeholder(text: str) -> None:
 
 
 @pytest.mark.parametrize("said", [False, "no", "", None])
-def test_a_system_that_is_no_network_says_nothing_of_it(tmp_path: Path, said: Any) -> None:
+def test_a_system_that_is_no_network_says_nothing_of_it(
+    here: RunRecord, tmp_path: Path, said: Any
+) -> None:
     """The official checker takes any text there for a yes."""
     file = tmp_path / "system.json"
     file.write_text(json.dumps({**FILLED, "is_network": said}))
-    assert "is_network" not in describe(file, this_machine(), V61, "ExampleOrg", "closed")
+    assert "is_network" not in describe(file, here, V61, "ExampleOrg", "closed")
     file.write_text(json.dumps({**FILLED, "is_network": True}))
     with pytest.raises(ConfigError, match="the network division is not supported"):
-        describe(file, this_machine(), V61, "ExampleOrg", "closed")
+        describe(file, here, V61, "ExampleOrg", "closed")
 
 
 @pytest.mark.parametrize(
@@ -165,9 +172,9 @@ def test_other_words_for_what_ran_do_not(key: str, said: str, found: str) -> Non
     assert list(contradictions({key: said}, {key: found}, on_gpu=True)) == []
 
 
-def test_a_file_of_another_machine_is_refused(tmp_path: Path) -> None:
-    run = this_machine()
-    run["system"]["fields"] |= {"host_processor_model_name": "AMD EPYC 9654 96-Core Processor"}
+def test_a_file_of_another_machine_is_refused(here: RunRecord, tmp_path: Path) -> None:
+    found = here.system.fields | {"host_processor_model_name": "AMD EPYC 9654 96-Core Processor"}
+    run = here.model_copy(update={"system": SystemFacts(fields=found, closed_problems=())})
     file = tmp_path / "system.json"
     file.write_text(json.dumps({**FILLED, "host_processor_model_name": "Intel Xeon 8481C"}))
     with pytest.raises(ConfigError, match=r"is Intel Xeon 8481C, and the run found AMD EPYC 9654"):
@@ -176,13 +183,13 @@ def test_a_file_of_another_machine_is_refused(tmp_path: Path) -> None:
     assert describe(file, run, V61, "O", "open")["host_processor_model_name"] == "EPYC 9654"
 
 
-def test_a_system_name_must_name_a_folder(tmp_path: Path) -> None:
+def test_a_system_name_must_name_a_folder(here: RunRecord, tmp_path: Path) -> None:
     file = tmp_path / "system.json"
     file.write_text(json.dumps({**FILLED, "system_name": "---"}))
     with pytest.raises(ConfigError, match="system_name needs a letter or a digit"):
-        describe(file, this_machine(), V61, "ExampleOrg", "closed")
+        describe(file, here, V61, "ExampleOrg", "closed")
 
 
-def test_a_missing_file_says_how_to_begin_one(tmp_path: Path) -> None:
+def test_a_missing_file_says_how_to_begin_one(here: RunRecord, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="begin one with `enginebench doctor --system-json`"):
-        describe(tmp_path / "none.yaml", this_machine(), V61, "ExampleOrg", "open")
+        describe(tmp_path / "none.yaml", here, V61, "ExampleOrg", "open")

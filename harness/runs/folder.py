@@ -1,0 +1,78 @@
+"""The files of a run: who writes or reads one asks here for its place.
+
+A run folder holds `run.json`, what is of the whole run beside it, and a folder for each test.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.loadgen.folder import EVIDENCE, TestFolder
+
+RECORD = "run.json"
+AUDIT_TEST = "TEST06"
+VERIFICATION = "verify_accuracy.txt"
+_EVIDENCE = (*EVIDENCE, VERIFICATION)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFolder(TestFolder):
+    """A compliance test's folder: that of a test, and the outputs that the checker reads."""
+
+    @property
+    def verification(self) -> Path:
+        """The lines that say which checks passed."""
+        return self.path / VERIFICATION
+
+    @property
+    def accuracy(self) -> TestFolder:
+        """A copy of the accuracy log, where a submission wants it."""
+        return TestFolder(self.path / "accuracy")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A folder with the files of one run."""
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        """What was run and how it went (`harness/runs/record.py`)."""
+        return self.path / RECORD
+
+    @property
+    def progress(self) -> Path:
+        """The figures of each test as it went, a JSON line a report."""
+        return self.path / "progress.jsonl"
+
+    @property
+    def accuracy(self) -> Path:
+        """Scores and gates."""
+        return self.path / "accuracy.json"
+
+    @property
+    def answers(self) -> Path:
+        """What the engine answered, beside the reference, a JSON line a sample."""
+        return self.path / "answers.jsonl"
+
+    def test(self, mode: str) -> TestFolder:
+        """The folder of one LoadGen test."""
+        return TestFolder(self.path / mode)
+
+    def audit(self, test: str) -> AuditFolder:
+        """The folder of one compliance test."""
+        return AuditFolder(self.path / test)
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of LoadGen's files and of what each test was, by path within the folder; of
+        copies that lie elsewhere in it, too.
+        """
+        found = (path for name in _EVIDENCE for path in sorted(self.path.rglob(name)))
+        return {
+            path.relative_to(self.path).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in found
+            if path.is_file()
+        }

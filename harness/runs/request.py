@@ -1,0 +1,61 @@
+"""What to run: an engine, a part of a workload, and where the run goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from build_engine import recipe
+from harness.loadgen.job import Job
+from runtime.backend import backend
+
+if TYPE_CHECKING:
+    from build_engine.store.engine import Engine
+    from harness.dataset.prepared import Dataset
+    from harness.loadgen.settings import Mode
+    from harness.runs.record import Mark
+    from harness.runs.scope import RunScope
+    from runtime.spec import ExecutorSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """One run that can start. `engine` is None for an executor without one."""
+
+    scope: RunScope
+    modes: Sequence[Mode]
+    dataset: Dataset
+    engine: Engine | None
+    executor: ExecutorSpec
+    folder: Path
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """What keeps this from being a benchmark result; shown wherever the run is."""
+        benchmark = self.scope.workload.benchmark is not None
+        found: dict[Mark, bool] = {
+            "simulated": not backend(self.executor.backend).measured,
+            "demo workload": not benchmark,
+            "changed recipe": bool(self.engine and recipe.changes(self.engine.identity.recipe)),
+            "changed workload": benchmark and not self.scope.unchanged,
+            "no MLPerf scenario": benchmark and self.scope.unchanged and not self.scope.official,
+            "other data": benchmark and self.dataset.benchmark is None,
+            "short": self.scope.trial,
+        }
+        return tuple(mark for mark, holds in found.items() if holds)
+
+    @property
+    def job(self) -> Job:
+        """What LoadGen's process loads for each of the tests."""
+        workload = self.scope.workload
+        return Job(
+            executor=self.executor,
+            dataset=self.dataset.folder,
+            num_samples=self.scope.num_samples,
+            max_new_tokens=workload.max_new_tokens,
+            min_new_tokens=workload.min_new_tokens,
+            stop_ids=self.engine.stop_ids if self.engine else (),
+            warmup_samples=self.scope.warmup_samples,
+        )
