@@ -47,7 +47,7 @@ def audit(
     out.result({"test": AUDIT_TEST, "folder": str(finished.folder), **found})
     if valid:
         pack = ["submission", "pack", run, "--submitter", "NAME", "--system", "FILE"]
-        pack += ["--division", "open", "--round", finished.round]
+        pack += ["--division", "open", "--round", round or finished.round]
         out.advice(
             f"describe the system in a FILE ({out.command('doctor', '--system-json')} begins one), "
             f"then pack: {out.command(*pack, '--output', new_folder('submission'))}"

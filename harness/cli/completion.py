@@ -54,5 +54,7 @@ def install(*, shell: Shell | None = None, output: Path | None = None, json: boo
 
 
 def _starts_completion(zshrc: Path) -> bool:
+    if not zshrc.is_file():
+        return False
     text = zshrc.read_text(encoding="utf-8", errors="replace")
     return any(word in text for word in ("compinit", "oh-my-zsh"))

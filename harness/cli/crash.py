@@ -26,7 +26,8 @@ def last_words(error: BaseException, arguments: Sequence[str]) -> str:
     was kept.
     """
     what = _safely(lambda: _one_line(error)) or type(error).__name__
-    log = _keep(f"{_safely(lambda: _report(error, arguments)) or what}\n")
+    facts = _safely(lambda: list(_circumstances(arguments))) or []
+    log = _keep("\n".join([*facts, "", _safely(lambda: _traceback(error)) or what, ""]))
     kept = (
         f"its traceback is kept in {log}; please send that file with a report of the mistake"
         if log
@@ -42,19 +43,17 @@ def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
-def _report(error: BaseException, arguments: Sequence[str]) -> str:
-    """Command line, machine, versions and traceback. No values of environment variables, and no
-    values of variables.
-    """
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
-    text = "".join(lines)
-    if len(text) > _MAX_CHARS:
-        half = _MAX_CHARS // 2
-        text = f"{text[:half]}\n  [...]\n{text[-half:]}"
-    return "\n".join([*_circumstances(arguments), "", text])
+def _traceback(error: BaseException) -> str:
+    """Without the values of variables, and its middle left out where it is long."""
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    if len(text) <= _MAX_CHARS:
+        return text
+    half = _MAX_CHARS // 2
+    return f"{text[:half]}\n  [...]\n{text[-half:]}"
 
 
 def _circumstances(arguments: Sequence[str]) -> Iterator[str]:
+    """Command line, machine and versions; no values of environment variables."""
     from harness.machine.facts import library_versions
 
     yield f"time (UTC)  {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())}"

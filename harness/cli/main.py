@@ -53,7 +53,6 @@ _EPILOGUE = (
     "130 interrupted."
 )
 
-
 _PRINTED_BY_CYCLOPTS = frozenset({"--help", "-h", "--version"})
 
 

@@ -108,6 +108,15 @@ def test_a_log_says_what_a_report_needs_and_keeps_secrets(
     assert "hf_secret" not in text
 
 
+def test_a_traceback_is_kept_when_no_facts_are_found(
+    crash: Callable[[Callable[[], None]], Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.python_version", _raise(ValueError("who knows")))
+    text = log_of(crash(_raise(AssertionError("ours")))).read_text(encoding="utf-8")
+    assert "AssertionError: ours" in text
+    assert "who knows" not in text
+
+
 def test_two_crashes_of_a_second_keep_two_logs(
     crash: Callable[[Callable[[], None]], Said],
 ) -> None:
