@@ -127,11 +127,13 @@ def _next_words(
     prepared: Dataset, options: list[str], dataset: str, count: int | None
 ) -> list[object]:
     """The command that takes what was prepared: `options` name its model and workload."""
+    from harness.rules.scenario import Scenario
+
     if prepared.record.purpose == "calibration":
         return ["build", *options, "--recipe", "int4_awq", "--calibration", dataset]
     trial = ["--count", count] if count is not None else []
     run = ["run", *options, "--recipe", "int8_wo", "--dataset", dataset, *trial]
-    return [*run, "--scenario", "Offline", "--output", new_folder("results/first")]
+    return [*run, "--scenario", Scenario.OFFLINE, "--output", new_folder("results/first")]
 
 
 def _own_model(rules: Workload) -> str:

@@ -35,6 +35,7 @@ def demo(
     from harness.demo import run_demo
     from harness.progress import make_progress
     from harness.rules.rounds import load_round
+    from harness.rules.scenario import Scenario
 
     out = Output(as_json=json)
     progress = make_progress()
@@ -55,7 +56,7 @@ def demo(
         out.say(f"INVALID by LoadGen's rules (run.json says why): {', '.join(sorted(invalid))}.")
     out.say(f"Runs, with LoadGen's own logs: {output}")
     out.result([row.model_dump(mode="json") for row in rows])
-    server = ["--model", "newsbrief", "--recipe", "int8_wo", "--scenario", "Server"]
+    server = ["--model", "newsbrief", "--recipe", "int8_wo", "--scenario", Scenario.SERVER]
     of_round = [] if round == DEFAULT else ["--round", round]
     trial = ["--count", 1000, *of_round, "--output", new_folder("results/server")]
     out.next("run", *server, *trial)
