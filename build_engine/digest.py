@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 from pathlib import Path
+from typing import ClassVar
 
+from pydantic import NonNegativeInt
+
+from build_engine.errors import EnginebenchError
+from build_engine.files import write_json
 from build_engine.paths import cache_root
+from build_engine.records import Record, read_record
+from build_engine.validation import Sha256
 
 CHUNK_BYTES = 1 << 22
+
+
+class _Remembered(Record):
+    """The SHA-256 of a file as it was then; the record's own name says which file."""
+
+    SCHEMA: ClassVar[int] = 1
+
+    size_bytes: NonNegativeInt
+    modified_ns: int
+    sha256: Sha256
 
 
 def file_sha256(path: Path) -> str:
@@ -20,20 +36,18 @@ def file_sha256(path: Path) -> str:
     nanoseconds both stay.
     """
     path = path.resolve()
-    status = path.stat()
-    identity = {
-        "path": str(path),
-        "size_bytes": status.st_size,
-        "modified_ns": status.st_mtime_ns,
-    }
-    entry_name = hashlib.sha256(str(path).encode()).hexdigest()[:32]
-    entry = cache_root() / "digests" / f"{entry_name}.json"
-    remembered = _read_entry(entry)
-    if {key: remembered.get(key) for key in identity} == identity:
-        return str(remembered["sha256"])
-    digest = hash_file(path)
-    _write_entry(entry, {**identity, "sha256": digest})
-    return digest
+    status = path.stat()  # before its content: a change in between is noticed the next time
+    known = _recall(path, status)
+    if known is None:
+        known = hash_file(path)
+        _remember(path, status, known)
+    return known
+
+
+def remember_sha256(path: Path, sha256: str) -> None:
+    """Remember a digest that was found out otherwise, of the file as it is now."""
+    path = path.resolve()
+    _remember(path, path.stat(), sha256)
 
 
 def hash_file(path: Path) -> str:
@@ -45,18 +59,29 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _read_entry(entry: Path) -> dict[str, object]:
+def _recall(path: Path, status: os.stat_result) -> str | None:
     try:
-        content = json.loads(entry.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) and "sha256" in content else {}
+        known = read_record(_place(path), _Remembered, EnginebenchError, "ask again")
+    except (FileNotFoundError, EnginebenchError):
+        return None
+    unchanged = (known.size_bytes, known.modified_ns) == (status.st_size, status.st_mtime_ns)
+    return known.sha256 if unchanged else None
 
 
-def _write_entry(entry: Path, content: dict[str, object]) -> None:
+def _remember(path: Path, status: os.stat_result, sha256: str) -> None:
+    entry = _Remembered(
+        schema_version=_Remembered.SCHEMA,
+        size_bytes=status.st_size,
+        modified_ns=status.st_mtime_ns,
+        sha256=sha256,
+    )
+    place = _place(path)
     # A cache that cannot be written costs time, never correctness.
     with contextlib.suppress(OSError):
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        temporary = entry.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(content))
-        temporary.replace(entry)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_json(place, entry.to_json())
+
+
+def _place(path: Path) -> Path:
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:32]
+    return cache_root() / "digests" / f"{name}.json"
