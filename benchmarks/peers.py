@@ -21,7 +21,7 @@ from benchmarks.peer_programs.job import Measured, PeerJob
 from benchmarks.peer_tables import Rounds, best_figures, rate_tables, ratio_table
 from benchmarks.peer_venv import peer_python
 from benchmarks.result import Result
-from build_engine.checkpoint.checkpoint import resolve_checkpoint
+from build_engine.checkpoint.resolve import resolve_checkpoint
 from build_engine.errors import RunFailed
 from runtime.backend import load
 from runtime.executor import Request

@@ -1,4 +1,4 @@
-"""How a build tells what it is doing, without knowing who listens."""
+"""How a build, or a download, tells what it is doing, without knowing who listens."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ class BuildProgress(Protocol):
         ...
 
 
+class DownloadProgress(BuildProgress, Protocol):
+    """Listener of a download, too."""
+
+    def transferred(self, done_bytes: int, total_bytes: int) -> None:
+        """How much of what the current step brings is here."""
+        ...
+
+
 class NullProgress:
     """A listener that shows nothing."""
 
@@ -25,6 +33,9 @@ class NullProgress:
         """Do nothing."""
 
     def note(self, text: str) -> None:
+        """Do nothing."""
+
+    def transferred(self, done_bytes: int, total_bytes: int) -> None:
         """Do nothing."""
 
 
@@ -56,3 +67,11 @@ class PhaseTimer:
             spent = self._seconds.get(self._current, 0.0) + now - self._began
             self._seconds[self._current] = spent
         self._began = now
+
+
+def size_text(num_bytes: int) -> str:
+    """16.1 GB, 34.8 MB, 512 B: for people."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if num_bytes >= size:
+            return f"{num_bytes / size:,.1f} {unit}"
+    return f"{num_bytes} B"

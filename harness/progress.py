@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Protocol
 
 from build_engine import progress as build_progress
-from build_engine.progress import BuildProgress
+from build_engine.progress import DownloadProgress, size_text
 from harness.streams import printable, tell
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class ProgressFigures:
     tpot_p99_s: float | None
 
 
-class Progress(BuildProgress, Protocol):
+class Progress(DownloadProgress, Protocol):
     """Where the steps of a command show what they do."""
 
     def update(self, done: int, total: int | None, figures: ProgressFigures | None = None) -> None:
@@ -86,14 +87,22 @@ class LineProgress:
 
     def update(self, done: int, total: int | None, figures: ProgressFigures | None = None) -> None:
         """See `Progress.update`."""
-        now_s = time.monotonic()
-        self._rate.add(now_s, done, figures.tokens if figures else 0)
-        if now_s - self._said_s >= self._every_s:
-            self._said_s = now_s
-            self._say(f"  {describe(done, total, figures, self._rate)}")
+        self._rate.add(time.monotonic(), done, figures.tokens if figures else 0)
+        self._say_sometimes(lambda: describe(done, total, figures, self._rate))
+
+    def transferred(self, done_bytes: int, total_bytes: int) -> None:
+        """See `DownloadProgress.transferred`."""
+        self._rate.add(time.monotonic(), done_bytes, 0)
+        self._say_sometimes(lambda: describe_transfer(done_bytes, total_bytes, self._rate))
 
     def close(self) -> None:
         """See `Progress.close`."""
+
+    def _say_sometimes(self, text: Callable[[], str]) -> None:
+        now_s = time.monotonic()
+        if now_s - self._said_s >= self._every_s:
+            self._said_s = now_s
+            self._say(f"  {text()}")
 
     def _say(self, text: str) -> None:
         tell(self._stream, f"{printable(text)}\n")
@@ -121,6 +130,19 @@ class RichProgress:
 
     def update(self, done: int, total: int | None, figures: ProgressFigures | None = None) -> None:
         """See `Progress.update`."""
+        self._rate.add(time.monotonic(), done, figures.tokens if figures else 0)
+        self._draw(done, total, describe(done, total, figures, self._rate))
+
+    def transferred(self, done_bytes: int, total_bytes: int) -> None:
+        """See `DownloadProgress.transferred`."""
+        self._rate.add(time.monotonic(), done_bytes, 0)
+        self._draw(done_bytes, total_bytes, describe_transfer(done_bytes, total_bytes, self._rate))
+
+    def close(self) -> None:
+        """See `Progress.close`."""
+        self._end_bar()
+
+    def _draw(self, done: int, total: int | None, text: str) -> None:
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as RichBar
 
@@ -135,13 +157,7 @@ class RichProgress:
             )
             self._bar.add_task("", total=total)
             self._bar.start()
-        self._rate.add(time.monotonic(), done, figures.tokens if figures else 0)
-        text = describe(done, total, figures, self._rate)
         self._bar.update(self._bar.task_ids[0], completed=done, total=total, description=text)
-
-    def close(self) -> None:
-        """See `Progress.close`."""
-        self._end_bar()
 
     def _end_bar(self) -> None:
         if self._bar is not None:
@@ -187,6 +203,17 @@ def describe(done: int, total: int | None, figures: ProgressFigures | None, rate
         parts.append(f"{figures.active} running, {figures.queued} queued")
     if total and samples_per_s and done < total:
         parts.append(f"{duration((total - done) / samples_per_s)} left")
+    return " | ".join(parts)
+
+
+def describe_transfer(done_bytes: int, total_bytes: int, rate: Rate) -> str:
+    """One line: how much is here, how fast it comes, time left."""
+    bytes_per_s, _ = rate.per_s
+    parts = [f"{size_text(done_bytes)} of {size_text(total_bytes)}"]
+    if bytes_per_s:
+        parts.append(f"{size_text(round(bytes_per_s))}/s")
+        if done_bytes < total_bytes:
+            parts.append(f"{duration((total_bytes - done_bytes) / bytes_per_s)} left")
     return " | ".join(parts)
 
 

@@ -7,7 +7,6 @@ library because numpy has no bfloat16.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from build_engine.errors import CheckpointError
+from build_engine.files import Unreadable, parse_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,13 +77,17 @@ def _read_header(file: Path) -> dict[str, StoredTensor]:
     data_start = LENGTH_BYTES + header_bytes
     data_bytes = size_bytes - data_start
     try:
-        entries = json.loads(header)
+        entries = parse_json(header)
         entries.pop("__metadata__", None)
         tensors = {
             name: _parse_entry(file, name, entry, data_start) for name, entry in entries.items()
         }
         needed_bytes = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except Unreadable as problem:
+        raise CheckpointError(
+            f"{file} has a broken safetensors header (it {problem}); {DOWNLOAD_AGAIN}."
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{file} has a broken safetensors header ({error}); {DOWNLOAD_AGAIN}."
         ) from error

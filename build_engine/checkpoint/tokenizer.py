@@ -7,11 +7,11 @@ every checkpoint that transformers saved, `tokenizer.json` must itself mark the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from build_engine.checkpoint.files import CONFIG_FILE, GENERATION_FILE, TOKENIZER_FILE, read_object
 from build_engine.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Tokenizer:
         """
         import tokenizers
 
-        path = folder / "tokenizer.json"
+        path = folder / TOKENIZER_FILE
         if not path.is_file():
             raise CheckpointError(
                 f"{folder} has no tokenizer.json; download the whole checkpoint, or write the file "
@@ -75,7 +75,7 @@ class Tokenizer:
             ) from error
         backend.no_truncation()
         backend.no_padding()
-        settings = _read_json(folder / "tokenizer_config.json")
+        settings = _settings(folder / "tokenizer_config.json")
         clean_up_spaces = bool(settings.get("clean_up_tokenization_spaces", False))
         return cls(backend, clean_up_spaces=clean_up_spaces, bos_id=bos_id(folder))
 
@@ -114,8 +114,8 @@ def bos_id(folder: Path) -> int | None:
     """The id that starts a sequence, from a checkpoint's `generation_config.json`, else its
     `config.json`; None where neither names one. Raises CheckpointError for a damaged file.
     """
-    for name in ("generation_config.json", "config.json"):
-        value = _read_json(folder / name).get("bos_token_id")
+    for name in (GENERATION_FILE, CONFIG_FILE):
+        value = _settings(folder / name).get("bos_token_id")
         first = value[0] if isinstance(value, list) and value else value
         if isinstance(first, int):
             return first
@@ -128,16 +128,9 @@ def _clean_up(text: str) -> str:
     return text
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _settings(path: Path) -> dict[str, Any]:
     """The object in a JSON file; {} if there is no such file."""
     try:
-        content = json.loads(path.read_text("utf-8"))
+        return read_object(path)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path} is damaged ({error}); download the checkpoint again."
-        ) from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} is not a JSON object; download the checkpoint again.")
-    return content

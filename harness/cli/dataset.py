@@ -46,7 +46,7 @@ def dataset(
     json
         Write what was prepared to standard output as JSON.
     """
-    from build_engine.checkpoint.checkpoint import resolve_tokenizer
+    from build_engine.checkpoint.resolve import resolve_tokenizer
     from build_engine.paths import cache_root
     from harness.dataset.preparation import check_count, prepare
     from harness.dataset.sources import bundled, rebuilt
@@ -63,7 +63,7 @@ def dataset(
     purpose: Purpose = "calibration" if calibration else "evaluation"
     progress = make_progress()
     try:
-        folder = resolve_tokenizer(model, rules.revision_of(model))
+        folder = resolve_tokenizer(model, rules.revision_of(model), progress)
         source = Source.for_workload(dataset, rules, progress, purpose)
         if count is None and source.path is None:
             count = rules.num_samples

@@ -234,6 +234,10 @@ class _Shortened:
         """See `Progress.update`."""
         self.inner.update(done, self.total, figures)
 
+    def transferred(self, done_bytes: int, total_bytes: int) -> None:
+        """See `DownloadProgress.transferred`."""
+        self.inner.transferred(done_bytes, total_bytes)
+
     def close(self) -> None:
         """See `Progress.close`."""
         self.inner.close()

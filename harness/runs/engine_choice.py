@@ -72,7 +72,7 @@ class EngineChoice:
         UsageErrors that say what is wrong with the choice.
         """
         from build_engine.build import make_spec
-        from build_engine.checkpoint.checkpoint import resolve_checkpoint
+        from build_engine.checkpoint.resolve import resolve_checkpoint
         from build_engine.config import apply_overrides
         from build_engine.recipe import load_recipe, require
         from build_engine.target import load_target
@@ -80,7 +80,7 @@ class EngineChoice:
         target = load_target(self.target)
         recipe = apply_overrides(load_recipe(self.recipe), self.recipe_settings)
         require(recipe, target)  # before the checkpoint is read, which may take minutes
-        checkpoint = resolve_checkpoint(self.model, workload.revision_of(self.model))
+        checkpoint = resolve_checkpoint(self.model, workload.revision_of(self.model), progress)
         calibration = None
         if recipe.is_calibrated:
             from harness.dataset.calibration import calibration_prompts

@@ -18,7 +18,7 @@ from benchmarks.peer_programs.gguf_file import _interleave, _rope_factors
 from benchmarks.peer_programs.job import Measured, PeerJob
 from benchmarks.peer_tables import best_figures, rate_tables, ratio_table
 from benchmarks.result import Figure, figure, ratios
-from build_engine.checkpoint.checkpoint import resolve_checkpoint
+from build_engine.checkpoint.resolve import resolve_checkpoint
 from build_engine.errors import RunFailed
 from harness.progress import NullProgress
 from runtime.backend import load

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import pytest
@@ -28,7 +28,10 @@ class Hub:
     """What the server has, how it misbehaves, and what it was asked."""
 
     files: dict[str, bytes]
-    gated: bool = False
+    hub_id: str = HUB_ID
+    kind: Literal["dataset", "model"] = "dataset"
+    gated: bool | Literal["files"] = False
+    """Everything needs the token, or only the files do, as the hub has it."""
     missing: bool = False
     page: str = ""
     """Answer every request with this HTML instead."""
@@ -40,10 +43,14 @@ class Hub:
     """Wait this long in the middle of a file."""
     sized: bool = True
     """Say the size and the digest of each file."""
+    large_from: int = 0
+    """Files of fewer bytes are not in large-file storage, and so have no SHA-256."""
     damaged: bool = False
-    """Send other bytes than those that were announced."""
+    """Send other bytes of the large files than those that were announced."""
     ranges: list[str | None] = field(default_factory=list)
     """The Range header of each request for a file."""
+    asked: list[str] = field(default_factory=list)
+    """The name of each file that was asked for."""
     num_requests: int = 0
 
 
@@ -75,7 +82,7 @@ def point_at(address: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "".join([address, *template[1:]]))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(cache / "no-token"))
-    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 0)  # put back after fetch_split set it
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 0)  # put back after a download set it
     monkeypatch.delenv("HF_TOKEN", raising=False)
 
 
@@ -130,40 +137,49 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, hub.page.encode(), {"Content-Type": "text/html"})
         elif hub.status:
             self._send_json(hub.status, {"error": "busy"}, {})
-        elif hub.gated and self.headers.get("Authorization") != f"Bearer {TOKEN}":
+        elif self._is_gated() and self.headers.get("Authorization") != f"Bearer {TOKEN}":
             self._send_json(403, {"error": "gated"}, {"X-Error-Code": "GatedRepo"})
         elif hub.missing:
             self._send_json(404, {"error": "missing"}, {"X-Error-Code": "RepoNotFound"})
-        elif path in (info := f"/api/datasets/{HUB_ID}", f"{info}/revision/{REVISION}"):
+        elif path in (info := f"/api/{hub.kind}s/{hub.hub_id}", f"{info}/revision/{REVISION}"):
             self._send_json(200, self._info(), {})
+        elif path.startswith(f"{info}/revision/"):
+            self._send_json(404, {"error": "revision"}, {"X-Error-Code": "RevisionNotFound"})
         elif path.startswith(f"{info}/tree/{REVISION}"):
             self._send_json(200, self._tree(), {})
         elif self._asked() is not None:
-            self._send_file(hub.files[str(self._asked())])
+            self._send_file(str(self._asked()))
         else:
             self._send_json(404, {"error": path}, {"X-Error-Code": "EntryNotFound"})
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: a test reads `Hub.ranges` instead."""
 
+    def _is_gated(self) -> bool:
+        gated = self.shown.gated
+        return gated is True or (gated == "files" and self._asked() is not None)
+
+    def _is_large(self, name: str) -> bool:
+        return len(self.shown.files[name]) >= self.shown.large_from
+
     def _info(self) -> dict[str, Any]:
-        siblings = [
+        siblings: list[dict[str, Any]] = [
             {
                 "rfilename": name,
                 "size": len(content),
                 "blobId": hashlib.sha1(content).hexdigest(),
-                "lfs": {
-                    "size": len(content),
-                    "sha256": hashlib.sha256(content).hexdigest(),
-                    "pointerSize": 133,
-                },
             }
             for name, content in self.shown.files.items()
         ]
+        for each in siblings:
+            if self._is_large(each["rfilename"]):
+                content = self.shown.files[each["rfilename"]]
+                sha256 = hashlib.sha256(content).hexdigest()
+                each["lfs"] = {"size": len(content), "sha256": sha256, "pointerSize": 133}
         if not self.shown.sized:
             siblings = [{"rfilename": each["rfilename"]} for each in siblings]
         return {
-            "id": HUB_ID,
+            "id": self.shown.hub_id,
             "sha": REVISION,
             "private": False,
             "gated": False,
@@ -192,14 +208,17 @@ class _Handler(BaseHTTPRequestHandler):
         """The file that the address names, None when there is no such file."""
         prefix, _, rest = self.path.partition("/resolve/")
         name = rest.partition("/")[2]
-        known = prefix == f"/datasets/{HUB_ID}" and name in self.shown.files
+        folder = "/datasets/" if self.shown.kind == "dataset" else "/"
+        known = prefix == f"{folder}{self.shown.hub_id}" and name in self.shown.files
         return name if known else None
 
-    def _send_file(self, content: bytes) -> None:
+    def _send_file(self, name: str) -> None:
         hub = self.shown
         wanted = self.headers.get("Range")
         hub.ranges.append(wanted)
-        if hub.damaged:
+        hub.asked.append(name)
+        content = hub.files[name]
+        if hub.damaged and self._is_large(name):
             content = bytes(len(content))
         start = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted else 0
         body = content[start:]

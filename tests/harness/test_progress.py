@@ -15,6 +15,7 @@ from harness.progress import (
     Rate,
     RichProgress,
     describe,
+    describe_transfer,
     duration,
     make_progress,
 )
@@ -122,6 +123,31 @@ def test_nothing_is_left_at_the_end() -> None:
     assert describe(10, 10, None, rate) == "10/10"
 
 
+def test_a_download_tells_how_much_how_fast_and_how_long() -> None:
+    rate = Rate()
+    assert describe_transfer(0, 16_060_000_000, rate) == "0 B of 16.1 GB"
+    rate.add(0.0, 0, 0)
+    rate.add(4.0, 400_000_000, 0)
+    told = describe_transfer(400_000_000, 16_000_000_000, rate)
+    assert told == "400.0 MB of 16.0 GB | 100.0 MB/s | 2 min 36 s left"
+    assert describe_transfer(7, 7, rate) == "7 B of 7 B | 100.0 MB/s"
+
+
+def test_lines_of_a_download_come_at_their_pace(clock: Clock) -> None:
+    stream = io.StringIO()
+    progress = LineProgress(stream, every_s=10.0)
+    progress.phase("Downloading")
+    for done in range(25):
+        clock.now_s += 1.0
+        progress.transferred(done * 1_000_000, 50_000_000)
+    lines = stream.getvalue().splitlines()
+    assert lines == [
+        "Downloading",
+        "  9.0 MB of 50.0 MB | 1.0 MB/s | 41 s left",
+        "  19.0 MB of 50.0 MB | 1.0 MB/s | 31 s left",
+    ]
+
+
 def test_lines_come_at_their_pace(clock: Clock) -> None:
     stream = io.StringIO()
     progress = LineProgress(stream, every_s=10.0)
@@ -156,6 +182,9 @@ def _show(progress: Progress) -> None:
     progress.note("Engine [bold] here")
     for done in (0, 5, 10):
         progress.update(done, 10, make_figures(tokens=done))
+    progress.phase("Downloading")
+    for done in (0, 5, 10):
+        progress.transferred(done * 1000, 10_000)
     progress.close()
     progress.close()
 
@@ -169,7 +198,8 @@ def test_a_terminal_gets_a_bar_and_the_text_as_it_is(
     assert "Preparing [red]my[/x] :smile: data" in shown
     assert "  Engine [bold] here" in shown
     assert "10/10" in shown
-    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1  # the cursor is back
+    assert "10.0 kB of 10.0 kB" in shown
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 2  # the cursor is back
 
 
 def test_closing_before_anything_was_shown(

@@ -10,7 +10,7 @@ import pytest
 
 import newsbrief
 from build_engine.calibration import CalibrationSet
-from build_engine.checkpoint.checkpoint import resolve_checkpoint
+from build_engine.checkpoint.resolve import resolve_checkpoint
 from build_engine.checkpoint.tokenizer import Tokenizer
 from build_engine.errors import DatasetError
 from harness.dataset.calibration import calibration_prompts

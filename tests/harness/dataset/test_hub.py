@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import time
 from collections.abc import Iterator
@@ -11,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from build_engine.errors import DatasetError, EnvironmentFault, OutputError
-from harness.dataset.hub import SplitFiles, explain, fetch_split
+from build_engine.errors import DatasetError, EnvironmentFault
+from harness.dataset.hub import SplitFiles, fetch_split
 from harness.progress import NullProgress
-from tests.harness.dataset.hub_server import (
+from tests.build_engine.hub_server import (
     HUB_ID,
     REVISION,
     TOKEN,
@@ -36,8 +35,8 @@ class Told(NullProgress):
         self.done: list[int] = []
         self.notes: list[str] = []
 
-    def update(self, done: int, total: int | None, figures: object = None) -> None:
-        self.done.append(done)
+    def transferred(self, done_bytes: int, total_bytes: int) -> None:
+        self.done.append(done_bytes)
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -55,7 +54,7 @@ def hub(files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     sleep = time.sleep
     monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.01)))  # its retries
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.1)
-    monkeypatch.setattr("harness.dataset.hub._CHUNK_BYTES", 1000)
+    monkeypatch.setattr("build_engine.download._CHUNK_BYTES", 1000)
     hub = Hub(files)
     with serve(hub) as address:
         point_at(address, tmp_path / "library", monkeypatch)
@@ -267,12 +266,6 @@ def test_what_is_no_hub_is_an_environment_fault(
         monkeypatch.setattr(constants, "ENDPOINT", endpoint)
     with pytest.raises(EnvironmentFault, match=re.escape(told)):
         _fetch(root)
-
-
-def test_a_full_disk_is_no_fault_of_the_network(root: Path) -> None:
-    error = explain(OSError(errno.ENOSPC, "No space left on device"), HUB_ID)
-    assert isinstance(error, OutputError)
-    assert "No space left on device); free space, or set ENGINEBENCH_HOME" in str(error)
 
 
 def test_what_the_library_has_is_not_downloaded_again(

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from build_engine.build import build, make_spec
-from build_engine.checkpoint.checkpoint import resolve_checkpoint
+from build_engine.checkpoint.resolve import resolve_checkpoint
 from build_engine.errors import EngineDied, EngineError
 from build_engine.progress import NullProgress
 from build_engine.recipe import load_recipe
