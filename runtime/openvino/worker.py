@@ -17,11 +17,9 @@ from runtime.openvino.spec import OpenVINOSpec
 from runtime.worker import work
 
 if TYPE_CHECKING:
-    from runtime.messages import ChunkRow
-
-if TYPE_CHECKING:
     from build_engine.checkpoint.architecture import LlamaConfig
     from build_engine.store.limits import EngineLimits
+    from runtime.messages import ChunkRow
 
 _KV_BLOCK_TOKENS = 32  # OpenVINO GenAI's block size on CPU
 _KV_SHARE_OF_FREE_MEMORY = 0.6
