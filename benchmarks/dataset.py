@@ -58,15 +58,25 @@ def measure(count: int, model: Path, repeats: int, progress: Progress) -> Result
         for kind in _write_kinds(Path(name), count, model):
             prepared: list[float] = []
             scored: list[float] = []
+            listed: list[float] = []
             log = _write_log(kind, model)
+            official = _write_official(kind, model)
             for number in range(repeats):
                 progress.phase(f"dataset: {kind.name}, {number + 1} of {repeats}")
-                prepared.append(_prepare_s(kind, count, model))
+                prepared.append(_prepare_s(kind.file, count, model))
+                listed.append(_prepare_s(official, count, model))
                 scored.append(_score_s(log, kind, model))
             figures += [
                 Figure(f"prepare, {kind.name}", "s", tuple(prepared), at_most=PREPARE_GOAL_S),
+                Figure(
+                    f"prepare, {kind.name} as the official list",
+                    "s",
+                    tuple(listed),
+                    at_most=PREPARE_GOAL_S,
+                ),
                 Figure(f"score, {kind.name}", "s", tuple(scored), at_most=SCORE_GOAL_S),
             ]
+            official.unlink()
             words = sum(len(text.split()) for text in kind.references) / len(kind.references)
             notes.append(
                 f"{kind.name}: {count:,} prompts of {kind.mean_tokens:.0f} tokens on average, "
@@ -74,7 +84,9 @@ def measure(count: int, model: Path, repeats: int, progress: Progress) -> Result
             )
     if count != NUM_SAMPLES:
         notes.append(f"the goals are for {NUM_SAMPLES:,} samples")
-    notes.append("prepare: JSONL to files on disk; score: LoadGen's accuracy log to ROUGE")
+    notes.append(
+        "prepare: JSONL (or a JSON list) to files on disk; score: LoadGen's accuracy log to ROUGE"
+    )
     return Result("Dataset: preparation and scoring", tuple(figures), notes=tuple(notes))
 
 
@@ -140,11 +152,30 @@ def _write_log(kind: _Kind, model: Path) -> Path:
     return test.path
 
 
-def _prepare_s(kind: _Kind, count: int, model: Path) -> float:
+def _write_official(kind: _Kind, model: Path) -> Path:
+    """The same samples as the official file holds them: a list of records, each id on a line."""
+    rows = [json.loads(line) for line in kind.file.read_text(encoding="utf-8").splitlines()]
+    workload = load_workload("newsbrief")
+    ids = Tokenizer.load(model).encode_batch([workload.prompt(row["article"]) for row in rows])
+    path = kind.file.with_suffix(".json")
+    with path.open("w", encoding="utf-8") as file:
+        for number, (row, prompt) in enumerate(zip(rows, ids, strict=True)):
+            record = {
+                "instruction": workload.prompt_template,
+                "input": row["article"],
+                "tok_input": prompt.tolist(),
+                "output": row["highlights"],
+            }
+            file.write(("," if number else "[") + json.dumps(record, indent=4))
+        file.write("]")
+    return path
+
+
+def _prepare_s(file: Path, count: int, model: Path) -> float:
     with tempfile.TemporaryDirectory() as root:
         started_s = time.perf_counter()
         workload = load_workload("newsbrief")
-        source = Source.find(str(kind.file))
+        source = Source.find(str(file))
         prepare(workload, source, model, Path(root), count, NullProgress())
         return time.perf_counter() - started_s
 

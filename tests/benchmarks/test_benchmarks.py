@@ -87,8 +87,10 @@ def test_the_dataset_benchmark_prepares_and_scores_both_kinds() -> None:
     result = dataset.measure(12, newsbrief.CHECKPOINT, 1, NullProgress())
     assert [item.name for item in result.figures] == [
         "prepare, newsbrief",
+        "prepare, newsbrief as the official list",
         "score, newsbrief",
         "prepare, long",
+        "prepare, long as the official list",
         "score, long",
     ]
     assert any("goals are for 13,368" in note for note in result.notes)

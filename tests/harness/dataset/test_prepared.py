@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,7 @@ from harness.dataset.preparation import prepare
 from harness.dataset.prepared import Dataset
 from harness.dataset.prompts import load_prompts, prompt_lengths, save_prompts
 from harness.dataset.record import DatasetRecord, OfficialIds, PromptTokens
+from harness.dataset.sources import jsonl
 from harness.dataset.sources.sample import Sample
 from harness.dataset.sources.source import Source
 from harness.progress import NullProgress
@@ -214,6 +216,21 @@ def test_a_line_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     file.write_bytes(json.dumps(ROWS[0]).encode() + b"\n" + b'{"article": "\xff\xfe"}\n')
     with pytest.raises(DatasetError, match=r"news.jsonl line 2 is not UTF-8 text"):
         _samples(file)
+
+
+def test_a_line_that_never_ends_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonl, "MAX_BYTES", 1 << 20)
+    row = json.dumps({"article": "a" * ((1 << 20) - 40), "highlights": "h"})
+    file = _jsonl(tmp_path / "news.jsonl", row, "x" * (1 << 21))
+    with pytest.raises(DatasetError, match=r"news.jsonl line 2 has more than 1 MiB; mend the file"):
+        _samples(file)
+
+
+def test_a_file_whose_name_is_no_text(workload: Workload, rows: Path, tmp_path: Path) -> None:
+    file = rows.rename(tmp_path / os.fsdecode(b"caf\xe9.jsonl"))
+    made = _prepare(workload, file, tmp_path)
+    assert made.record.source == "caf\ufffd.jsonl"
+    assert _prepare(workload, file, tmp_path) == made
 
 
 @pytest.mark.parametrize(
