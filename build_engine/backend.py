@@ -3,19 +3,20 @@ call.
 
 An entry names code by its dotted path and loads it when it is needed, so that looking a backend up
 costs nothing. `runtime/backend.py` has the executors, under the same names. Adding an engine is a
-folder and an entry on each floor, and a target that names it.
+folder and an entry on each floor, and a target that names it; an installed package brings its own
+builder as an entry point of the group `enginebench.builders`, which names its `Backend`.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from build_engine.errors import EnvironmentFault, MissingLibrary, UnknownName
 from build_engine.libraries import installed_version
+from build_engine.plugins import brought, load_object
 
 if TYPE_CHECKING:
     from build_engine.progress import BuildProgress
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from build_engine.target import Detected, Target
 
     Builder: TypeAlias = Callable[[EngineSpec, Path, BuildProgress], BuildFacts]
+
+ENTRY_POINTS = "enginebench.builders"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,17 +62,17 @@ class Backend:
         """What builds engines. Raises EnvironmentFault where this version builds none."""
         if self.compile is None:
             raise self._missing(self.framework_library, target)
-        found: Builder = _load(self.compile)
+        found: Builder = load_object(self.compile)
         return found
 
     def compute_of(self, target: Target) -> Detected[str]:
         """The arithmetic of engines for `target`, and how that is known."""
-        found: Detected[str] = _load(self.compute)(target)
+        found: Detected[str] = load_object(self.compute)(target)
         return found
 
     def refusal_of(self, recipe: Recipe, target: Target) -> str | None:
         """Why engines for `target` cannot honestly execute `recipe`; None if they can."""
-        found: str | None = _load(self.refusal)(recipe, target)
+        found: str | None = load_object(self.refusal)(recipe, target)
         return found
 
     def versions(self, libraries: tuple[str, ...], target: str) -> dict[str, str]:
@@ -124,13 +127,16 @@ BACKENDS = {
 }
 
 
+def backends() -> dict[str, Backend]:
+    """Our own by name, and those of installed packages."""
+    return {**brought(ENTRY_POINTS), **BACKENDS}
+
+
 def backend(name: str) -> Backend:
-    """The backend of this name. Raises UnknownName."""
-    if name not in BACKENDS:
-        raise UnknownName("backend", name, BACKENDS)
-    return BACKENDS[name]
-
-
-def _load(path: str) -> Any:
-    module, _, function = path.partition(":")
-    return getattr(importlib.import_module(module), function)
+    """The backend of this name: our own, or that of an installed package. Raises UnknownName."""
+    if name in BACKENDS:
+        return BACKENDS[name]
+    known = backends()
+    if name not in known:
+        raise UnknownName("backend", name, known)
+    return known[name]

@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass
 
-from build_engine.backend import BACKENDS, Backend
+from build_engine.backend import Backend, backends
 from build_engine.libraries import installed_version
 from build_engine.paths import cache_root
 from build_engine.target import detect_cpu_compute, detect_target
@@ -37,7 +37,7 @@ def all_checks(chosen: Round | None = None) -> list[Check]:
         _target(),
         *_gpus(),
         _cpu_arithmetic(),
-        *(check for backend in BACKENDS.values() for check in _backend(backend)),
+        *(check for backend in backends().values() for check in _backend(backend)),
         _loadgen(chosen or load_round(DEFAULT)),
         _cache(),
     ]

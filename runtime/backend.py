@@ -9,14 +9,13 @@ of the group `enginebench.executors`, which names its `Backend`.
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
-from importlib import metadata
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import PlainValidator, SerializeAsAny
 
 from build_engine.errors import EngineError, UnknownName
+from build_engine.plugins import brought, load_object
 from build_engine.validation import validated
 from runtime.spec import EngineFolderSpec, ExecutorSpec
 
@@ -42,7 +41,7 @@ class Backend:
     @property
     def spec_class(self) -> type[ExecutorSpec]:
         """What an executor is made from."""
-        found: type[ExecutorSpec] = _load(self.spec)
+        found: type[ExecutorSpec] = load_object(self.spec)
         return found
 
 
@@ -68,11 +67,10 @@ def backend(name: str) -> Backend:
     """The backend of this name: our own, or that of an installed package. Raises UnknownName."""
     if name in BACKENDS:
         return BACKENDS[name]
-    for point in metadata.entry_points(group=ENTRY_POINTS, name=name):
-        found: Backend = point.load()
-        return found
-    installed = metadata.entry_points(group=ENTRY_POINTS).names
-    raise UnknownName("backend", name, {*BACKENDS, *installed})
+    installed: dict[str, Backend] = brought(ENTRY_POINTS)
+    if name not in installed:
+        raise UnknownName("backend", name, {*BACKENDS, *installed})
+    return installed[name]
 
 
 def load(spec: ExecutorSpec) -> Executor:
@@ -81,7 +79,7 @@ def load(spec: ExecutorSpec) -> Executor:
     Raises EngineError when the engine does not fit this machine, MissingLibrary when its runtime is
     not installed and EngineDied when it fails to start.
     """
-    executor: Executor = _load(backend(spec.backend).executor)(spec)
+    executor: Executor = load_object(backend(spec.backend).executor)(spec)
     return executor
 
 
@@ -115,8 +113,3 @@ def _checked(value: object) -> ExecutorSpec:
 
 AnySpec = Annotated[SerializeAsAny[ExecutorSpec], PlainValidator(_checked)]
 """A field of a record that holds the spec of any backend."""
-
-
-def _load(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)

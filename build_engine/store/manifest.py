@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, field_validator
 
-from build_engine.backend import BACKENDS
+from build_engine.backend import backend
 from build_engine.checkpoint.architecture import LlamaConfig
-from build_engine.errors import ConfigError, EngineError
+from build_engine.errors import ConfigError, EngineError, UnknownName
 from build_engine.files import write_json
 from build_engine.recipe import RecipeRules
 from build_engine.records import Record, read_record
@@ -39,9 +39,10 @@ class BackendIdentity(Frozen):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in BACKENDS:
-            raise ValueError(f"`{name}` is no backend known here; valid: {', '.join(BACKENDS)}.")
-        return name
+        try:
+            return backend(name).name
+        except UnknownName as error:
+            raise ValueError(str(error)) from None
 
 
 class TargetIdentity(Frozen):

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 from pydantic import NonNegativeFloat, PositiveInt
 
-from build_engine.backend import BACKENDS
+from build_engine.backend import backends
 from build_engine.libraries import installed_version
 from build_engine.validation import Frozen
 
@@ -58,7 +58,7 @@ def library_versions() -> dict[str, str | None]:
     included; None where it is missing.
     """
     names = [*_LIBRARIES]
-    for backend in BACKENDS.values():
+    for backend in backends().values():
         names += [*backend.build_libraries, *backend.load_libraries]
     return {name: installed_version(name) for name in names}
 

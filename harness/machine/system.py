@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from build_engine.backend import BACKENDS
+from build_engine.backend import backends
 from build_engine.target import load_target, target_names
 from harness.machine.facts import MachineFacts, library_versions, machine_facts
 from harness.machine.gpus import Gpu, GpuReport, detect_gpus
@@ -186,7 +186,7 @@ def _framework(has_gpus: bool, libraries: Mapping[str, str | None]) -> str:
     """What executes engines on this kind of machine, "" where that is not installed."""
     targets = map(load_target, target_names())
     serving = {target.backend for target in targets if (target.kind == "gpu") == has_gpus}
-    for backend in BACKENDS.values():
+    for backend in backends().values():
         version = libraries.get(backend.framework_library)
         if backend.name in serving and version:
             return f"{backend.framework} {version}"

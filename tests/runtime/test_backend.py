@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from build_engine.errors import EngineError, UnknownName
+from build_engine.plugins import load_object
 from build_engine.records import Record
 from build_engine.validation import Invalid, validated
-from runtime import backend as module
 from runtime.backend import BACKENDS, AnySpec, backend, engine_spec, load
 from runtime.executor import Request
 from runtime.openvino.spec import OpenVINOSpec
@@ -57,7 +57,7 @@ def test_every_entry_leads_to_code_of_its_own() -> None:
     for name, entry in BACKENDS.items():
         assert entry.name == name
         assert entry.spec_class.model_fields["backend"].default == name
-        assert callable(module._load(entry.executor))
+        assert callable(load_object(entry.executor))
 
 
 def test_an_unknown_backend_is_named_with_the_known_ones() -> None:

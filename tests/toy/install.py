@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.backend import ENTRY_POINTS
+from build_engine.backend import ENTRY_POINTS as BUILDERS
+from runtime.backend import ENTRY_POINTS as EXECUTORS
 from tests.toy.worker import ANSWER
 
 ROOT = Path(__file__).parents[2]
@@ -21,8 +22,10 @@ def install_toy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (distribution / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: toy-backend\nVersion: 1.0\n"
     )
-    entry = f"[{ENTRY_POINTS}]\ntoy = tests.toy.executor:BACKEND\n"
-    (distribution / "entry_points.txt").write_text(entry)
+    (distribution / "entry_points.txt").write_text(
+        f"[{BUILDERS}]\ntoy = tests.toy.builder:BACKEND\n"
+        f"[{EXECUTORS}]\ntoy = tests.toy.executor:BACKEND\n"
+    )
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(folder), str(ROOT))))
 

@@ -174,7 +174,7 @@ def test_an_older_schema_is_refused(spec: EngineSpec, tmp_path: Path) -> None:
         (lambda m: m["identity"]["target"].update(kind="tpu"), "`identity.target.kind`"),
         (lambda m: m["identity"]["limits"].update(max_seq_len=0), "limits.max_seq_len is 0"),
         (lambda m: m["identity"]["limits"].update(max_seq_len="x"), "limits.max_seq_len` must"),
-        (lambda m: m["identity"]["backend"].update(name="x"), "`x` is no backend known here"),
+        (lambda m: m["identity"]["backend"].update(name="x"), "Unknown backend `x`"),
         (lambda m: m["files"].update({"../out": {"bytes": 1, "sha256": "0" * 64}}), "`../out`"),
         (lambda m: m["files"].update({"/etc/a": {"bytes": 1, "sha256": "0" * 64}}), "`/etc/a`"),
         (lambda m: m["files"].update({"a": {"bytes": 1}}), "`files.a.sha256` is missing"),
