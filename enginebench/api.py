@@ -124,7 +124,7 @@ def load_run(folder: str | Path) -> Run:
     """
     from harness.runs.run import Run
 
-    return Run.read(Path(folder))
+    return Run.read(Path(folder).absolute())
 
 
 def _named(model: str, recipe: str | None, target: str | None) -> EngineChoice:

@@ -20,7 +20,7 @@ def test_the_example_does_what_it_says(
     names: dict[str, Any] = {}
     exec(textwrap.dedent("\n".join(indented)), names)
     assert capsys.readouterr().out == "performance VALID\naccuracy VALID\n"
-    assert names["run"].folder == tmp_path / "results" / "first"
+    assert names["run"].folder.path == tmp_path / "results" / "first"
     assert names["again"] == names["run"]
 
 

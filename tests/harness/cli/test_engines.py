@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.build_engine.checkpoints import write_checkpoint
+from tests.build_engine.hub_server import point_at
 from tests.harness.cli.line import Line
 
 
@@ -47,16 +48,14 @@ def test_a_damaged_checkpoint(line: Line, tiny: Path) -> None:
     assert "model.safetensors" in sentence
 
 
-def test_a_checkpoint_that_only_the_hub_has(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    def offline(*arguments: object, **options: object) -> None:
-        raise LocalEntryNotFoundError("no network")
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
+def test_a_checkpoint_that_only_the_hub_has(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = "http://127.0.0.1:9"  # the discard port: nobody listens
+    point_at(nowhere, tmp_path / "hub", monkeypatch)
     sentence = line.refused(3, "build", "--model", "no-one/has-this", "--recipe", "bf16")
     assert "There is no folder no-one/has-this, and" in sentence
-    assert "no network" in sentence
+    assert f"cannot be fetched from {nowhere}" in sentence
 
 
 def test_a_real_build_is_made_once(line: Line, tiny: Path) -> None:
