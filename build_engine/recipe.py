@@ -6,7 +6,7 @@ of a recipe is refused, never served by a silent substitute.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
@@ -87,7 +87,7 @@ def load_recipe(name: str) -> Recipe:
     return load_config("recipes", name, Recipe)
 
 
-def changes(rules: RecipeRules) -> dict[str, Any]:
+def changes(rules: RecipeRules) -> dict[str, object]:
     """The fields in which these are not the rules of the shipped recipe of their name, as plain
     JSON values; none for a name that is not shipped.
     """

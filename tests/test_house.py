@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from build_engine.backend import BACKENDS as BUILDERS
+from harness.rules.scenario import Scenario
+from runtime.backend import BACKENDS as EXECUTORS
+
 ROOT = Path(__file__).parents[1]
 FLOORS = {
     "configs": 0,
@@ -37,6 +41,7 @@ ROOMS = {
     "cli": 8,
 }
 MAX_ROOM_ARROWS = 45
+MAX_UNTYPED_LINES = 20
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 # What `enginebench --help` must not wait for.
@@ -181,6 +186,53 @@ def test_only_training_and_what_we_compare_with_need_torch() -> None:
     homes = ("newsbrief/training/", "tests/reference/", "benchmarks/peer_programs/")
     strangers = {name for name in _importers("torch", EVERYTHING) if not name.startswith(homes)}
     assert strangers == set()
+
+
+def test_json_and_yaml_have_one_reader() -> None:
+    """It bounds depth and size, takes no key twice, and says what is wrong in words."""
+    readers = ("json.load", "json.loads", "yaml.load", "yaml.safe_load")
+    found = {
+        _name(path)
+        for path in OURS
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in readers
+    }
+    assert {name for name in found if not name.startswith("newsbrief/training/")} == {
+        "build_engine/files.py"
+    }
+
+
+def test_values_without_a_type_stay_at_the_edges() -> None:
+    lines = [
+        f"{_name(path)}:{number}"
+        for path in OURS
+        if not _name(path).startswith("newsbrief/training/")
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if "dict[str, Any]" in line
+    ]
+    assert len(lines) <= MAX_UNTYPED_LINES, lines
+
+
+def test_scenarios_and_backends_are_no_strings() -> None:
+    names = {*map(str, Scenario), *BUILDERS, *EXECUTORS}
+    compared = [
+        f"{_name(path)}:{node.lineno}"
+        for path in OURS
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Compare) and names & set(_compared(node))
+    ]
+    assert compared == []
+
+
+def _compared(node: ast.Compare) -> Iterator[object]:
+    """The constants that something is compared with, those of a list included; what is looked for
+    in a collection (a mark among marks) is none.
+    """
+    sides = node.comparators if isinstance(node.ops[0], ast.In) else (node.left, *node.comparators)
+    for side in sides:
+        for part in side.elts if isinstance(side, ast.Tuple | ast.List | ast.Set) else (side,):
+            if isinstance(part, ast.Constant):
+                yield part.value
 
 
 def test_nobody_needs_training() -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from build_engine.errors import MissingLibrary, RecipeRefused
 
@@ -138,10 +139,10 @@ def _int4_note(recipe: Recipe, group_size: int, num_samples: int) -> str:
     return " ".join(sentences)
 
 
-def _samples(calibration: CalibrationSet | None) -> list[dict[str, Any]]:
+def _samples(calibration: CalibrationSet | None) -> list[dict[str, npt.NDArray[np.integer]]]:
     """Inputs of the stateful graph, one whole prompt each; NNCF resets the state before each."""
     assert calibration is not None, "make_spec gives a calibrated recipe its prompts"
-    samples: list[dict[str, Any]] = []
+    samples: list[dict[str, npt.NDArray[np.integer]]] = []
     num_tokens = 0
     for prompt in calibration.prompts:
         num_tokens += len(prompt)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cyclopts import App
 
 from build_engine.errors import EXIT_OK, EXIT_RESULT
@@ -160,7 +158,7 @@ def remove(engine: str, *, json: bool = False) -> None:
     out.next("engines", "list")
 
 
-def _summary(engine: Engine) -> dict[str, Any]:
+def _summary(engine: Engine) -> dict[str, object]:
     return {
         "key": engine.key,
         "model": engine.model,

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from build_engine.errors import EnvironmentFault
+from build_engine.files import parse_json
 from harness.rules.scenario import Scenario
 from runtime.process import child_environment
 
@@ -38,7 +39,7 @@ def installed_seeds() -> dict[str, int]:
             timeout=_TIMEOUT_S,
             check=False,
         )
-        seeds: dict[str, int] = json.loads(done.stdout)
+        seeds: dict[str, int] = parse_json(done.stdout)
     except (subprocess.TimeoutExpired, OSError) as error:
         raise EnvironmentFault(str(error)) from None
     except ValueError:

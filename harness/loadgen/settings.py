@@ -8,7 +8,6 @@ The arithmetic follows LoadGen's own `test_settings_internal.cc` and `GenerateQu
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -69,11 +68,6 @@ class LoadgenPlan:
     """A short run over part of the dataset: built-in counts are overridden, so it is not a result
     of the benchmark.
     """
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> LoadgenPlan:
-        """The inverse of `dataclasses.asdict` after JSON."""
-        return cls(**{**fields, "scenario": Scenario(fields["scenario"])})
 
     @property
     def ends_by_clock(self) -> bool:

@@ -6,12 +6,12 @@ It needs no checkout, and reads any tree of a round, whoever made it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from build_engine.errors import UnknownName, UsageError
+from build_engine.files import parse_json, read_bytes
 from harness.rules.rounds import Benchmark, Round
 from harness.rules.scenario import Scenario
 from harness.submission.checks.accuracy import accuracy_problems
@@ -125,7 +125,7 @@ def _mapping(by: Submitter) -> dict[str, str]:
     if by.division != "open" or not by.model_mapping.is_file():
         return {}
     try:
-        content = json.loads(by.model_mapping.read_text(encoding="utf-8"))
+        content = parse_json(read_bytes(by.model_mapping))
     except ValueError:
         return {}
     return {str(k): str(v) for k, v in content.items()} if isinstance(content, dict) else {}

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.loadgen.settings import LoadgenPlan
+from harness.rules.scenario import Scenario
 
 NUM_TOKENS = 8
 
@@ -89,4 +90,6 @@ def _serve(folder: Path, plan: LoadgenPlan, fault: str) -> None:
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]), LoadgenPlan.from_json(json.load(sys.stdin)), sys.argv[2])
+    fields = json.load(sys.stdin)
+    plan = LoadgenPlan(**{**fields, "scenario": Scenario(fields["scenario"])})
+    _serve(Path(sys.argv[1]), plan, sys.argv[2])

@@ -7,9 +7,8 @@ the reference summary (mlcommons/inference, language/llama3.1-8b/dataset.py).
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from build_engine.errors import DatasetError
 from harness.dataset.sources.json_list import read_records
@@ -31,7 +30,7 @@ def _records(path: Path) -> Iterator[tuple[str, Sample]]:
         yield where, Sample(article, reference, _ids(record, where), optional_id(record, where))
 
 
-def _ids(record: dict[str, Any], where: str) -> array[int] | None:
+def _ids(record: Mapping[str, object], where: str) -> array[int] | None:
     """The ids of the prompt; None where there are none, which a benchmark's set must not have."""
     ids = record.get("tok_input")
     if ids is None:

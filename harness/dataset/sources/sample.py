@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -42,7 +42,7 @@ def name_text(name: str | Path) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def optional_id(record: dict[str, Any], where: str) -> str | None:
+def optional_id(record: Mapping[str, object], where: str) -> str | None:
     """The record's `id`, None when it has none. Raises DatasetError for one that is no text."""
     value = record.get("id")
     if isinstance(value, str) and value:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from build_engine.files import parse_json, read_bytes
 from harness.rules.rounds import Round
 from harness.submission.system import field_problems
 from harness.submission.tree import Result, Submitter
@@ -84,10 +83,10 @@ def measurement_problems(result: Result, chosen: Round) -> Iterator[str]:
             yield f"{path.name} is empty."
 
 
-def _read(path: Path) -> dict[str, Any] | str:
+def _read(path: Path) -> dict[str, object] | str:
     """The fields of a JSON object, or what is wrong with the file."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_bytes(path))
     except FileNotFoundError:
         return "is missing"
     except (OSError, ValueError) as error:
