@@ -14,15 +14,17 @@ test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --cov
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
 # An hour or more: whole runs of the bundled model, up to a tree for the official checker. It goes on
-# where it was stopped; QPS is the Server rate, for a machine that has other things to do.
+# where it was stopped; QPS is the Server rate, for a machine that has other things to do; QUICK=1
+# walks the same way in minutes, without a tree for the checker.
 rehearsal: $(VENV)/.dev
-	$(BIN)/python -m tests.rehearsal.full $(if $(CHECKER),--checker $(CHECKER)) $(if $(QPS),--qps $(QPS))
+	$(BIN)/python -m tests.rehearsal.full $(if $(CHECKER),--checker $(CHECKER)) $(if $(QPS),--qps $(QPS)) \
+		$(if $(QUICK),--quick)
 
 clean:
 	rm -rf $(VENV) results
