@@ -30,7 +30,7 @@ COMMANDS = [line for line in LINES if line.startswith("enginebench ")]
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the README speaks of."""
     monkeypatch.chdir(tmp_path)
-    rows = [{"article": f"Rain fell on {n} hills. " * 9, "highlights": "Rain."} for n in range(3)]
+    rows = [{"article": f"Rain fell on {n} hills. " * 9, "highlights": "Rain."} for n in range(100)]
     (tmp_path / "articles.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (tmp_path / "path" / "to").mkdir(parents=True)
     (tmp_path / "path" / "to" / "checkpoint").symlink_to(CHECKPOINT)
