@@ -21,6 +21,7 @@ from harness.streams import printable, tell, write
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+_WORD = 16  # characters of a cell that a narrow terminal does not break
 _PLAIN_WIDTH = 160  # of tables that go to a file or a pipe
 
 
@@ -39,14 +40,19 @@ class Output:
         tell(sys.stderr, f"{printable(text)}\n")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-        """A table; columns after the first are right-aligned when they hold figures."""
+        """A table; columns after the first are right-aligned when they hold figures. In a narrow
+        terminal long texts go on in further lines, and nothing is cut off.
+        """
         from rich.table import Table
 
         table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
         for index, column in enumerate(columns):
             figures = index > 0 and all(_is_figure(row[index]) for row in rows)
             table.add_column(
-                column, justify="right" if figures else "left", no_wrap=figures or index == 0
+                column,
+                justify="right" if figures else "left",
+                no_wrap=figures or max((len(row[index]) for row in rows), default=0) <= _WORD,
+                overflow="fold",
             )
         for row in rows:
             table.add_row(*map(printable, row))

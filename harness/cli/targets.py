@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.cli.output import Output
 
 _PRECISIONS = {"bf16": "TFLOPS", "int8": "TOPS", "fp8": "TFLOPS", "int4": "TOPS"}
-_PEAKS = tuple(f"{precision} {unit}" for precision, unit in _PRECISIONS.items())
+_PEAKS = tuple(f"{precision}\n{unit}" for precision, unit in _PRECISIONS.items())
 
 
 def targets(*, json: bool = False) -> None:
@@ -21,15 +21,15 @@ def targets(*, json: bool = False) -> None:
     out = Output(as_json=json)
     found = [load_target(name) for name in target_names()]
     out.table(
-        ["target", "hardware", "SM", "memory GiB", "GB/s", *_PEAKS],
+        ["target", "SM", "memory\nGiB", "GB/s", *_PEAKS, "hardware"],
         [
             [
                 target.name,
-                target.title,
                 str(target.sm or "-"),
                 _figure(target.memory_gib),
                 _figure(target.bandwidth_gb_s),
                 *(_figure(target.dense_tflops.get(precision)) for precision in _PRECISIONS),
+                target.title,
             ]
             for target in found
         ],

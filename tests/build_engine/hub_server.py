@@ -80,6 +80,7 @@ def point_at(address: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None
     template = constants.HUGGINGFACE_CO_URL_TEMPLATE.partition("/{")
     monkeypatch.setattr(constants, "ENDPOINT", address)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "".join([address, *template[1:]]))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(cache / "no-token"))
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 0)  # put back after a download set it
