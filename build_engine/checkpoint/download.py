@@ -67,7 +67,7 @@ def _bring(
     weights: bool,
 ) -> Path:
     listed = {file.name: file for file in listing.files if "/" not in file.name}
-    _require(repository, listed, (CONFIG_FILE, TOKENIZER_FILE))
+    _require(repository, listed, (CONFIG_FILE, TOKENIZER_FILE) if weights else (TOKENIZER_FILE,))
     small = [file for name, file in listed.items() if _matches(name, _SMALL)]
     title = f"the configuration and tokenizer of {repository.hub_id}"
     paths = download(repository, listing.commit, small, folder, progress, title)

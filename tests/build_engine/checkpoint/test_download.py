@@ -157,6 +157,13 @@ def test_the_tokenizer_comes_without_the_weights(hub: Hub, ours: Path) -> None:
         resolve_checkpoint(NAME)
 
 
+def test_a_repository_of_a_tokenizer_alone(hub: Hub, ours: Path) -> None:
+    del hub.files["config.json"]
+    assert resolve_tokenizer(NAME) == ours
+    with pytest.raises(CheckpointError, match=r"has no file config\.json on the hub"):
+        resolve_checkpoint(NAME)
+
+
 def test_what_was_cut_off_in_a_shard_goes_on_from_there(hub: Hub, source: Path, ours: Path) -> None:
     hub.cut_at = CUT
     with pytest.raises(EnvironmentFault, match=r"cannot be fetched .* what has arrived is kept"):
