@@ -37,6 +37,7 @@ class Line:
     def __init__(self, descriptor: int) -> None:
         self._connection = Connection(descriptor)
         self._send_lock = threading.Lock()
+        self._receive_lock = threading.Lock()
 
     @classmethod
     def to_parent(cls) -> Line:
@@ -63,9 +64,10 @@ class Line:
         Raises Hangup after the last message.
         """
         try:
-            if timeout_s is not None and not self._connection.poll(timeout_s):
-                return None
-            data = self._connection.recv_bytes()
+            with self._receive_lock:
+                if timeout_s is not None and not self._connection.poll(timeout_s):
+                    return None
+                data = self._connection.recv_bytes()
         except (EOFError, OSError, TypeError):
             raise Hangup from None
         message: object = pickle.loads(data)
@@ -77,7 +79,9 @@ class Line:
             end = socket.socket(fileno=os.dup(self._connection.fileno()))
             with end:  # a line that is only closed stays open while another thread reads from it
                 end.shutdown(socket.SHUT_RDWR)
-        self._connection.close()
+        # a thread between two reads or writes would go on with the next file of this number
+        with self._send_lock, self._receive_lock:
+            self._connection.close()
 
 
 class Inbox:

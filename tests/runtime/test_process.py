@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import psutil
 import pytest
 
 from runtime import process
-from runtime.process import Child, Hangup, Inbox
+from runtime.process import Child, Hangup, Inbox, Line
 from tests.runtime.chatter import Say
 
 Start = Callable[..., Child]
@@ -146,6 +147,36 @@ def test_a_child_sees_us_hang_up_even_while_a_thread_reads(start: Start, tmp_pat
     assert log.read_text() == "they hung up\n"
     with pytest.raises(Hangup):
         inbox.receive(10.0)
+
+
+def test_a_line_keeps_its_descriptor_while_somebody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the reader would go on with the next file that gets the same number."""
+    ours, theirs = socket.socketpair()
+    line = Line(ours.detach())
+    reading, go_on = threading.Event(), threading.Event()
+
+    def between_header_and_body() -> bytes:
+        reading.set()
+        assert go_on.wait(30)
+        raise EOFError
+
+    def read() -> None:
+        with pytest.raises(Hangup):
+            line.receive()
+
+    monkeypatch.setattr(line._connection, "recv_bytes", between_header_and_body)
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert reading.wait(30)
+    closer = threading.Thread(target=line.close)
+    closer.start()
+    assert theirs.recv(1) == b""  # hung up at once
+    assert not line._connection.closed
+    go_on.set()
+    reader.join(30)
+    closer.join(30)
+    assert line._connection.closed
+    theirs.close()
 
 
 def test_ending_twice_is_ending_once(start: Start) -> None:
