@@ -45,7 +45,7 @@ def load_config(
     else:
         raise UnknownName(KINDS[kind], name_or_path, config_names(kind))
     try:
-        data = read_yaml(path, ConfigError, "mend the file")
+        data = read_yaml(path, ConfigError, "fix the file")
     except FileNotFoundError:
         raise ConfigError(f"{path} cannot be read (no such file); check the path.") from None
     if not isinstance(data, dict):
@@ -92,4 +92,5 @@ def _validate(model: type[M], data: dict[str, Any], origin: str) -> M:
     try:
         return validated(model, data)
     except Invalid as problem:
-        raise ConfigError(f"{origin}: {problem}") from None
+        told = str(problem).replace("is missing.", "is missing; add it.")
+        raise ConfigError(f"{origin}: {told}") from None

@@ -11,7 +11,9 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import stat
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     import yaml
 
 MAX_BYTES = 64 * 2**20  # of a JSON or YAML file; the longest that we write ourselves has 20 MB
+_MAX_YAML_BYTES = 2**20  # people write these, and the reader is a slow one
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_HALF_BYTES = re.compile(rb"\\u[dD][89a-fA-F]")
+_LONG_NUMBER = "a number of thousands of digits"
 MAX_DEPTH = 64  # of lists and mappings inside each other
 
 
@@ -52,15 +58,18 @@ def parse_json(text: bytes | str) -> Any:
     except RecursionError:
         raise Unreadable(f"is not valid JSON ({_TOO_DEEP})") from None
     except ValueError as error:
-        raise Unreadable(f"is not valid JSON ({error})") from None
+        reason = _LONG_NUMBER if "int_max_str_digits" in str(error) else error
+        raise Unreadable(f"is not valid JSON ({reason})") from None
     _check_depth(value)
+    if _HALF_BYTES.search(text) if isinstance(text, bytes) else _HALF.search(text):
+        _check_characters(value)
     return value
 
 
 def read_yaml(path: Path, fault: type[EnginebenchError], remedy: str) -> Any:
     """The value in a YAML file; raises as `read_json`, FileNotFoundError included."""
     try:
-        return parse_yaml(_decoded(read_bytes(path)))
+        return parse_yaml(_decoded(read_bytes(path, _MAX_YAML_BYTES)))
     except Unreadable as problem:
         raise fault(f"{path} {problem}; {remedy}.") from None
 
@@ -70,15 +79,18 @@ def parse_yaml(text: str) -> Any:
     import yaml
 
     try:
-        return yaml.load(text, Loader=_strict_loader())  # a subclass of the safe loader
+        value = yaml.load(text, Loader=_strict_loader())  # a subclass of the safe loader
     except yaml.MarkedYAMLError as error:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise Unreadable(f"is not valid YAML{line} ({error.problem or 'broken'})") from None
     except RecursionError:
         raise Unreadable(f"is not valid YAML ({_TOO_DEEP})") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: for example the date 2026-13-01
-        reason = str(error).splitlines()[0]
+        said = str(error).splitlines()[0]
+        reason = _LONG_NUMBER if "int_max_str_digits" in said else said
         raise Unreadable(f"has a value that is not valid YAML ({reason}); quote it") from None
+    _check_characters(value)
+    return value
 
 
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
@@ -179,8 +191,8 @@ def _decoded(content: bytes) -> str:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
         raise Unreadable(f"says `{twice}` twice")
     return found
 
@@ -188,6 +200,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _refuse_constant(name: str) -> None:
     """NaN and the infinities: Python would read them, and JSON does not have them."""
     raise Unreadable(f"holds {name}, which is not JSON")
+
+
+def _check_characters(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode("utf-8")
+    except UnicodeEncodeError:
+        raise Unreadable("holds half of a surrogate pair, which is no character") from None
 
 
 def _check_depth(value: Any) -> None:
@@ -216,6 +235,10 @@ def _strict_loader() -> type[yaml.SafeLoader]:
             if self.check_event(yaml.AliasEvent):
                 mark = self.get_mark()
                 raise yaml.composer.ComposerError(None, None, "an alias; write it out", mark)
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            if tag := getattr(event, "tag", None):
+                problem = f"the tag {tag}; write the plain value"
+                raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
             self.depth += 1
             if self.depth > MAX_DEPTH:
                 raise RecursionError
@@ -226,12 +249,15 @@ def _strict_loader() -> type[yaml.SafeLoader]:
         def construct_mapping(
             self, node: yaml.MappingNode, deep: bool = False
         ) -> dict[Hashable, Any]:
-            seen = set()
+            seen: set[Hashable] = set()
             for key, _ in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                if not isinstance(key, yaml.ScalarNode) or key.value == "<<":
+                    continue
+                name = self.construct_object(key)  # true and yes, or 1 and 1.0, are one key
+                if name in seen:
                     problem = f"the key `{key.value}` appears twice; keep one"
                     raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-                seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+                seen.add(name)
             return super().construct_mapping(node, deep)
 
     return StrictLoader

@@ -26,7 +26,7 @@ class Repository:
     hub_id: str
     kind: Literal["model", "dataset"]
     fault: type[UsageError]
-    """What a refusal is that the user can mend."""
+    """What a refusal is that the user can fix."""
     otherwise: str
     """What else the user may do: the end of a sentence."""
     taken_for: str = ""

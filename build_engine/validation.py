@@ -64,15 +64,17 @@ def _sentence(model: type[BaseModel], problem: ErrorDetails) -> str:
         case "extra_forbidden":
             valid = sorted(_keys_at(model, location[:-1]))
             hint = did_you_mean(str(location[-1]), valid)
-            return f"{dotted} is not a key.{hint} Valid: {', '.join(valid)}."
+            known = f" Valid: {', '.join(valid)}." if valid else ""
+            return f"{dotted} is not a key.{hint}{known}"
         case "missing":
-            return f"{dotted} is missing; add it."
+            return f"{dotted} is missing."
         case "value_error":
             message = problem["msg"].removeprefix("Value error, ")
             return f"{dotted}: {message}" if location else message
         case "literal_error" | "enum":
             valid = re.findall(r"'([^']+)'", problem["ctx"]["expected"])
-            hint = did_you_mean(str(problem["input"]), valid)
+            said = problem["input"]
+            hint = did_you_mean(said, valid) if isinstance(said, str) else ""
             return f"{dotted} is not one of {', '.join(valid)}: {_shown(problem)}.{hint}"
         case _:
             expected = problem["msg"].partition(" should ")[2] or problem["msg"]
@@ -98,4 +100,6 @@ def _keys_at(annotation: Any, location: Sequence[str | int]) -> list[str]:
         return next((keys for keys in options if keys), [])
     if origin is dict and location:
         return _keys_at(arguments[1], location[1:])
+    if origin in (tuple, list) and location:
+        return _keys_at(arguments[0], location[1:])
     return []

@@ -27,6 +27,7 @@ from harness.loadgen.metrics import Metrics
 from harness.machine.facts import library_versions
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
+from harness.runs.choice import RunChoice
 from harness.runs.engine_choice import EngineChoice
 from harness.runs.execution import execute
 from harness.runs.record import TestRecord
@@ -181,6 +182,14 @@ class _Demo:
             self.progress.note(f"{engine.recipe} {scenario}: measured {started}")
             return earlier
         self.progress.phase(f"Run {engine.recipe}")
+        choice = RunChoice(
+            scenario=scenario,
+            output=folder,
+            mode="both" if len(modes) > 1 else modes[0],
+            count=count,
+            qps=qps,
+            round=self.round.name,
+        )
         request = RunRequest(
             scope=RunScope(
                 workload=load_workload(BUNDLED),
@@ -194,6 +203,7 @@ class _Demo:
             engine=engine,
             executor=engine_spec(engine),
             folder=folder.absolute(),
+            command=choice.command(engine),
         )
         run = execute(request, self.progress)
         if run.record.status == "interrupted":

@@ -82,19 +82,23 @@ class Engine:
         return self.manifest.model.config.vocab_size
 
     def rebuild_command(self, target: str | None = None) -> str:
-        """The command that builds this engine anew, for `target` instead of its own when given.
+        """The command that builds this engine anew, for `target` instead of its own when given."""
+        return shlex.join(["enginebench", "build", *self.options(target)])
+
+    def options(self, target: str | None = None) -> list[str]:
+        """The options that name this engine, or the same one for `target`.
 
         A recipe that is not shipped is taken to lie in a file of its name.
         """
         model, limits, calibration = self.manifest.model, self.limits, self.manifest.calibration
-        words = ["enginebench", "build", "--model", model.source]
+        words = ["--model", model.source]
         words += ["--target", target or self.target, *_recipe_options(self.identity.recipe)]
         words += calibration.options if calibration else ()
         if limits.max_batch_size != DEFAULT_BATCH_SIZE:
             words += ["--max-batch-size", str(limits.max_batch_size)]
         words += ["--max-input-len", str(limits.max_input_len)]
         words += ["--max-new-tokens", str(limits.max_new_tokens)]
-        return shlex.join(words)
+        return words
 
 
 def _recipe_options(recipe: RecipeRules) -> list[str]:

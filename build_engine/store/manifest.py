@@ -16,7 +16,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, field_validator
 
 from build_engine.backend import backend
 from build_engine.checkpoint.architecture import LlamaConfig
-from build_engine.errors import ConfigError, EngineError, UnknownName
+from build_engine.errors import EngineError, UnknownName
 from build_engine.files import write_json
 from build_engine.recipe import RecipeRules
 from build_engine.records import Record, read_record
@@ -190,8 +190,6 @@ def read_manifest(folder: Path) -> EngineManifest:
             f"`{folder}` is not an engine: it has no {MANIFEST_NAME}; `enginebench engines list`"
             " shows the engines."
         ) from None
-    except ConfigError as error:  # of the limits
-        raise EngineError(f"{path}: {error} Then {_REMEDY}.") from None
     if manifest.identity.key != manifest.key:
         raise EngineError(f"{path} was altered: its key does not match its identity; {_REMEDY}.")
     if manifest.seal_of_fields() != manifest.seal:

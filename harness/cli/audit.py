@@ -53,5 +53,5 @@ def audit(
             f"then pack: {out.command(*pack, '--output', new_folder('submission'))}"
         )
     else:
-        out.advice(f"mend the cause, remove {finished.folder}, and audit again")
+        out.advice(f"fix the cause, remove {finished.folder}, and audit again")
     return finished.exit_code

@@ -68,10 +68,10 @@ class Output:
         self.say(f"Next: {self.command(*words)}")
 
     def advice(self, text: str) -> None:
-        """The last line where it is no command: what to do now, with CAPITALS where a command in
-        it needs something that only the user knows.
+        """The last line where it is no command of ours that can be pasted: what to do now, with
+        CAPITALS where a command in it needs something that only the user knows.
         """
-        self.say(f"Next: {text}")
+        self.say(f"Then: {text}")
 
     def command(self, *words: object) -> str:
         """A command of this program, as it was started, for advice."""

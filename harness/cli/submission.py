@@ -106,7 +106,7 @@ def check(
         }
     )
     if not sound:
-        out.advice("mend what is named, and pack the runs again")
+        out.advice("fix what is named, and pack the runs again")
     elif official is None:
         again = ["submission", "check", tree, "--round", round, "--checker", "inference"]
         out.advice(f"git clone {REPOSITORY} && {out.command(*again)}")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from build_engine.errors import EXIT_OK
+from harness.cli.output import new_folder
 from harness.scoring.rouge import METRICS
 
 if TYPE_CHECKING:
     from harness.cli.output import Output
     from harness.loadgen.metrics import Metrics
     from harness.loadgen.settings import Mode
-    from harness.runs.record import AccuracyRecord, RunRecord, TestRecord
+    from harness.runs.record import AccuracyRecord, TestRecord
     from harness.runs.run import Run
+
+_OF_A_TRIAL = ("--count", "--duration")
 
 
 def show_run(out: Output, run: Run) -> None:
@@ -27,8 +33,8 @@ def show_run(out: Output, run: Run) -> None:
         _show_accuracy(out, record.accuracy)
     if record.cause:
         out.say(f"Cause: {record.cause}")
-    out.say(f"Everything lies in {run.folder.path}")
-    out.advice(_next_step(record))
+    out.say(f"Results are in {run.folder.path}")
+    _show_next_step(out, run)
 
 
 def milliseconds(value_s: float | None) -> str:
@@ -75,10 +81,25 @@ def _show_accuracy(out: Output, accuracy: AccuracyRecord) -> None:
         out.say(f"    {gate.sentence}")
 
 
-def _next_step(record: RunRecord) -> str:
-    if record.status != "complete":
-        mend = "mend the cause, then " if record.status == "failed" else ""
-        return f"{mend}run again with a new --output"
-    if "short" in record.marks:
-        return "leave out --count and --duration for a whole run"
-    return "run the other scenarios, and compare recipes"
+def _show_next_step(out: Output, run: Run) -> None:
+    """The same run whole, or once more where it did not end; the audit of a whole one."""
+    record = run.record
+    if record.status == "complete" and run.exit_code != EXIT_OK:
+        out.advice("change what is named above, and run again")
+    elif record.status == "complete" and "short" not in record.marks:
+        out.next("audit", run.folder.path)
+    else:
+        less = _OF_A_TRIAL if record.status == "complete" else ()
+        words = list(_without(shlex.split(record.command)[1:], ("--output", *less)))
+        out.next(*words, "--output", new_folder(str(run.folder.path)))
+
+
+def _without(words: list[str], options: tuple[str, ...]) -> Iterator[str]:
+    """The words of a command without these options and their values."""
+    left = iter(words)
+    for word in left:
+        name, _, value = word.partition("=")
+        if name not in options:
+            yield word
+        elif not value:
+            next(left, None)

@@ -49,7 +49,7 @@ class GpuReport:
         all runs (inference_rules.adoc, "ECC"): one sentence each, with the remedy.
         """
         if self.blind:
-            return [f"the ECC state of the GPUs cannot be read ({self.reason}); mend that"]
+            return [f"the ECC state of the GPUs cannot be read ({self.reason}); fix that"]
         found = []
         for number, gpu in enumerate(self.gpus):
             if gpu.ecc is False:

@@ -6,6 +6,8 @@ The fields of a choice are options of the command line: their docstrings are wha
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -83,7 +85,7 @@ class RunChoice:
         # the dataset before the engine: its mistakes are found in seconds, a build takes minutes
         model = _Model(spec.checkpoint.folder, spec.limits, spec.checkpoint.config.vocab_size)
         dataset = self._dataset(asked, source, model, progress)
-        return self._request(asked, dataset, build_spec(spec, progress))
+        return self._request(asked, dataset, build_spec(spec, progress), chosen.workload_settings)
 
     def request_for(self, engine: Engine, progress: Progress) -> RunRequest:
         """The run of an engine that is there, on its prepared dataset.
@@ -96,6 +98,26 @@ class RunChoice:
         model = _Model(engine.folder, engine.limits, engine.vocab_size)
         dataset = self._dataset(asked, source, model, progress)
         return self._request(asked, dataset, engine)
+
+    def command(self, engine: Engine, workload_settings: Sequence[str] = ()) -> str:
+        """The command that makes this run, and the engine where it is not there."""
+        options = {
+            "--scenario": self.scenario,
+            "--workload": self.workload,
+            "--dataset": self.dataset,
+            "--mode": self.mode,
+            "--count": self.count,
+            "--qps": self.qps,
+            "--duration": self.duration_s,
+            "--round": self.round,
+            "--output": self.output,
+        }
+        words = ["enginebench", "run", *engine.options()]
+        for setting in workload_settings:
+            words += ["--set", f"workload.{setting}"]
+        for option, value in options.items():
+            words += [] if value is None else [option, str(value)]
+        return shlex.join(words)
 
     def _checked(self, workload_settings: tuple[str, ...]) -> _Asked:
         """The things behind the names, and whether they go together."""
@@ -122,7 +144,9 @@ class RunChoice:
         dataset.check_ids(model.vocab_size)
         return dataset
 
-    def _request(self, asked: _Asked, dataset: Dataset, engine: Engine) -> RunRequest:
+    def _request(
+        self, asked: _Asked, dataset: Dataset, engine: Engine, settings: Sequence[str] = ()
+    ) -> RunRequest:
         return RunRequest(
             scope=RunScope(
                 workload=asked.workload,
@@ -137,6 +161,7 @@ class RunChoice:
             engine=engine,
             executor=engine_spec(engine),
             folder=self.output.absolute(),
+            command=self.command(engine, settings),
         )
 
     def _check_numbers(self, scenario: Scenario, mode: str) -> None:

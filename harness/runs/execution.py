@@ -69,6 +69,7 @@ def claim(request: RunRequest) -> Run:
     scope, engine, system = request.scope, request.engine, detect_system()
     return Run.claim(
         request.folder,
+        command=request.command,
         marks=request.marks,
         round=scope.round.name,
         workload=scope.workload,

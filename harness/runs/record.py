@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from build_engine.errors import EXIT_FAILED
 from build_engine.records import Record
@@ -164,7 +164,7 @@ class RunRecord(Record):
     cause: str | None = None
     exit_code: int | None = None
     """Of a run that failed."""
-    command: str
+    command: Text
     started_utc: str
     ended_utc: str | None = None
     process: ProcessRecord
@@ -186,6 +186,15 @@ class RunRecord(Record):
     accuracy: AccuracyRecord | None = None
     audits: dict[str, AuditRecord] = Field(default_factory=dict)
     files: dict[str, Sha256] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _whole(self) -> RunRecord:
+        if self.status == "complete":
+            for mode in self.modes:
+                test = self.tests.begun.get(mode)
+                if test is None or test.status != "complete" or test.metrics is None:
+                    raise ValueError(f"it is complete, and its {mode} test has no figures.")
+        return self
 
     @property
     def failed_with(self) -> int:

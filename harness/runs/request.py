@@ -30,6 +30,8 @@ class RunRequest:
     engine: Engine | None
     executor: ExecutorSpec
     folder: Path
+    command: str
+    """What makes the same run on the command line, however it was asked for."""
 
     @property
     def marks(self) -> tuple[Mark, ...]:

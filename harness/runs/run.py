@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shlex
 import socket
-import sys
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -57,7 +55,6 @@ class Run:
         record = RunRecord(
             schema_version=RunRecord.SCHEMA,
             status="running",
-            command=shlex.join(["enginebench", *sys.argv[1:]]),
             started_utc=_now(),
             process=_this_process(),
             **known,

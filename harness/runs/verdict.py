@@ -87,5 +87,5 @@ def _clean_exit(cause: str | None) -> Rule:
         passed=cause is None,
         measured=cause or "exit code 0 after the last answer",
         allowed="the test's process ending by itself, with exit code 0",
-        remedy="mend the cause and run again",
+        remedy="fix the cause and run again",
     )

@@ -110,7 +110,7 @@ def _check(file: Path, known: Mapping[str, str], asked: Mapping[str, str], chose
 def _read(file: Path, chosen: Round) -> dict[str, str]:
     begin = "begin one with `enginebench doctor --system-json`"
     try:
-        content = read_yaml(file, ConfigError, f"mend it, or {begin}")
+        content = read_yaml(file, ConfigError, f"fix it, or {begin}")
     except FileNotFoundError:
         raise ConfigError(f"{file} is not there; {begin}.") from None
     if not isinstance(content, dict):

@@ -39,7 +39,7 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ({"schema_version": 3}, "`title` is missing; add it. Write it again."),
+        ({"schema_version": 3}, "`title` is missing. Write it again."),
         ({"schema_version": 3, "title": 7}, "`title` must be a valid string, not `7`. Write"),
         ({"schema_version": 3, "title": "x", "titel": "y"}, "`titel` is not a key. Did you mean"),
         ({"schema_version": 3, "title": "x", "inner": {"rate": "1"}}, "`inner.rate` must be"),

@@ -85,6 +85,7 @@ def rehearse(
         engine=None,
         executor=spec or SimulatedSpec(),
         folder=folder / "run",
+        command="enginebench run --model newsbrief --recipe bf16 --scenario Offline --output run",
     )
     return execute(request, NullProgress())
 

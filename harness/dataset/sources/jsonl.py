@@ -36,10 +36,10 @@ def _records(path: Path) -> Iterator[tuple[str, Sample]]:
                 continue
             where = f"{path.name} line {number}"
             if len(line) > MAX_BYTES:
-                raise DatasetError(f"{where} has more than {MAX_BYTES >> 20} MiB; mend the file.")
+                raise DatasetError(f"{where} has more than {MAX_BYTES >> 20} MiB; fix the file.")
             try:
                 record = parse_json(line)
             except Unreadable as problem:
-                raise DatasetError(f"{where} {problem}; mend or remove it.") from None
+                raise DatasetError(f"{where} {problem}; fix or remove it.") from None
             article, highlights = (text(record, key, where) for key in ("article", "highlights"))
             yield where, Sample(article, highlights, id=optional_id(record, where))

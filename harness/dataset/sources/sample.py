@@ -32,7 +32,7 @@ def text(record: Any, key: str, where: str) -> str:
     """The text under `key`. Raises DatasetError when it is missing, empty or no text."""
     value = record.get(key) if isinstance(record, dict) else None
     if not isinstance(value, str) or not value.strip():
-        raise DatasetError(f"{where} has no text under `{key}`; mend or remove it.")
+        raise DatasetError(f"{where} has no text under `{key}`; fix or remove it.")
     _check_characters(value, key, where)
     return value
 
@@ -52,7 +52,7 @@ def optional_id(record: Mapping[str, object], where: str) -> str | None:
         return None
     if type(value) is int:
         return str(value)
-    raise DatasetError(f"{where}: `id` is neither text nor a whole number; mend or remove it.")
+    raise DatasetError(f"{where}: `id` is neither text nor a whole number; fix or remove it.")
 
 
 def _check_characters(value: str, key: str, where: str) -> None:
@@ -60,7 +60,7 @@ def _check_characters(value: str, key: str, where: str) -> None:
         value.encode("utf-8")
     except UnicodeEncodeError:
         raise DatasetError(
-            f"{where}: `{key}` holds half of a surrogate pair, which is no character; mend or "
+            f"{where}: `{key}` holds half of a surrogate pair, which is no character; fix or "
             f"remove it."
         ) from None
 

@@ -37,7 +37,7 @@ class Line:
         captured = self._capsys.readouterr()
         assert "Traceback" not in captured.err
         if captured.err and "enginebench: " not in captured.err:
-            assert captured.err.splitlines()[-1].startswith("Next: ")
+            assert captured.err.splitlines()[-1].startswith(("Next: ", "Then: "))
         return Said(code, captured.out, captured.err)
 
     def refused(self, code: int, *arguments: object) -> str:

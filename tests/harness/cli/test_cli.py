@@ -128,7 +128,7 @@ def test_doctor_finds_a_problem(line: Line, monkeypatch: pytest.MonkeyPatch) -> 
     assert said.code == 3
     assert said.document["ok"] is False
     assert "PROBLEM nncf" in said.err
-    assert said.err.splitlines()[-1] == "Next: pip install 'enginebench[cpu]'"
+    assert said.err.splitlines()[-1] == "Then: pip install 'enginebench[cpu]'"
 
 
 @pytest.mark.parametrize(

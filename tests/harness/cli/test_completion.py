@@ -47,7 +47,7 @@ def proposed(script: Path, *words: str) -> list[str]:
 def test_bash_proposes_every_command_and_option(line: Line, home: Path) -> None:
     said = line("--install-completion", "--shell", "bash")
     assert said.code == 0
-    assert said.err.splitlines()[-1] == "Next: exec bash"
+    assert said.err.splitlines()[-1] == "Then: exec bash"
     script = home / ".local" / "share" / "bash-completion" / "completions" / "enginebench"
     assert str(script) in said.err
     assert f'. "{script}"' in (home / ".bashrc").read_text()
@@ -111,7 +111,7 @@ def test_a_script_of_ones_own_leaves_the_home_alone(line: Line, home: Path) -> N
     script = home / "new" / "x.sh"
     said = line("--install-completion", "--shell", "bash", "--output", script, "--json")
     assert said.document == {"shell": "bash", "script": str(script)}
-    assert "Next: have bash read that file at its start" in said.err
+    assert "Then: have bash read that file at its start" in said.err
     assert [path.name for path in home.iterdir()] == ["new"]
 
 

@@ -24,8 +24,8 @@ from tests.harness.cli.line import Line, Said
 
 def next_line(said: Said) -> str:
     *_, last = said.err.splitlines()
-    assert last.startswith("Next: ")
-    return last.removeprefix("Next: ")
+    assert last.startswith(("Next: ", "Then: "))
+    return last[6:]
 
 
 @pytest.mark.parametrize("target", target_names())
@@ -140,5 +140,5 @@ def test_words_that_a_terminal_cannot_show_are_given_by_their_bytes() -> None:
 
 def test_advice_is_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     out = Output(as_json=False)
-    out.advice("mend the cause")
-    assert capsys.readouterr().err == "Next: mend the cause\n"
+    out.advice("fix the cause")
+    assert capsys.readouterr().err == "Then: fix the cause\n"

@@ -12,7 +12,7 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "command-line.md"
 
 
 def test_the_document_is_current() -> None:
-    """Mend it with: python -m harness.cli.reference > docs/command-line.md"""
+    """Fix it with: python -m harness.cli.reference > docs/command-line.md"""
     assert DOCUMENT.read_text(encoding="utf-8") == reference()
 
 

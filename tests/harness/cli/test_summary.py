@@ -23,7 +23,8 @@ def test_a_finished_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert f"result  {test.primary.value:,.6g} ms (result_90.00_percentile_latency_ns)" in said
     assert "TTFT    p50 " in said
     assert "performance: INVALID because" in said  # 16 queries are too few for a percentile
-    assert f"Everything lies in {run.folder.path}" in said
+    assert said.endswith("Then: change what is named above, and run again\n")
+    assert f"Results are in {run.folder.path}" in said
 
 
 def test_a_failed_run_gives_its_cause(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,4 +33,4 @@ def test_a_failed_run_gives_its_cause(tmp_path: Path, capsys: pytest.CaptureFixt
     said = capsys.readouterr().err
     assert "performance: failed after 0 answers" in said
     assert "Cause: the simulated engine died at answer 0, as told" in said
-    assert "Next: mend the cause, then run again with a new --output" in said
+    assert said.endswith(f"--scenario Offline --output {run.folder.path}-2\n")

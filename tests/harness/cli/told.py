@@ -43,7 +43,7 @@ def commands_told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
         assert not text.startswith("enginebench "), "a command is told by its words"
         unknown = set(re.findall(r"\b[A-Z]{4,}\b", text)) - {*PLACEHOLDERS, "INVALID", "TEST"}
         assert not unknown, text
-        out.say(f"Next: {text}")
+        out.say(f"Then: {text}")
 
     monkeypatch.setattr(Output, "command", command)
     monkeypatch.setattr(Output, "next", told_next)

@@ -222,7 +222,7 @@ def test_a_line_that_never_ends_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(jsonl, "MAX_BYTES", 1 << 20)
     row = json.dumps({"article": "a" * ((1 << 20) - 40), "highlights": "h"})
     file = _jsonl(tmp_path / "news.jsonl", row, "x" * (1 << 21))
-    with pytest.raises(DatasetError, match=r"news.jsonl line 2 has more than 1 MiB; mend the file"):
+    with pytest.raises(DatasetError, match=r"news.jsonl line 2 has more than 1 MiB; fix the file"):
         _samples(file)
 
 

@@ -158,7 +158,7 @@ def test_a_machine_that_hides_everything_leaves_it_all_to_a_person() -> None:
     assert {"host_processor_model_name", "host_memory_capacity"} <= names
     assert "unknown GPUs: NVML does not start" in system.notes
     (problem,) = system.closed_problems
-    assert problem == "the ECC state of the GPUs cannot be read (NVML does not start); mend that"
+    assert problem == "the ECC state of the GPUs cannot be read (NVML does not start); fix that"
     assert system.blind
 
 

@@ -71,6 +71,7 @@ def test_the_benchmarks_name_is_for_the_scenarios_that_it_has(
         engine=None,
         executor=FAST,
         folder=tmp_path / "run",
+        command="enginebench run",
     )
     record = execute(request, NullProgress()).record
     assert record.benchmark == benchmark
@@ -154,6 +155,7 @@ def test_what_goes_wrong_while_scoring_leaves_the_test_in_the_record(
         engine=engine,
         executor=FAST,
         folder=tmp_path / "run",
+        command="enginebench run",
     )
     with contextlib.suppress(ZeroDivisionError):
         execute(request, NullProgress())

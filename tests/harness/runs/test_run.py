@@ -52,9 +52,8 @@ def _full_disk(*arguments: Any, **options: Any) -> Any:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_new_run_says_what_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["/bin/enginebench", "run", "--output", "a b"])
-    run = claim(folder)
+def test_a_new_run_says_what_it_is(folder: Path) -> None:
+    run = claim(folder, command="enginebench run --output 'a b'")
     assert Run.read(folder) == run
     record = run.record
     assert _on_disk(folder)["schema_version"] == RunRecord.SCHEMA
@@ -178,7 +177,7 @@ def test_a_process_on_another_host_is_taken_to_run(folder: Path) -> None:
 def test_a_run_that_has_ended_stays_so(
     folder: Path, status: Literal["complete", "failed", "interrupted"]
 ) -> None:
-    claim(folder).ended(status, "a cause")
+    claim(folder, modes=()).ended(status, "a cause")
     record = Run.read(folder).record
     assert (record.status, record.cause) == (status, "a cause")
     assert record.ended_utc is not None
@@ -204,8 +203,24 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, text: str | None, told: 
         Run.read(tmp_path)
 
 
+def test_a_complete_run_has_the_figures_of_its_tests(folder: Path) -> None:
+    _rewrite(claim(folder), status="complete")
+    with pytest.raises(UsageError, match="it is complete, and its performance test has no figures"):
+        Run.read(folder)
+
+
+@pytest.mark.parametrize("name", ["tests", "files", "audits", "accuracy", "cause", "exit_code"])
+def test_a_field_that_is_gone_is_named(folder: Path, name: str) -> None:
+    claim(folder)
+    content = _on_disk(folder)
+    del content[name]
+    (folder / NAME).write_text(json.dumps(content))
+    with pytest.raises(UsageError, match=rf"run\.json: `{name}` is missing\. Run again"):
+        Run.read(folder)
+
+
 def test_an_edited_log_is_noticed(folder: Path) -> None:
-    run = claim(folder)
+    run = claim(folder, modes=())
     log = folder / "performance" / "mlperf_log_detail.txt"
     log.parent.mkdir()
     log.write_text("result: 10\n")

@@ -36,7 +36,7 @@ def change(**fields: Any) -> Callable[[Path], object]:
 
 def drop_accuracy(folder: Path) -> None:
     tests = Run.read(folder).record.tests
-    edit_record(folder, tests=TestRecords(performance=tests.performance))
+    edit_record(folder, modes=("performance",), tests=TestRecords(performance=tests.performance))
 
 
 def invalid(folder: Path) -> None:
