@@ -144,7 +144,7 @@ class BuildRecord(Frozen):
 class EngineManifest(Record):
     """The content of `engine.json`. `runtime` holds the properties to pass at load."""
 
-    SCHEMA: ClassVar[int] = 5
+    SCHEMA: ClassVar[int] = 6
 
     key: Sha256
     identity: EngineIdentity
