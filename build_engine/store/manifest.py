@@ -64,7 +64,8 @@ class CalibrationIdentity(Frozen):
 
 
 class EngineIdentity(Frozen):
-    """The content of the key: equal identities are one engine.
+    """The content of the key: equal identities are one engine. `profile` is what it is tuned for,
+    None where its backend has no choice.
 
     Not in it: scenario, number of GPUs, where files lie.
     """
@@ -74,6 +75,7 @@ class EngineIdentity(Frozen):
     recipe: RecipeRules
     calibration: CalibrationIdentity | None
     limits: EngineLimits
+    profile: Text | None = None
     backend: BackendIdentity
     target: TargetIdentity
 
