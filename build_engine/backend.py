@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from build_engine.errors import EnvironmentFault, MissingLibrary, UnknownName
+from build_engine.errors import EnvironmentFault, MissingLibrary, UnknownName, UsageError
 from build_engine.libraries import installed_version
 from build_engine.plugins import brought, load_object
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from build_engine.target import Detected, Target
 
     Builder: TypeAlias = Callable[[EngineSpec, Path, BuildProgress], BuildFacts]
+    Quantiser: TypeAlias = Callable[[EngineSpec, BuildProgress], Path]
 
 ENTRY_POINTS = "enginebench.builders"
 
@@ -57,12 +58,26 @@ class Backend:
     """`(target) -> Detected[str]`: the arithmetic of that target here."""
     refusal: str
     """`(recipe, target) -> str | None`: why it cannot honestly execute a recipe."""
+    quantise: str | None = None
+    """`(spec, progress) -> Path`: the quantised checkpoint that an engine is compiled from; None
+    where compiling quantises.
+    """
 
     def builder_of(self, target: str) -> Builder:
         """What builds engines. Raises EnvironmentFault where this version builds none."""
         if self.compile is None:
             raise self._missing(self.framework_library, target)
         found: Builder = load_object(self.compile)
+        return found
+
+    def quantiser_of(self, target: str) -> Quantiser:
+        """What makes quantised checkpoints. Raises UsageError where compiling quantises."""
+        if self.quantise is None:
+            raise UsageError(
+                f"{self.framework} engines (target `{target}`) are quantised while they are "
+                "compiled; leave out `--stage quantise`."
+            )
+        found: Quantiser = load_object(self.quantise)
         return found
 
     def compute_of(self, target: Target) -> Detected[str]:
@@ -122,6 +137,7 @@ BACKENDS = {
             compile=None,
             compute="build_engine.trtllm.support:compute",
             refusal="build_engine.trtllm.support:refusal",
+            quantise="build_engine.trtllm.artefact:quantised_checkpoint",
         ),
     )
 }

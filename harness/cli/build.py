@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from harness.cli.options import FIELDS
 from harness.cli.output import Output, new_folder
@@ -10,12 +10,15 @@ from harness.runs.engine_choice import EngineChoice
 
 if TYPE_CHECKING:
     from build_engine.store.manifest import Precision
+    from harness.progress import Progress
+    from harness.rules.workload import Workload
 
 
 def build(
     *,
     engine: Annotated[EngineChoice, FIELDS],
     workload: str = "newsbrief",
+    stage: Literal["quantise"] | None = None,
     json: bool = False,
 ) -> None:
     """Build an engine from a checkpoint, once; a built one is found at once.
@@ -24,6 +27,9 @@ def build(
     ----------
     workload
         Whose lengths the engine is built for, and whose prompt calibration articles are put in.
+    stage
+        Stop after this stage: `quantise` makes the checkpoint that a GPU engine is compiled from,
+        which needs no GPU.
     json
         Write the engine's manifest to standard output.
     """
@@ -34,6 +40,9 @@ def build(
     out = Output(as_json=json)
     rules = load_workload(workload)
     progress = make_progress()
+    if stage is not None:
+        _quantise(engine, rules, progress, out)
+        return
     try:
         built = engine.build(rules, progress)
     finally:
@@ -47,6 +56,16 @@ def build(
     out.result({"folder": str(built.folder), **manifest.to_json()})
     trial = ["--workload", workload, "--scenario", Scenario.OFFLINE, "--count", 200]
     out.next("run", *engine.options, *trial, "--output", new_folder("results/first"))
+
+
+def _quantise(engine: EngineChoice, rules: Workload, progress: Progress, out: Output) -> None:
+    """The first stage alone."""
+    try:
+        folder = engine.quantise(rules, progress)
+    finally:
+        progress.close()
+    out.say(f"{folder}")
+    out.result({"folder": str(folder)})
 
 
 def _precision(precision: Precision) -> str:
