@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from build_engine.errors import ConfigError, EnvironmentFault, MissingLibrary, UnknownName
+from build_engine.errors import (
+    ConfigError,
+    EnvironmentFault,
+    MissingLibrary,
+    UnknownName,
+    UsageError,
+)
 from build_engine.libraries import installed_version
 from build_engine.plugins import brought, load_object
 
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from build_engine.target import Detected, Target
 
     Builder: TypeAlias = Callable[[EngineSpec, Path, BuildProgress], BuildFacts]
+    Quantiser: TypeAlias = Callable[[EngineSpec, BuildProgress], Path]
 
 ENTRY_POINTS = "enginebench.builders"
 
@@ -68,12 +75,26 @@ class Backend:
     """
     plan: str | None = None
     """`(spec) -> PlannedBuild`: what a build would do; None where no command is run."""
+    quantise: str | None = None
+    """`(spec, progress) -> Path`: the quantised checkpoint that an engine is compiled from; None
+    where compiling quantises.
+    """
 
     def builder_of(self, target: str) -> Builder:
         """What builds engines. Raises EnvironmentFault where this version builds none."""
         if self.compile is None:
             raise self._missing(self.framework_library, target)
         found: Builder = load_object(self.compile)
+        return found
+
+    def quantiser_of(self, target: str) -> Quantiser:
+        """What makes quantised checkpoints. Raises UsageError where compiling quantises."""
+        if self.quantise is None:
+            raise UsageError(
+                f"{self.framework} engines (target `{target}`) are quantised while they are "
+                "compiled; leave out `--stage quantise`."
+            )
+        found: Quantiser = load_object(self.quantise)
         return found
 
     def compute_of(self, target: Target) -> Detected[str]:
@@ -180,6 +201,7 @@ BACKENDS = {
             profiles=("throughput", "latency"),
             fit="build_engine.trtllm.sizes:fitted",
             plan="build_engine.trtllm.plan:planned",
+            quantise="build_engine.trtllm.artefact:quantised_checkpoint",
         ),
     )
 }

@@ -17,13 +17,13 @@ from build_engine.errors import BuildFailed
 from build_engine.files import CACHE_REMEDY, cannot_write, replaced
 from build_engine.paths import cache_root
 from build_engine.planned import Expected
-from build_engine.plugins import load_object
-from build_engine.store.manifest import Precision
 from build_engine.store.spec import SHORT_KEY_LEN, BuildFacts, folder_name
 from build_engine.trtllm.algorithm import format_of
+from build_engine.trtllm.artefact import quantised_checkpoint
 from build_engine.trtllm.form import reads_paged_context
 from build_engine.trtllm.machine import require_machine
 from build_engine.trtllm.plan import PROGRAM, Places, plan_build, timing_cache
+from build_engine.trtllm.quantise import precision
 from build_engine.trtllm.readback import CONFIG_FILE, differences, read_config, require_as_asked
 from build_engine.trtllm.tool import run_tool
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from build_engine.trtllm.algorithm import QuantFormat
 
 LOG_FILE = "build.log"
-QUANTISE = "build_engine.trtllm.artefact:quantised_checkpoint"
-_LONG = {"bf16": "bfloat16", "fp16": "float16"}
 
 
 def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> BuildFacts:
@@ -47,7 +45,7 @@ def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> B
     """
     progress.phase("machine")
     require_machine(spec, folder, PROGRAM)
-    checkpoint: Path = load_object(QUANTISE)(spec, progress)
+    checkpoint = quantised_checkpoint(spec, progress)
     form = format_of(spec.recipe)
     _require_checkpoint(checkpoint, form, spec)
     log = _log_file(spec)
@@ -142,19 +140,11 @@ def _add_companions(spec: EngineSpec, log: Path, folder: Path) -> None:
 
 def _facts(spec: EngineSpec, form: QuantFormat, plan: PlannedBuild) -> BuildFacts:
     recipe = spec.recipe
-    weights, activations, cache = (
-        _LONG.get(name, name) for name in (recipe.weights, recipe.activations, recipe.kv_cache)
-    )
-    scales = f", a scale {recipe.activation_scales}" if recipe.activation_scales else ""
     chunked = "on" if reads_paged_context(form) else "off"
+    weights = form.dtype if form.quant_algo is None else recipe.weights
     return BuildFacts(
         runtime={"chunked_context": chunked, "opt_num_tokens": plan.value("--opt_num_tokens")},
-        precision=Precision(
-            weights=weights,
-            activations=f"{activations}{scales.replace('_', ' ')}",
-            kv_cache=cache,
-            note=f"TensorRT-LLM: {form.quant_algo or 'not quantised'}, the rest in {form.dtype}.",
-        ),
+        precision=precision(form, recipe),
         weight_types=tuple(sorted({weights, form.dtype})),
         group_size=form.group_size if form.is_grouped else None,
         num_prompts=0 if spec.calibration is None else len(spec.calibration.prompts),

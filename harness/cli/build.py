@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from harness.cli.options import FIELDS
 from harness.cli.output import Output, new_folder
@@ -11,12 +11,15 @@ from harness.runs.engine_choice import EngineChoice
 if TYPE_CHECKING:
     from build_engine.planned import PlannedBuild
     from build_engine.store.manifest import Precision
+    from harness.progress import Progress
+    from harness.rules.workload import Workload
 
 
 def build(
     *,
     engine: Annotated[EngineChoice, FIELDS],
     workload: str = "newsbrief",
+    stage: Literal["quantise"] | None = None,
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
@@ -26,6 +29,9 @@ def build(
     ----------
     workload
         Whose lengths the engine is built for, and whose prompt calibration articles are put in.
+    stage
+        Stop after this stage: `quantise` makes the checkpoint that a GPU engine is compiled from,
+        which needs no GPU.
     dry_run
         Show the command that would compile the engine, and why each value is as it is; needs no
         GPU. Nothing is built.
@@ -39,6 +45,9 @@ def build(
     out = Output(as_json=json)
     rules = load_workload(workload)
     progress = make_progress()
+    if stage is not None and not dry_run:
+        _quantise(engine, rules, progress, out)
+        return
     try:
         if dry_run:
             _show_plan(engine.plan(rules, progress), out)
@@ -72,6 +81,16 @@ def _show_plan(plan: PlannedBuild, out: Output) -> None:
         out.say(f"  {item.field} = {' or '.join(map(str, item.values))}")
     out.say(shlex.join(plan.command))
     out.result({"command": plan.command, **asdict(plan)})
+
+
+def _quantise(engine: EngineChoice, rules: Workload, progress: Progress, out: Output) -> None:
+    """The first stage alone."""
+    try:
+        folder = engine.quantise(rules, progress)
+    finally:
+        progress.close()
+    out.say(f"{folder}")
+    out.result({"folder": str(folder)})
 
 
 def _precision(precision: Precision) -> str:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from build_engine.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from build_engine.checkpoint.checkpoint import Checkpoint
     from build_engine.planned import PlannedBuild
     from build_engine.recipe import Recipe
@@ -128,12 +130,29 @@ class EngineChoice:
 
         Raises ConfigError for a setting of the workload, and what `spec` and the build raise.
         """
+        self._refuse_workload_settings()
+        return build_spec(self.spec(workload, progress), progress)
+
+    def quantise(self, workload: Workload, progress: Progress) -> Path:
+        """The quantised checkpoint that the engine would be compiled from, found or made now.
+
+        Raises as `build` does, and UsageError for a target whose engines need none.
+        """
+        from build_engine.backend import backend
+        from build_engine.target import load_target
+
+        self._refuse_workload_settings()
+        make = backend(load_target(self.target).backend).quantiser_of(self.target)
+        spec = self.spec(workload, progress)
+        progress.phase(f"Checkpoint {spec.checkpoint.name}, {spec.recipe.name}")
+        return make(spec, _Steps(progress))
+
+    def _refuse_workload_settings(self) -> None:
         for setting in self.workload_settings:
             raise ConfigError(
                 f"`--set {_OF_WORKLOAD}{setting}` is for `enginebench run`; an engine does not "
                 "depend on it, so leave it out."
             )
-        return build_spec(self.spec(workload, progress), progress)
 
     def _limits(
         self, checkpoint: Checkpoint, workload: Workload, recipe: Recipe, target: Target

@@ -22,6 +22,7 @@ from build_engine.store.limits import EngineLimits
 from build_engine.store.spec import EngineSpec
 from build_engine.target import load_target
 from build_engine.trtllm.algorithm import format_of
+from build_engine.trtllm.description import description
 from build_engine.trtllm.pin import PIN
 from build_engine.trtllm.sizes import fitted
 from newsbrief import CHECKPOINT
@@ -47,26 +48,10 @@ def split(spec: EngineSpec, parts: int) -> EngineSpec:
     return replace(spec, limits=replace(spec.limits, tensor_parallel=parts))
 
 
-def checkpoint_config(spec: EngineSpec) -> dict[str, Any]:
-    """TensorRT-LLM's config.json of the checkpoint of a spec."""
-    form, config = format_of(spec.recipe), spec.checkpoint.config
-    scaling = config.rope_scaling
-    return {
-        "architecture": "LlamaForCausalLM",
-        "dtype": form.dtype,
-        "logits_dtype": "float16",
-        "num_hidden_layers": config.num_layers,
-        "num_key_value_heads": config.num_kv_heads,
-        "max_position_embeddings": config.max_position_embeddings,
-        "rotary_base": config.rope_theta,
-        "rotary_scaling": None if scaling is None else {"factor": scaling.factor},
-        "mapping": {"tp_size": spec.limits.tensor_parallel},
-        "quantization": {
-            "quant_algo": form.quant_algo,
-            "kv_cache_quant_algo": form.kv_cache_quant_algo,
-            "group_size": form.group_size,
-        },
-    }
+def checkpoint_config(spec: EngineSpec) -> dict[str, object]:
+    """TensorRT-LLM's config.json of the checkpoint of a spec, as ours says it."""
+    form, parts = format_of(spec.recipe), spec.limits.tensor_parallel
+    return description(spec.checkpoint.config, form, spec.recipe.rules, parts)
 
 
 def quantised_checkpoint(spec: EngineSpec, progress: BuildProgress) -> Path:
@@ -118,5 +103,4 @@ def set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **versions: str) -> 
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv(CHECKPOINTS, str(tmp_path / "checkpoint"))
     monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "home"))
-    place = "tests.contract.machines:quantised_checkpoint"
-    monkeypatch.setattr("build_engine.trtllm.compile.QUANTISE", place)
+    monkeypatch.setattr("build_engine.trtllm.compile.quantised_checkpoint", quantised_checkpoint)

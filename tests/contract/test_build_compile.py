@@ -4,7 +4,6 @@ spent, and what is left when it goes wrong.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -22,6 +21,7 @@ from build_engine.errors import BuildFailed, EnvironmentFault
 from build_engine.files import read_json
 from build_engine.progress import NullProgress
 from build_engine.store.store import EngineStore
+from build_engine.trtllm import artefact
 from build_engine.trtllm.algorithm import format_of
 from build_engine.trtllm.plan import timing_cache
 from build_engine.trtllm.tool import child_environment, run_tool
@@ -52,7 +52,7 @@ def test_an_engine_is_what_was_asked_for(store: EngineStore) -> None:
     config = read_json(engine.folder / "config.json", BuildFailed, "")
     assert config["build_config"]["plugin_config"]["use_paged_context_fmha"] is False
     assert engine.manifest.runtime["chunked_context"] == "off"
-    assert engine.manifest.precision.activations == "int8, a scale per token"
+    assert engine.manifest.precision.activations == "int8, one scale per token"
     assert engine.manifest.identity.profile == "throughput"
     assert not [path for path in engine.folder.iterdir() if path.name.startswith(".")]
     assert notes.phases[:3] == ["machine", "quantisation", "trtllm-build: start"]
@@ -278,6 +278,15 @@ def test_the_log_says_what_was_run(store: EngineStore) -> None:
     engine = build(make_spec(), store, NullProgress())
     log = (engine.folder / "build.log").read_text()
     assert "Set use_paged_context_fmha to False" in log
-    assert json.loads((engine.folder / "engine.json").read_text())["precision"]["note"].startswith(
-        "TensorRT-LLM: W8A8_SQ_PER_CHANNEL_PER_TOKEN_PLUGIN"
+
+
+def test_a_checkpoint_that_we_quantised_is_compiled(
+    store: EngineStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "build_engine.trtllm.compile.quantised_checkpoint", artefact.quantised_checkpoint
     )
+    engine = build(split(make_spec("int8_wo"), 2), store, NullProgress())
+    assert engine.manifest.precision.weights.startswith("int8")
+    (checkpoint,) = (store.root / "quantised" / "newsbrief").glob("int8_wo-*")
+    assert (checkpoint / "rank1.safetensors").is_file()
