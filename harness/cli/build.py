@@ -41,7 +41,7 @@ def build(
     rules = load_workload(workload)
     progress = make_progress()
     if stage is not None:
-        _quantise(engine, rules, progress, out)
+        _quantise(engine, rules, workload, progress, out)
         return
     try:
         built = engine.build(rules, progress)
@@ -58,7 +58,9 @@ def build(
     out.next("run", *engine.options, *trial, "--output", new_folder("results/first"))
 
 
-def _quantise(engine: EngineChoice, rules: Workload, progress: Progress, out: Output) -> None:
+def _quantise(
+    engine: EngineChoice, rules: Workload, workload: str, progress: Progress, out: Output
+) -> None:
     """The first stage alone."""
     try:
         folder = engine.quantise(rules, progress)
@@ -66,6 +68,7 @@ def _quantise(engine: EngineChoice, rules: Workload, progress: Progress, out: Ou
         progress.close()
     out.say(f"{folder}")
     out.result({"folder": str(folder)})
+    out.next("build", *engine.options, "--workload", workload)  # on a machine with that GPU
 
 
 def _precision(precision: Precision) -> str:

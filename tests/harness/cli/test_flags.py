@@ -27,6 +27,7 @@ FROZEN = {
         "--model",
         "--recipe",
         "--set",
+        "--stage",
         "--target",
         "--workload",
     ],
