@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from build_engine.checkpoint.safetensors_file import StoredTensor, read_tensors
 from build_engine.errors import EnvironmentFault, RunFailed
@@ -32,6 +32,9 @@ from build_engine.trtllm.pin import PIN
 from build_engine.validation import Invalid, validated
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from build_engine.calibration import CalibrationSet
     from build_engine.checkpoint.architecture import LlamaConfig
     from build_engine.checkpoint.checkpoint import Checkpoint
@@ -151,9 +154,9 @@ def exported(folder: Path, config: LlamaConfig, form: QuantFormat) -> Mapping[st
     return found
 
 
-def kv_scales(found: Mapping[str, StoredTensor]) -> dict[str, Any]:
+def kv_scales(found: Mapping[str, StoredTensor]) -> dict[str, NDArray[np.float32]]:
     """The exported scales of the KV cache, by name."""
-    return {name: found[name].raw() for name in found if name.endswith(KV_SCALE)}
+    return {name: found[name].float32() for name in found if name.endswith(KV_SCALE)}
 
 
 def _check_scale(name: str, tensor: StoredTensor) -> None:

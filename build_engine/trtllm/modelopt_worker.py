@@ -103,10 +103,10 @@ def _own_channel() -> TextIO:
     return channel
 
 
-def _config(quantization: Any, job: Job) -> dict[str, Any]:
+def _config(quantization: Any, job: Job) -> Any:
     """The library's configuration of the job: its own by name, with what is said of it."""
     if job.quant_algo is None:
-        config: dict[str, Any] = {"quant_cfg": {"default": {"enable": False}}, "algorithm": "max"}
+        config: Any = {"quant_cfg": {"default": {"enable": False}}, "algorithm": "max"}
     else:
         config = copy.deepcopy(getattr(quantization, CONFIGS[job.quant_algo]))
     quantizers = config["quant_cfg"]

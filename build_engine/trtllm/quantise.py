@@ -27,6 +27,9 @@ from build_engine.trtllm.shards import plain_source, write_ranks
 from build_engine.trtllm.smoothquant import per_token_source
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
     from numpy.typing import NDArray
 
     from build_engine.progress import BuildProgress
@@ -149,7 +152,7 @@ def _source(spec: EngineSpec, form: QuantFormat, work: Path) -> Source:
     return lambda name: found[name].raw()
 
 
-def _with_kv_scales(source: Source, scales: dict[str, NDArray[Any]]) -> Source:
+def _with_kv_scales(source: Source, scales: Mapping[str, NDArray[np.float32]]) -> Source:
     """`source`, and the scales of the KV cache: measured ones, or 1, which is what Model Optimizer
     gives every FP8 cache whose values E4M3 holds as they are.
     """

@@ -46,7 +46,7 @@ def build(
     rules = load_workload(workload)
     progress = make_progress()
     if stage is not None and not dry_run:
-        _quantise(engine, rules, progress, out)
+        _quantise(engine, rules, workload, progress, out)
         return
     try:
         if dry_run:
@@ -83,7 +83,9 @@ def _show_plan(plan: PlannedBuild, out: Output) -> None:
     out.result({"command": plan.command, **asdict(plan)})
 
 
-def _quantise(engine: EngineChoice, rules: Workload, progress: Progress, out: Output) -> None:
+def _quantise(
+    engine: EngineChoice, rules: Workload, workload: str, progress: Progress, out: Output
+) -> None:
     """The first stage alone."""
     try:
         folder = engine.quantise(rules, progress)
@@ -91,6 +93,7 @@ def _quantise(engine: EngineChoice, rules: Workload, progress: Progress, out: Ou
         progress.close()
     out.say(f"{folder}")
     out.result({"folder": str(folder)})
+    out.next("build", *engine.options, "--workload", workload)  # on a machine with that GPU
 
 
 def _precision(precision: Precision) -> str:

@@ -29,6 +29,7 @@ FROZEN = {
         "--profile",
         "--recipe",
         "--set",
+        "--stage",
         "--target",
         "--workload",
     ],
