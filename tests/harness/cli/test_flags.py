@@ -44,7 +44,7 @@ FROZEN = {
         "--workload",
     ],
     "demo": ["--fresh", "--json", "--output", "--round"],
-    "doctor": ["--json", "--round", "--system-json"],
+    "doctor": ["--contract", "--json", "--round", "--system-json"],
     "engines list": ["--json"],
     "engines remove": ["--engine", "--json"],
     "engines show": ["--engine", "--json"],
