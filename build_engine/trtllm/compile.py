@@ -7,7 +7,6 @@ itself, and then its files.
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -59,7 +58,7 @@ def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> B
             timing_out=str(timings),
         )
         plan = plan_build(spec, form, places)
-        progress.note(f"{shlex.join(plan.command)} (log: {log})")
+        progress.note(f"{PROGRAM} is logged in {log}")
         run_tool(plan.command, Path(scratch), log, progress)
         progress.phase("read back")
         _require_files(built, spec.limits.tensor_parallel)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -44,18 +45,20 @@ _PHASES = (
 
 
 def run_tool(command: Sequence[str], folder: Path, log: Path, progress: BuildProgress) -> None:
-    """Run the command in `folder` and keep what it says in `log`.
+    """Run the command in `folder`; it and what it says are kept in `log`.
 
     Raises BuildFailed, which names the cause and the log, when it ends badly. Whatever ends the
     wait, Ctrl-C too, ends the command with all that it started.
     """
     progress.phase("trtllm-build: start")
     with log.open("w+b") as output:
+        output.write(f"$ {shlex.join(command)}\n".encode())
+        output.flush()
         process = subprocess.Popen(
             [sys.executable, "-I", launch.__file__, str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.STDOUT,  # the file's place is shared, so it goes on after the command
             cwd=folder,
             env=child_environment(),
             start_new_session=True,
