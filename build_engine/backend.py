@@ -14,17 +14,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from build_engine.errors import EnvironmentFault, MissingLibrary, UnknownName
+from build_engine.errors import (
+    ConfigError,
+    EnvironmentFault,
+    MissingLibrary,
+    UnknownName,
+    UsageError,
+)
 from build_engine.libraries import installed_version
 from build_engine.plugins import brought, load_object
 
 if TYPE_CHECKING:
+    from build_engine.checkpoint.architecture import LlamaConfig
+    from build_engine.planned import PlannedBuild
     from build_engine.progress import BuildProgress
     from build_engine.recipe import Recipe
+    from build_engine.store.limits import EngineLimits
     from build_engine.store.spec import BuildFacts, EngineSpec
     from build_engine.target import Detected, Target
 
     Builder: TypeAlias = Callable[[EngineSpec, Path, BuildProgress], BuildFacts]
+    Quantiser: TypeAlias = Callable[[EngineSpec, BuildProgress], Path]
 
 ENTRY_POINTS = "enginebench.builders"
 
@@ -57,12 +67,34 @@ class Backend:
     """`(target) -> Detected[str]`: the arithmetic of that target here."""
     refusal: str
     """`(recipe, target) -> str | None`: why it cannot honestly execute a recipe."""
+    profiles: tuple[str, ...] = ()
+    """What its engines can be tuned for, the usual one first; none where there is no choice."""
+    fit: str | None = None
+    """`(limits, config, recipe, target, profile, batch_given) -> EngineLimits`: what the user left
+    open, chosen for the target; None where the defaults do.
+    """
+    plan: str | None = None
+    """`(spec) -> PlannedBuild`: what a build would do; None where no command is run."""
+    quantise: str | None = None
+    """`(spec, progress) -> Path`: the quantised checkpoint that an engine is compiled from; None
+    where compiling quantises.
+    """
 
     def builder_of(self, target: str) -> Builder:
         """What builds engines. Raises EnvironmentFault where this version builds none."""
         if self.compile is None:
             raise self._missing(self.framework_library, target)
         found: Builder = load_object(self.compile)
+        return found
+
+    def quantiser_of(self, target: str) -> Quantiser:
+        """What makes quantised checkpoints. Raises UsageError where compiling quantises."""
+        if self.quantise is None:
+            raise UsageError(
+                f"{self.framework} engines (target `{target}`) are quantised while they are "
+                "compiled; leave out `--stage quantise`."
+            )
+        found: Quantiser = load_object(self.quantise)
         return found
 
     def compute_of(self, target: Target) -> Detected[str]:
@@ -73,6 +105,49 @@ class Backend:
     def refusal_of(self, recipe: Recipe, target: Target) -> str | None:
         """Why engines for `target` cannot honestly execute `recipe`; None if they can."""
         found: str | None = load_object(self.refusal)(recipe, target)
+        return found
+
+    def profile(self, name: str | None) -> str | None:
+        """The profile of this name, or the usual one. Raises UnknownName, and ConfigError for a
+        backend that has none.
+        """
+        if name is None:
+            return self.profiles[0] if self.profiles else None
+        if not self.profiles:
+            raise ConfigError(f"{self.framework} engines have no profiles; leave --profile out.")
+        if name not in self.profiles:
+            raise UnknownName("profile", name, self.profiles)
+        return name
+
+    def fitted(
+        self,
+        limits: EngineLimits,
+        config: LlamaConfig,
+        recipe: Recipe,
+        target: Target,
+        profile: str | None,
+        *,
+        batch_given: bool,
+    ) -> EngineLimits:
+        """`limits` with what the user left open chosen for the target and the profile; the number
+        of requests is the user's where `batch_given`.
+        """
+        if self.fit is None:
+            return limits
+        fit = load_object(self.fit)
+        found: EngineLimits = fit(limits, config, recipe, target, profile, batch_given)
+        return found
+
+    def plan_of(self, spec: EngineSpec) -> PlannedBuild:
+        """What building `spec` would do. Raises ConfigError where no command is run, or none can
+        be.
+        """
+        if self.plan is None:
+            raise ConfigError(
+                f"{self.framework} engines (target `{spec.target.name}`) are built without a "
+                "command that could be shown; leave --dry-run out."
+            )
+        found: PlannedBuild = load_object(self.plan)(spec)
         return found
 
     def versions(self, libraries: tuple[str, ...], target: str) -> dict[str, str]:
@@ -117,11 +192,16 @@ BACKENDS = {
             build_libraries=("tensorrt-llm", "tensorrt", "nvidia-modelopt"),
             load_libraries=("tensorrt-llm", "tensorrt"),
             extra=None,
-            absent="are built in its container, which is not available in this installation; "
-            "build for `--target cpu` here.",
-            compile=None,
+            absent="are built in its container on a machine with that GPU; here, "
+            "`enginebench build --stage quantise` makes the checkpoint, `--dry-run` shows the "
+            "plan, and `--target cpu` builds an engine.",
+            compile="build_engine.trtllm.compile:compile_engine",
             compute="build_engine.trtllm.support:compute",
             refusal="build_engine.trtllm.support:refusal",
+            profiles=("throughput", "latency"),
+            fit="build_engine.trtllm.sizes:fitted",
+            plan="build_engine.trtllm.plan:planned",
+            quantise="build_engine.trtllm.artefact:quantised_checkpoint",
         ),
     )
 }

@@ -49,13 +49,14 @@ def make_spec(
     recipe: Recipe,
     limits: EngineLimits,
     calibration: CalibrationSet | None = None,
+    profile: str | None = None,
 ) -> EngineSpec:
     """A spec that can be built: the recipe suits the target, the limits the model, the calibration
-    set the recipe.
+    set the recipe, the profile (None: the usual one) the backend.
 
     A calibration set is cut to the number of prompts that the recipe asks for, and left out for a
-    recipe without calibration. Raises RecipeRefused, ConfigError for limits, DatasetError for a
-    calibration set that is missing or too small.
+    recipe without calibration. Raises RecipeRefused, ConfigError for limits, UnknownName for a
+    profile, DatasetError for a calibration set that is missing or too small.
     """
     require(recipe, target)
     _check_limits(limits, checkpoint, target)
@@ -69,8 +70,10 @@ def make_spec(
         )
     else:
         calibration = calibration.first(recipe.calibration_samples)
-    compute = backend(target.backend).compute_of(target).value
-    return EngineSpec(checkpoint, target, recipe, limits, calibration, compute)
+    builder = backend(target.backend)
+    compute = builder.compute_of(target).value
+    profile = builder.profile(profile)
+    return EngineSpec(checkpoint, target, recipe, limits, calibration, compute, profile)
 
 
 def _check_limits(limits: EngineLimits, checkpoint: Checkpoint, target: Target) -> None:

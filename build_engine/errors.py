@@ -13,6 +13,7 @@ EnginebenchError
   |     +-- MissingLibrary      an extra that is not installed
   |     +-- OutputError         a folder that cannot be written, or a full disk
   +-- ResultProblem         1   the run worked, its result does not pass
+  +-- BuildFailed           4   the library that compiles engines failed, or built something else
   +-- RunFailed             4   a run ended before its result was complete
   |     +-- EngineDied          the executor's engine is gone
   +-- Interrupted         130   the user stopped it
@@ -109,6 +110,10 @@ class ResultProblem(EnginebenchError):
     """The run completed, and its result does not pass."""
 
     exit_code = EXIT_RESULT
+
+
+class BuildFailed(EnginebenchError):
+    """The library that compiles engines failed, or did something else than it was asked for."""
 
 
 class RunFailed(EnginebenchError):

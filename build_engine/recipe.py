@@ -16,7 +16,8 @@ from build_engine.errors import RecipeRefused
 from build_engine.target import Target
 from build_engine.validation import Frozen, Name, Text
 
-BITS = {"bf16": 16, "int8": 8, "fp8": 8, "int4": 4}
+BITS = {"bf16": 16, "fp16": 16, "int8": 8, "fp8": 8, "int4": 4}
+_PLAIN = ("bf16", "fp16")  # not quantised
 
 
 class RecipeRules(Frozen):
@@ -24,39 +25,55 @@ class RecipeRules(Frozen):
 
     `activations` is the precision in which matrix products are computed. `group_size` is the number
     of weights that share one scale, None for one scale per output channel; only 4-bit weights have
-    groups. `calibration_samples` is the number of prompts that the algorithm is given, 0 for none;
-    the CPU engine looks at the first of them, up to `MAX_CALIBRATION_TOKENS`.
+    groups. `activation_scales` is where the scale of quantised activations comes from: `per_token`
+    is measured while the engine runs, `per_tensor` in the calibration. `smoothquant_alpha` is the
+    share of the activations' range that SmoothQuant moves into the weights, 0 to 1.
+    `calibration_samples` is the number of prompts that the algorithm is given, 0 for none; the CPU
+    engine looks at the first of them, up to `MAX_CALIBRATION_TOKENS`. An INT8 KV cache may be
+    calibrated whatever the algorithm is.
     """
 
     name: Name
-    weights: Literal["bf16", "int8", "int4", "fp8"]
-    activations: Literal["bf16", "int8", "fp8"]
-    kv_cache: Literal["bf16", "int8", "fp8"]
+    weights: Literal["bf16", "fp16", "int8", "int4", "fp8"]
+    activations: Literal["bf16", "fp16", "int8", "fp8"]
+    kv_cache: Literal["bf16", "fp16", "int8", "fp8"]
     algorithm: Literal["none", "round_to_nearest", "smoothquant", "awq", "max"]
     group_size: PositiveInt | None = None
     symmetric: bool = True
+    activation_scales: Literal["per_token", "per_tensor"] | None = None
+    smoothquant_alpha: Annotated[float, Field(ge=0, le=1)] | None = None
     calibration_samples: NonNegativeInt = 0
 
     @model_validator(mode="after")
     def _consistent(self) -> RecipeRules:
         if (self.weights == "int4") != (self.group_size is not None):
             raise ValueError("`group_size` goes with int4 weights, and only with them.")
-        if (self.weights == "bf16") != (self.algorithm == "none"):
-            raise ValueError("`algorithm` is none for bf16 weights, and only for them.")
-        if self.is_calibrated != (self.calibration_samples > 0):
-            needs = "more than" if self.is_calibrated else "exactly"
-            raise ValueError(f"`{self.algorithm}` needs {needs} 0 `calibration_samples`.")
+        if (self.weights in _PLAIN) != (self.algorithm == "none"):
+            raise ValueError("`algorithm` is none for bf16 and fp16 weights, and only for them.")
+        if self.is_weight_only != (self.activation_scales is None):
+            raise ValueError("`activation_scales` goes with int8 and fp8 activations, and only so.")
+        if (self.algorithm == "smoothquant") != (self.smoothquant_alpha is not None):
+            raise ValueError("`smoothquant_alpha` goes with smoothquant, and only with it.")
+        if self._algorithm_needs_prompts and self.calibration_samples == 0:
+            raise ValueError(f"`{self.algorithm}` needs more than 0 `calibration_samples`.")
+        may_have = self._algorithm_needs_prompts or self.kv_cache == "int8"
+        if self.calibration_samples > 0 and not may_have:
+            raise ValueError(f"`{self.algorithm}` needs exactly 0 `calibration_samples`.")
         return self
 
     @property
-    def is_calibrated(self) -> bool:
-        """Whether the algorithm looks at calibration prompts."""
+    def _algorithm_needs_prompts(self) -> bool:
         return self.algorithm in ("smoothquant", "awq", "max")
 
     @property
+    def is_calibrated(self) -> bool:
+        """Whether calibration prompts are looked at."""
+        return self.calibration_samples > 0
+
+    @property
     def is_weight_only(self) -> bool:
-        """Whether matrix products are computed in bf16 (or wider), whatever the weights are."""
-        return self.activations == "bf16"
+        """Whether matrix products are computed in 16 bits (or more), whatever the weights are."""
+        return self.activations in _PLAIN
 
     @property
     def uses_fp8(self) -> bool:

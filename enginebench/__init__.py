@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from build_engine.errors import (
+        BuildFailed,
         CheckpointError,
         ConfigError,
         DatasetError,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from harness.runs.run import Run
 
 __all__ = [
+    "BuildFailed",
     "CheckpointError",
     "ConfigError",
     "DatasetError",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+# quantised types too, which a checkpoint to build from does not have
+RAW_ITEMS = {"F32": "f4", "F16": "f2", "BF16": "u2", "I8": "i1", "F8_E4M3": "u1"}
 LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 100_000_000  # the limit that the format itself sets
 DOWNLOAD_AGAIN = "download the checkpoint again"
@@ -28,7 +30,7 @@ DOWNLOAD_AGAIN = "download the checkpoint again"
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """One tensor on disk: `dtype` as in the file (F32, F16, BF16), data at `offset_bytes`."""
+    """One tensor on disk: `dtype` as in the file, data at `offset_bytes`."""
 
     name: str
     dtype: str
@@ -37,10 +39,12 @@ class StoredTensor:
     offset_bytes: int
 
     def raw(self) -> NDArray[Any]:
-        """The stored values, mapped read-only: float32, float16, or bfloat16's bits as uint16."""
+        """The stored values, mapped read-only; bits of what numpy lacks: bfloat16 in uint16, E4M3
+        in uint8.
+        """
         import numpy as np
 
-        item = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}[self.dtype]
+        item = np.dtype(RAW_ITEMS[self.dtype])
         return np.memmap(self.file, item, mode="r", offset=self.offset_bytes, shape=self.shape)
 
     def float32(self) -> NDArray[np.float32]:

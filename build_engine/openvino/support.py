@@ -18,6 +18,8 @@ def compute(target: Target) -> Detected[str]:
 
 def refusal(recipe: Recipe, target: Target) -> str | None:
     """Why a recipe cannot be executed as its name says; None if it can."""
+    if "fp16" in (recipe.weights, recipe.activations, recipe.kv_cache):
+        return "it computes in FP16, and the CPU engine computes in BF16 or F32"
     if not recipe.is_weight_only:
         return (
             f"it computes in {recipe.activations.upper()}, and the CPU engine executes weight-only "

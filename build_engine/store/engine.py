@@ -94,11 +94,26 @@ class Engine:
         words = ["--model", model.source]
         words += ["--target", target or self.target, *_recipe_options(self.identity.recipe)]
         words += calibration.options if calibration else ()
-        if limits.max_batch_size != DEFAULT_BATCH_SIZE:
-            words += ["--max-batch-size", str(limits.max_batch_size)]
+        words += self._size_options(target)
         words += ["--max-input-len", str(limits.max_input_len)]
         words += ["--max-new-tokens", str(limits.max_new_tokens)]
         return words
+
+    def _size_options(self, target: str | None) -> list[str]:
+        """Profile and batch size, where they are not what the build would choose by itself: with
+        profiles it chooses the batch size for each target.
+        """
+        batch, profile = self.limits.max_batch_size, self.identity.profile
+        stated = ["--max-batch-size", str(batch)]
+        if profile is None:
+            return stated if batch != DEFAULT_BATCH_SIZE else []
+        if target is None or target == self.target:
+            return ["--profile", profile, *stated]
+        return ["--profile", profile] if profile in _profiles_for(target) else []
+
+
+def _profiles_for(target: str) -> tuple[str, ...]:
+    return backend(load_target(target).backend).profiles
 
 
 def _recipe_options(recipe: RecipeRules) -> list[str]:

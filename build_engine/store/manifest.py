@@ -64,7 +64,8 @@ class CalibrationIdentity(Frozen):
 
 
 class EngineIdentity(Frozen):
-    """The content of the key: equal identities are one engine.
+    """The content of the key: equal identities are one engine. `profile` is what it is tuned for,
+    None where its backend has no choice.
 
     Not in it: scenario, number of GPUs, where files lie.
     """
@@ -74,6 +75,7 @@ class EngineIdentity(Frozen):
     recipe: RecipeRules
     calibration: CalibrationIdentity | None
     limits: EngineLimits
+    profile: Text | None = None
     backend: BackendIdentity
     target: TargetIdentity
 
@@ -144,7 +146,7 @@ class BuildRecord(Frozen):
 class EngineManifest(Record):
     """The content of `engine.json`. `runtime` holds the properties to pass at load."""
 
-    SCHEMA: ClassVar[int] = 5
+    SCHEMA: ClassVar[int] = 6
 
     key: Sha256
     identity: EngineIdentity

@@ -56,7 +56,7 @@ class BuildFacts:
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
     """Everything that decides what an engine contains. `compute` is the arithmetic: bf16, f32,
-    sm_80.
+    sm_80; `profile` what it is tuned for, None where its backend has no choice.
     """
 
     checkpoint: Checkpoint
@@ -65,6 +65,7 @@ class EngineSpec:
     limits: EngineLimits
     calibration: CalibrationSet | None
     compute: str
+    profile: str | None = None
 
     @property
     def backend(self) -> Backend:
@@ -86,6 +87,7 @@ class EngineSpec:
             if looked_at is None
             else CalibrationIdentity(digest=looked_at.digest, official=looked_at.official),
             limits=self.limits,
+            profile=self.profile,
             backend=BackendIdentity(
                 name=builder.name,
                 builder=builder.builder,

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from harness.cli.options import FIELDS
 from harness.cli.output import Output, new_folder
 from harness.runs.engine_choice import EngineChoice
 
 if TYPE_CHECKING:
+    from build_engine.planned import PlannedBuild
     from build_engine.store.manifest import Precision
+    from harness.progress import Progress
+    from harness.rules.workload import Workload
 
 
 def build(
     *,
     engine: Annotated[EngineChoice, FIELDS],
     workload: str = "newsbrief",
+    stage: Literal["quantise"] | None = None,
+    dry_run: bool = False,
     json: bool = False,
 ) -> None:
     """Build an engine from a checkpoint, once; a built one is found at once.
@@ -24,8 +29,14 @@ def build(
     ----------
     workload
         Whose lengths the engine is built for, and whose prompt calibration articles are put in.
+    stage
+        Stop after this stage: `quantise` makes the checkpoint that a GPU engine is compiled from,
+        which needs no GPU.
+    dry_run
+        Show the command that would compile the engine, and why each value is as it is; needs no
+        GPU. Nothing is built.
     json
-        Write the engine's manifest to standard output.
+        Write the engine's manifest (or the plan) to standard output.
     """
     from harness.progress import make_progress
     from harness.rules.scenario import Scenario
@@ -34,7 +45,14 @@ def build(
     out = Output(as_json=json)
     rules = load_workload(workload)
     progress = make_progress()
+    if stage is not None and not dry_run:
+        _quantise(engine, rules, workload, progress, out)
+        return
     try:
+        if dry_run:
+            _show_plan(engine.plan(rules, progress), out)
+            out.next("build", *engine.options, "--workload", workload)
+            return
         built = engine.build(rules, progress)
     finally:
         progress.close()
@@ -47,6 +65,35 @@ def build(
     out.result({"folder": str(built.folder), **manifest.to_json()})
     trial = ["--workload", workload, "--scenario", Scenario.OFFLINE, "--count", 200]
     out.next("run", *engine.options, *trial, "--output", new_folder("results/first"))
+
+
+def _show_plan(plan: PlannedBuild, out: Output) -> None:
+    import shlex
+    from dataclasses import asdict
+
+    out.say(plan.title)
+    for note in plan.notes:
+        out.say(f"  {note}")
+    rows = [(item.flag, item.value, item.reason) for item in plan.settings]
+    out.table(["flag", "value", "why"], rows)
+    out.say("The engine must then say of itself:")
+    for item in plan.expected:
+        out.say(f"  {item.field} = {' or '.join(map(str, item.values))}")
+    out.say(shlex.join(plan.command))
+    out.result({"command": plan.command, **asdict(plan)})
+
+
+def _quantise(
+    engine: EngineChoice, rules: Workload, workload: str, progress: Progress, out: Output
+) -> None:
+    """The first stage alone."""
+    try:
+        folder = engine.quantise(rules, progress)
+    finally:
+        progress.close()
+    out.say(f"{folder}")
+    out.result({"folder": str(folder)})
+    out.next("build", *engine.options, "--workload", workload)  # on a machine with that GPU
 
 
 def _precision(precision: Precision) -> str:

@@ -7,17 +7,28 @@ from harness.cli.output import Output, new_folder
 from harness.rules.rounds import DEFAULT
 
 
-def doctor(*, system_json: bool = False, round: RoundName = DEFAULT, json: bool = False) -> int:
+def doctor(
+    *,
+    contract: bool = False,
+    system_json: bool = False,
+    round: RoundName = DEFAULT,
+    json: bool = False,
+) -> int:
     """Check this machine: what can be built and run here, and what is missing.
 
     Parameters
     ----------
+    contract
+        Instead, compare what this version knows of TensorRT-LLM with the installed one: the first
+        command in its container.
     system_json
         Instead, describe this machine on standard output as MLPerf's system JSON, and list what a
         person must fill in.
     json
         Write the findings to standard output as JSON.
     """
+    if contract:
+        return _compare_contract(Output(as_json=json))
     if system_json:
         return _describe_system()
     from dataclasses import asdict
@@ -37,6 +48,26 @@ def doctor(*, system_json: bool = False, round: RoundName = DEFAULT, json: bool 
     else:
         out.next("demo", *([] if round == DEFAULT else ["--round", round]))
     return EXIT_ENVIRONMENT if problems else EXIT_OK
+
+
+def _compare_contract(out: Output) -> int:
+    from build_engine.errors import EXIT_OK, EXIT_RESULT
+    from build_engine.trtllm.contract import compare_build_facts
+    from build_engine.trtllm.pin import PIN
+
+    found = compare_build_facts()
+    for difference in found.differences:
+        out.say(f"DIFFERS {difference}")
+    out.say(
+        f"{found.num_facts} facts of TensorRT-LLM {PIN.tensorrt_llm} compared, "
+        f"{len(found.differences)} differ."
+    )
+    out.result({"num_facts": found.num_facts, "differences": list(found.differences)})
+    if found.differences:
+        out.advice(f"use the container {PIN.container}, or report these lines")
+        return EXIT_RESULT
+    out.next("doctor")
+    return EXIT_OK
 
 
 def _describe_system() -> int:

@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING
 from build_engine.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from build_engine.checkpoint.checkpoint import Checkpoint
+    from build_engine.planned import PlannedBuild
+    from build_engine.recipe import Recipe
     from build_engine.store.engine import Engine
     from build_engine.store.limits import EngineLimits
     from build_engine.store.spec import EngineSpec
+    from build_engine.target import Target
     from harness.progress import Progress
     from harness.rules.workload import Workload
 
@@ -44,6 +49,10 @@ class EngineChoice:
     """Tokens of the longest prompt, instead of the workload's."""
     max_new_tokens: int | None = None
     """Tokens of the longest answer, instead of the workload's."""
+    profile: str | None = None
+    """What it is tuned for, on GPUs: `throughput` (many requests at once, when left out) or
+    `latency` (the shortest answer to one).
+    """
     set: tuple[str, ...] = ()
     """Change a field of the recipe or, in a run, of the workload: `--set recipe.group_size=64`,
     `--set workload.max_new_tokens=64`.
@@ -89,9 +98,8 @@ class EngineChoice:
             calibration = calibration_prompts(
                 self.calibration, workload, checkpoint, count, progress
             )
-        return make_spec(
-            checkpoint, target, recipe, self._limits(checkpoint, workload), calibration
-        )
+        limits = self._limits(checkpoint, workload, recipe, target)
+        return make_spec(checkpoint, target, recipe, limits, calibration, self.profile)
 
     @property
     def options(self) -> list[str]:
@@ -102,6 +110,7 @@ class EngineChoice:
             "--max-batch-size": self.max_batch_size,
             "--max-input-len": self.max_input_len,
             "--max-new-tokens": self.max_new_tokens,
+            "--profile": self.profile,
         }
         for option, value in given.items():
             words += [] if value is None else [option, str(value)]
@@ -109,22 +118,49 @@ class EngineChoice:
             words += ["--set", f"{_OF_RECIPE}{setting}"]
         return words
 
+    def plan(self, workload: Workload, progress: Progress) -> PlannedBuild:
+        """What `build` would do. Raises ConfigError for a target whose engines are built without a
+        command, and what `spec` raises.
+        """
+        spec = self.spec(workload, progress)
+        return spec.backend.plan_of(spec)
+
     def build(self, workload: Workload, progress: Progress) -> Engine:
         """The engine, from the store or built now.
 
         Raises ConfigError for a setting of the workload, and what `spec` and the build raise.
         """
+        self._refuse_workload_settings()
+        return build_spec(self.spec(workload, progress), progress)
+
+    def quantise(self, workload: Workload, progress: Progress) -> Path:
+        """The quantised checkpoint that the engine would be compiled from, found or made now.
+
+        Raises as `build` does, and UsageError for a target whose engines need none.
+        """
+        from build_engine.backend import backend
+        from build_engine.target import load_target
+
+        self._refuse_workload_settings()
+        make = backend(load_target(self.target).backend).quantiser_of(self.target)
+        spec = self.spec(workload, progress)
+        progress.phase(f"Checkpoint {spec.checkpoint.name}, {spec.recipe.name}")
+        return make(spec, _Steps(progress))
+
+    def _refuse_workload_settings(self) -> None:
         for setting in self.workload_settings:
             raise ConfigError(
                 f"`--set {_OF_WORKLOAD}{setting}` is for `enginebench run`; an engine does not "
                 "depend on it, so leave it out."
             )
-        return build_spec(self.spec(workload, progress), progress)
 
-    def _limits(self, checkpoint: Checkpoint, workload: Workload) -> EngineLimits:
-        """For the workload's lengths, as far as the model's positions allow; a length that the user
-        gives is taken as it is.
+    def _limits(
+        self, checkpoint: Checkpoint, workload: Workload, recipe: Recipe, target: Target
+    ) -> EngineLimits:
+        """For the workload's lengths, as far as the model's positions allow, and for the target; a
+        size that the user gives is taken as it is.
         """
+        from build_engine.backend import backend
         from build_engine.store.limits import EngineLimits
 
         positions = checkpoint.config.max_position_embeddings
@@ -137,7 +173,15 @@ class EngineChoice:
             limits = replace(limits, max_input_len=prompt, max_seq_len=prompt + answer)
         if self.max_batch_size is not None:
             limits = replace(limits, max_batch_size=self.max_batch_size)
-        return limits
+        builder = backend(target.backend)
+        return builder.fitted(
+            limits,
+            checkpoint.config,
+            recipe,
+            target,
+            builder.profile(self.profile),
+            batch_given=self.max_batch_size is not None,
+        )
 
 
 def require_backend(spec: EngineSpec) -> None:

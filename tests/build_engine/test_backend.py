@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from build_engine.backend import BACKENDS, backend
-from build_engine.errors import EnvironmentFault, MissingLibrary, UnknownName
+from build_engine.errors import ConfigError, EnvironmentFault, MissingLibrary, UnknownName
 from build_engine.recipe import load_recipe
 from build_engine.target import load_target, target_names
 from tests.build_engine.specs import versions
@@ -36,8 +38,21 @@ def test_versions_are_those_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_backend_without_an_extra_says_where_it_comes_from() -> None:
+    tensorrt = backend("tensorrt-llm")
     with pytest.raises(EnvironmentFault, match=r"TensorRT-LLM engines .*`a30`.*container"):
-        backend("tensorrt-llm").builder_of("a30")
+        tensorrt.versions(tensorrt.build_libraries, "a30")
+    with pytest.raises(EnvironmentFault, match="container"):
+        replace(tensorrt, compile=None).builder_of("a30")
+
+
+def test_a_profile_is_one_of_the_backend() -> None:
+    assert backend("tensorrt-llm").profile(None) == "throughput"
+    assert backend("tensorrt-llm").profile("latency") == "latency"
+    with pytest.raises(UnknownName, match=r"profile `latence`.* Did you mean `latency`"):
+        backend("tensorrt-llm").profile("latence")
+    assert backend("openvino").profile(None) is None
+    with pytest.raises(ConfigError, match="OpenVINO GenAI engines have no profiles"):
+        backend("openvino").profile("latency")
 
 
 def test_the_builder_is_loaded_when_it_is_asked_for() -> None:

@@ -10,7 +10,7 @@ from build_engine.recipe import load_recipe, recipe_names, refusal, require
 from build_engine.target import load_target, target_names
 
 REFUSED = {
-    "cpu": {"fp8", "int8_sq", "w4a8_awq"},
+    "cpu": {"fp16", "fp8", "int8_sq", "int8_sq_static", "w4a8_awq"},
     "a30": {"fp8", "w4a8_awq"},
     "a100-80gb": {"fp8", "w4a8_awq"},
     "l4": set(),
@@ -20,10 +20,12 @@ REFUSED = {
 }
 
 
-def test_the_shipped_recipes_are_the_seven_of_the_design() -> None:
+def test_the_shipped_recipes_are_the_nine_of_the_design() -> None:
     assert set(recipe_names()) == {
         "bf16",
+        "fp16",
         "int8_sq",
+        "int8_sq_static",
         "int8_wo",
         "int4_awq",
         "int4_wo",
@@ -46,6 +48,7 @@ def test_each_target_refuses_exactly_what_it_cannot_execute(target: str) -> None
         ("w4a8_awq", "a30", "no FP8 tensor cores", "`int4_awq` or `int8_sq`"),
         ("int8_sq", "cpu", "it computes in INT8, and the CPU engine", "`int8_wo`"),
         ("fp8", "cpu", "it computes in FP8, and the CPU engine", "`int8_wo`"),
+        ("fp16", "cpu", "it computes in FP16, and the CPU engine computes in BF16", "`bf16`"),
         ("w4a8_awq", "cpu", "executes weight-only recipes", "`int4_awq`"),
     ],
 )
@@ -78,8 +81,43 @@ def test_an_fp8_kv_cache_alone_is_refused_too() -> None:
     assert refusal(recipe, load_target("l4")) is None
 
 
+def test_an_int8_kv_cache_of_a_gpu_engine_needs_calibration() -> None:
+    plain = load_recipe("int8_wo")
+    uncalibrated = apply_overrides(plain, ["kv_cache=int8"])
+    calibrated = apply_overrides(plain, ["kv_cache=int8", "calibration_samples=512"])
+
+    assert "`calibration_samples` is 0 (set it to 512)" in (
+        refusal(uncalibrated, load_target("a30")) or ""
+    )
+    assert refusal(calibrated, load_target("a30")) is None
+    assert refusal(uncalibrated, load_target("cpu")) is None  # it measures its scales by itself
+
+
+@pytest.mark.parametrize(
+    ("recipe", "assignment", "words"),
+    [
+        ("int8_sq", "kv_cache=bf16", "what it does not quantise is in float16 (set kv_cache=fp16"),
+        ("bf16", "activations=fp16", "no bf16 weights by none with fp16 activations"),
+        ("int8_wo", "symmetric=false", "no asymmetric int8 weights"),
+    ],
+)
+def test_a_gpu_recipe_that_the_checkpoint_format_lacks_is_refused(
+    recipe: str, assignment: str, words: str
+) -> None:
+    changed = apply_overrides(load_recipe(recipe), [assignment])
+
+    assert words in (refusal(changed, load_target("a30")) or "")
+
+
+def test_data_centre_blackwell_is_refused_what_its_builder_stops_at() -> None:
+    b200 = load_target("h200-sxm").model_copy(update={"name": "b200", "sm": 100})
+
+    assert "no INT8 and INT4 kernels for sm_100" in (refusal(load_recipe("int8_sq"), b200) or "")
+    assert refusal(load_recipe("fp8"), b200) is None
+
+
 def test_fp8_weights_alone_are_refused_too() -> None:
-    overrides = ["activations=bf16", "kv_cache=bf16"]
+    overrides = ["activations=bf16", "activation_scales=null", "kv_cache=bf16"]
     recipe = apply_overrides(load_recipe("fp8"), overrides)
 
     assert "FP8 tensor cores" in (refusal(recipe, load_target("a100-80gb")) or "")
@@ -102,6 +140,11 @@ def test_a_gpu_without_a_stated_peak_is_not_trusted_with_the_precision() -> None
         ("int8_wo", "group_size=128", "`group_size` goes with int4 weights"),
         ("int4_wo", "group_size=null", "`group_size` goes with int4 weights"),
         ("bf16", "algorithm=awq", "`algorithm` is none for bf16"),
+        ("fp8", "activation_scales=null", "`activation_scales` goes with int8 and fp8"),
+        ("int8_wo", "activation_scales=per_token", "`activation_scales` goes with int8 and fp8"),
+        ("int8_sq", "smoothquant_alpha=null", "`smoothquant_alpha` goes with smoothquant"),
+        ("int8_sq", "smoothquant_alpha=1.5", "`smoothquant_alpha`"),
+        ("int4_awq", "smoothquant_alpha=0.5", "`smoothquant_alpha` goes with smoothquant"),
         ("int8_wo", "algorithm=none", "`algorithm` is none for bf16"),
         ("int4_awq", "calibration_samples=0", "`awq` needs more than 0"),
         ("int8_wo", "calibration_samples=8", "`round_to_nearest` needs exactly 0"),
@@ -128,7 +171,9 @@ def test_calibration_can_be_shortened() -> None:
         ("int8_wo", "bf16", 0, None, True),
         ("int4_wo", "bf16", 0, 128, True),
         ("int4_awq", "bf16", 512, 128, True),
+        ("fp16", "fp16", 0, None, True),
         ("int8_sq", "int8", 512, None, False),
+        ("int8_sq_static", "int8", 512, None, False),
         ("fp8", "fp8", 512, None, False),
         ("w4a8_awq", "fp8", 512, 128, False),
     ],

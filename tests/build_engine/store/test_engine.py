@@ -96,6 +96,23 @@ def test_the_bundled_checkpoint_is_rebuilt_by_its_name(spec: EngineSpec) -> None
     assert replace(spec, checkpoint=namesake).model_source == str(namesake.folder)
 
 
+def test_the_rebuild_command_names_the_profile(
+    spec: EngineSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = gpu_engine(spec, tmp_path / "usual", monkeypatch)
+    tuned = replace(
+        spec, target=load_target("a30"), compute="sm_80", profile="latency", limits=usual.limits
+    )
+    engine = write_engine(tmp_path / "tuned", tuned)
+    assert engine.key != usual.key
+    assert (
+        "--target a30 --recipe int8_wo --profile latency --max-batch-size 64 --max-input-len"
+        in (engine.rebuild_command())
+    )
+    assert "--recipe int8_wo --profile latency --max-input-len" in engine.rebuild_command("l4")
+    assert "--profile" not in engine.rebuild_command("cpu")
+
+
 def test_a_folder_without_manifest_is_no_engine(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "absent"):
         with pytest.raises(EngineError, match=r"is not an engine: it has no engine.json"):

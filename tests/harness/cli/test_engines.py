@@ -28,7 +28,7 @@ def test_build_says_what_it_built(line: Line, tiny: Path, quick_builder: None) -
         (["--recipe", "int9"], 2, "Unknown recipe `int9`."),
         (["--recipe", "fp8"], 2, "`fp8` is refused on `cpu`"),
         (["--recipe", "bf16", "--target", "a3O"], 2, "Did you mean `a30`?"),
-        (["--recipe", "bf16", "--target", "a30"], 3, "build for `--target cpu` here."),
+        (["--recipe", "bf16", "--target", "a30"], 3, "--stage quantise` makes the checkpoint"),
         (["--recipe", "bf16", "--set", "wieghts=int8"], 2, "--set: `wieghts` is not a key."),
         (["--recipe", "bf16", "--set", "weights.a=1"], 2, "`weights` is one value"),
         (["--recipe", "bf16", "--set", "weights"], 2, "--set weights: write it as key=value"),

@@ -1,0 +1,183 @@
+"""A quantised checkpoint is made once, published whole and found by its content."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import build_engine.trtllm.quantise as quantise_module
+from build_engine.checkpoint.checkpoint import Checkpoint
+from build_engine.errors import CheckpointError, EngineError, OutputError, RunFailed
+from build_engine.paths import cache_root
+from build_engine.progress import BuildProgress, NullProgress
+from build_engine.store.spec import EngineSpec
+from build_engine.trtllm.artefact import identity_of, quantised_checkpoint, read_checkpoint
+from build_engine.trtllm.quantise import Quantised
+from tests.build_engine.specs import Notes, versions
+from tests.build_engine.trtllm.specs import RandomExport, gpu_spec, untied_checkpoint
+
+WITH_MODELOPT = {"nvidia_modelopt": "0.37.0", "transformers": "4.57.3", "torch": "2.9.1"}
+
+
+@pytest.fixture(autouse=True)
+def export(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RandomExport:
+    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "home"))
+    versions(monkeypatch, **WITH_MODELOPT)
+    instead = RandomExport()
+    monkeypatch.setattr(quantise_module, "run_job", instead)
+    return instead
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Checkpoint:
+    return untied_checkpoint(tmp_path / "untied")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_checkpoint_is_made_once_and_says_how(
+    checkpoint: Checkpoint, export: RandomExport
+) -> None:
+    spec, told = gpu_spec(checkpoint, "int8_sq"), Notes()
+    folder = quantised_checkpoint(spec, told)
+    again = quantised_checkpoint(spec, told)
+    manifest = read_checkpoint(folder)
+
+    assert again == folder
+    assert export.jobs == 1
+    assert names(folder) == ["checkpoint.json", "config.json", "rank0.safetensors"]
+    assert names(folder.parent) == [folder.name]
+    assert told.phases == ["calibration", "weights", "checksums"]
+    assert "at most 1.0 kB of host memory" in told.notes[-1]
+    assert manifest.identity.libraries["nvidia-modelopt"] == "0.37.0"
+    assert manifest.identity.seed == 1234
+    assert manifest.identity.recipe.smoothquant_alpha == 0.5
+    assert manifest.identity.calibration is not None
+    assert spec.calibration is not None
+    assert manifest.identity.calibration.digest == spec.calibration.digest
+    assert manifest.calibration is not None
+    assert manifest.calibration.num_prompts == 4
+    assert manifest.precision.activations == "int8, one scale per token"
+    assert set(manifest.files) == {"config.json", "rank0.safetensors"}
+
+
+def test_every_engine_of_the_same_weights_uses_the_same_checkpoint(checkpoint: Checkpoint) -> None:
+    small = gpu_spec(checkpoint, "int8_sq")
+    large = replace(small, limits=replace(small.limits, max_batch_size=8, max_num_tokens=512))
+
+    assert quantised_checkpoint(small, NullProgress()) == quantised_checkpoint(
+        large, NullProgress()
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("int8_sq", ["smoothquant_alpha=0.6"], 4, 1),
+        ("int8_sq", ["kv_cache=fp16"], 4, 1),
+        ("int8_sq", [], 5, 1),
+        ("int8_sq", [], 4, 2),
+        ("int8_sq_static", [], 4, 1),
+    ],
+)
+def test_whatever_changes_the_weights_changes_the_key(
+    checkpoint: Checkpoint, other: tuple[str, list[str], int, int]
+) -> None:
+    recipe, settings, prompts, ranks = other
+    changed = gpu_spec(checkpoint, recipe, *settings, prompts=prompts, tensor_parallel=ranks)
+
+    assert identity_of(changed).key != identity_of(gpu_spec(checkpoint, "int8_sq")).key
+
+
+def test_another_version_of_the_quantiser_makes_another_checkpoint(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calibrated, streamed = gpu_spec(checkpoint, "int8_sq"), gpu_spec(checkpoint, "int8_wo")
+    before = identity_of(calibrated).key, identity_of(streamed).key
+    versions(monkeypatch, **{**WITH_MODELOPT, "nvidia_modelopt": "0.37.1"})
+    after = identity_of(calibrated).key, identity_of(streamed).key
+
+    assert before[0] != after[0]
+    assert before[1] == after[1]  # nothing of it is calibrated
+
+
+def test_a_streamed_checkpoint_needs_no_library(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions(monkeypatch)
+    manifest = read_checkpoint(
+        quantised_checkpoint(gpu_spec(checkpoint, "int4_wo"), NullProgress())
+    )
+
+    assert manifest.identity.libraries == {}
+    assert manifest.calibration is None
+    assert "TensorRT-LLM's W4A16 has no groups" in manifest.precision.note
+
+
+def test_a_failure_leaves_nothing(checkpoint: Checkpoint, export: RandomExport) -> None:
+    name = "transformer.layers.0.mlp.fc.weights_scaling_factor"
+    export.changes[name] = None
+    spec = gpu_spec(checkpoint, "int8_sq")
+    with pytest.raises(RunFailed):
+        quantised_checkpoint(spec, NullProgress())
+    assert names(cache_root() / "quantised") == [".locks"]
+
+    del export.changes[name]
+    read_checkpoint(quantised_checkpoint(spec, NullProgress()))
+
+
+def test_what_a_killed_process_left_is_no_checkpoint_and_goes_away(checkpoint: Checkpoint) -> None:
+    spec = gpu_spec(checkpoint, "bf16")
+    folder = quantised_checkpoint(spec, NullProgress())
+    leftover = folder.parent / f".making-{identity_of(spec).key[:12]}-1"
+    shutil.copytree(folder, leftover)
+    (leftover / "checkpoint.json").unlink()
+    shutil.rmtree(folder)
+
+    assert quantised_checkpoint(spec, NullProgress()) == folder
+    assert names(folder.parent) == [folder.name]
+    with pytest.raises(EngineError, match=r"it has no checkpoint\.json; make one with"):
+        read_checkpoint(folder.parent)
+
+
+def test_a_damaged_checkpoint_is_named_and_made_again(checkpoint: Checkpoint) -> None:
+    spec, told = gpu_spec(checkpoint, "bf16"), Notes()
+    folder = quantised_checkpoint(spec, NullProgress())
+    weights = folder / "rank0.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(EngineError, match=r"rank0\.safetensors has \d+ bytes instead of"):
+        read_checkpoint(folder)
+
+    assert quantised_checkpoint(spec, told) == folder
+    assert told.notes[0].startswith("Replacing a damaged checkpoint: ")
+    read_checkpoint(folder)
+
+
+def test_weights_that_change_meanwhile_make_no_checkpoint(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = quantise_module.quantise
+
+    def meddle(spec: EngineSpec, folder: Path, progress: BuildProgress) -> Quantised:
+        done = real(spec, folder, progress)
+        (spec.checkpoint.folder / "tokenizer.json").write_text("{}")
+        return done
+
+    monkeypatch.setattr("build_engine.trtllm.artefact.quantise", meddle)
+    with pytest.raises(CheckpointError, match="changed while it was being quantised"):
+        quantised_checkpoint(gpu_spec(checkpoint, "bf16"), NullProgress())
+
+
+def test_a_store_that_cannot_be_written_says_so(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / "file"))
+
+    with pytest.raises(OutputError, match=r"Cannot write to .*ENGINEBENCH_HOME"):
+        quantised_checkpoint(gpu_spec(checkpoint, "bf16"), NullProgress())
