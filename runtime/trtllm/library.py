@@ -1,0 +1,211 @@
+"""All that is made of TensorRT-LLM's executor bindings, every argument by its name.
+
+`tests/contract/` holds what is passed here against facts of the library's source. Two fields are
+never passed, because versions around the pinned one differ in them: `onboard_blocks` and
+`normalize_log_probs`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from build_engine.errors import EngineError, EnvironmentFault
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runtime.executor import Request
+    from runtime.trtllm.sizes import Sizes
+    from runtime.trtllm.spec import TRTLLMSpec
+
+NO_END = -1  # an `end_id` that no token has
+_STATS_KEPT = 64  # iterations; we look ten times a second and take the last
+# variables of batch systems: with them MPI looks for a launcher that our process does not have
+_LAUNCHERS = ("PMIX_", "PMI_", "OMPI_", "SLURM_")
+
+RELIED_ON: dict[str, dict[str, str]] = {
+    "ExecutorConfig": {
+        "max_beam_width": "1",
+        "batching_type": "BatchingType.INFLIGHT",
+        "max_batch_size": "None",
+        "max_num_tokens": "None",
+        "parallel_config": "None",
+        "decoding_config": "None",
+        "logits_post_processor_config": "None",
+        "gpu_weights_percent": "1.0",
+        "max_queue_size": "None",
+        "spec_dec_config": "None",
+        "guided_decoding_config": "None",
+        "additional_model_outputs": "None",
+        "cache_transceiver_config": "None",
+        "gather_generation_logits": "False",
+        "enable_trt_overlap": "False",
+    },
+    "KvCacheConfig": {
+        "max_tokens": "None",
+        "max_attention_window": "None",
+        "sink_token_length": "None",
+        "host_cache_size": "None",
+        "cross_kv_cache_fraction": "None",
+        "use_uvm": "False",
+        "max_gpu_total_bytes": "0",
+    },
+    "SchedulerConfig": {"dynamic_batch_config": "None"},
+    "ExtendedRuntimePerfKnobConfig": {
+        "multi_block_mode": "True",
+        "enable_context_fmha_fp32_acc": "False",
+    },
+    "SamplingConfig": {
+        "beam_width": "1",
+        "top_p": "None",
+        "temperature": "None",
+        "beam_search_diversity_rate": "None",
+        "repetition_penalty": "None",
+        "presence_penalty": "None",
+        "frequency_penalty": "None",
+        "no_repeat_ngram_size": "None",
+        "num_return_sequences": "None",
+        "min_p": "None",
+    },
+    "OutputConfig": {
+        "return_log_probs": "False",
+        "return_context_logits": "False",
+        "return_generation_logits": "False",
+        "return_perf_metrics": "False",
+    },
+}
+"""The defaults that we leave alone and build on, as the library's source has them."""
+
+
+def prepare(environment: dict[str, str], gpu: int | None) -> dict[str, str]:
+    """The environment in which the library is imported."""
+    kept = {name: each for name, each in environment.items() if not name.startswith(_LAUNCHERS)}
+    kept.setdefault("TLLM_LOG_LEVEL", "INFO")  # the load then tells what it really took
+    if gpu is not None:
+        kept["CUDA_VISIBLE_DEVICES"] = str(gpu)
+    return kept
+
+
+def bindings(built_with: str) -> Any:
+    """The module of the bindings. Importing it starts MPI, as the only process of its world.
+
+    Raises EngineError for an engine of another version, EnvironmentFault for a library whose
+    defaults are not those that we build on, or that is not there.
+    """
+    try:
+        import tensorrt_llm
+        from tensorrt_llm.bindings import executor as trt
+    except ImportError as error:
+        raise EnvironmentFault(
+            f"TensorRT-LLM cannot be imported ({error}); run in its container."
+        ) from None
+    here = str(tensorrt_llm.__version__)
+    if here != built_with:
+        raise EngineError(
+            f"the engine was built by TensorRT-LLM {built_with} and this is {here}; build it again"
+        )
+    if differing := differences(trt):
+        raise EnvironmentFault(
+            f"TensorRT-LLM {here} is not as this version of enginebench knows it: "
+            f"{'; '.join(differing)}. Use the pinned version."
+        )
+    return trt
+
+
+def differences(trt: Any) -> list[str]:
+    """Each default of the bindings that is not what we build on."""
+    found = []
+    for kind, fields in RELIED_ON.items():
+        made = getattr(trt, kind)()
+        for field, text in fields.items():
+            value = getattr(made, field, "missing")
+            if value != _meant(trt, text):
+                found.append(f"{kind}.{field} is {value}, not {text}")
+    return found
+
+
+def _meant(trt: Any, text: str) -> object:
+    constants: dict[str, object] = {"None": None, "True": True, "False": False}
+    if text in constants:
+        return constants[text]
+    kind, _, member = text.partition(".")
+    return float(text) if kind.isdigit() else getattr(getattr(trt, kind), member)
+
+
+def start(trt: Any, folder: Path, spec: TRTLLMSpec, sizes: Sizes) -> Any:
+    """Load an engine; tens of seconds in which no other thread of this process runs.
+
+    Raises RuntimeError, in the library's words.
+    """
+    return trt.Executor(
+        model_path=str(folder),
+        model_type=trt.ModelType.DECODER_ONLY,
+        executor_config=_config(trt, spec, sizes),
+    )
+
+
+def _config(trt: Any, spec: TRTLLMSpec, sizes: Sizes) -> Any:
+    knobs = trt.ExtendedRuntimePerfKnobConfig()
+    if spec.cuda_graphs:  # properties only, and the object is copied where it is read
+        knobs.cuda_graph_mode = True
+        knobs.cuda_graph_cache_size = sizes.max_batch_size
+    policies = {
+        "guaranteed_no_evict": trt.CapacitySchedulerPolicy.GUARANTEED_NO_EVICT,
+        "max_utilization": trt.CapacitySchedulerPolicy.MAX_UTILIZATION,
+    }
+    config = trt.ExecutorConfig(
+        scheduler_config=trt.SchedulerConfig(
+            capacity_scheduler_policy=policies[spec.scheduler_policy],
+            context_chunking_policy=trt.ContextChunkingPolicy.FIRST_COME_FIRST_SERVED,
+        ),
+        kv_cache_config=trt.KvCacheConfig(
+            enable_block_reuse=False,  # MLPerf: every query is computed in its entirety
+            enable_partial_reuse=False,
+            free_gpu_memory_fraction=spec.kv_cache_fraction,
+        ),
+        enable_chunked_context=sizes.chunked_context,
+        iter_stats_max_iterations=_STATS_KEPT,
+        request_stats_max_iterations=0,
+        extended_runtime_perf_knob_config=knobs,
+        fail_fast_on_attention_window_too_large=True,  # else the engine lowers max_seq_len
+    )
+    if spec.max_batch_size is not None:
+        config.max_batch_size = spec.max_batch_size
+    if spec.max_num_tokens is not None:
+        config.max_num_tokens = spec.max_num_tokens
+    return config
+
+
+class RequestMaker:
+    """Makes the library's requests of ours, sharing what many have in common."""
+
+    def __init__(self, trt: Any) -> None:
+        self._trt = trt
+        self._output = trt.OutputConfig(exclude_input_from_output=True)
+        self._sampling: dict[int | None, Any] = {}
+
+    def make(self, request: Request) -> Any:
+        """Greedy, known by our id; it ends at the first stop id, by `end_id` or as a stop word."""
+        stops = () if request.ignore_eos else request.stop_ids
+        others = [[stop] for stop in stops[1:]]
+        min_tokens = request.min_new_tokens if stops else None  # it masks the end id, and needs one
+        return self._trt.Request(
+            input_token_ids=request.prompt_ids.tolist(),
+            max_tokens=request.max_new_tokens,
+            streaming=request.streaming,
+            sampling_config=self._sampling_config(min_tokens),
+            output_config=self._output,
+            end_id=end_id(request),
+            stop_words=others or None,
+            client_id=request.id,
+        )
+
+    def _sampling_config(self, min_tokens: int | None) -> Any:
+        if min_tokens not in self._sampling:
+            self._sampling[min_tokens] = self._trt.SamplingConfig(top_k=1, min_tokens=min_tokens)
+        return self._sampling[min_tokens]
+
+
+def end_id(request: Request) -> int:
+    """The id at which the engine ends an answer, which then is not in it."""
+    return request.stop_ids[0] if request.stop_ids and not request.ignore_eos else NO_END
