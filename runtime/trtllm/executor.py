@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+from build_engine.errors import EngineError
 from runtime.executor import Chunk, Request
 from runtime.remote import RemoteExecutor
 from runtime.trtllm.spec import TRTLLMSpec
@@ -26,7 +27,13 @@ class TRTLLMExecutor(RemoteExecutor):
         from build_engine.store.engine import check_loadable
         from build_engine.store.store import open_engine
 
-        check_loadable(open_engine(spec.folder))
+        engine = open_engine(spec.folder)
+        check_loadable(engine)
+        if engine.limits.tensor_parallel > 1:
+            raise EngineError(
+                f"Engine `{spec.folder.name}` is spread over {engine.limits.tensor_parallel} GPUs, "
+                f"and each of our processes executes one; build it for one GPU."
+            )
         self._silence_s = spec.silence_s
         self._count_lock = threading.Lock()
         self._num_open = 0
@@ -53,7 +60,7 @@ class TRTLLMExecutor(RemoteExecutor):
             silent = bool(self._num_open) and time.monotonic() - self._sign_s > self._silence_s
         if silent:
             raise self._dead(
-                f"it gave no token and made no iteration for {self._silence_s:.0f} s, with "
+                f"it gave no token and made no iteration for {self._silence_s:g} s, with "
                 f"{self._num_open} requests open"
             )
         return chunks

@@ -132,7 +132,7 @@ def _meant(trt: Any, text: str) -> object:
     return float(text) if kind.isdigit() else getattr(getattr(trt, kind), member)
 
 
-def start(trt: Any, folder: Path, spec: TRTLLMSpec, sizes: Sizes) -> Any:
+def start(trt: Any, folder: Path, config: Any) -> Any:
     """Load an engine; tens of seconds in which no other thread of this process runs.
 
     Raises RuntimeError, in the library's words.
@@ -140,11 +140,12 @@ def start(trt: Any, folder: Path, spec: TRTLLMSpec, sizes: Sizes) -> Any:
     return trt.Executor(
         model_path=str(folder),
         model_type=trt.ModelType.DECODER_ONLY,
-        executor_config=_config(trt, spec, sizes),
+        executor_config=config,
     )
 
 
-def _config(trt: Any, spec: TRTLLMSpec, sizes: Sizes) -> Any:
+def executor_config(trt: Any, spec: TRTLLMSpec, sizes: Sizes) -> Any:
+    """How an engine is executed: in-flight batching, and nothing of one query kept for another."""
     knobs = trt.ExtendedRuntimePerfKnobConfig()
     if spec.cuda_graphs:  # properties only, and the object is copied where it is read
         knobs.cuda_graph_mode = True

@@ -41,16 +41,16 @@ _kept: list[object] = []
 class Engine:
     """TensorRT-LLM's executor with a queue in front of it."""
 
-    prefix_caching = False  # `library.start` switches every reuse off
-
     def __init__(self, spec: TRTLLMSpec) -> None:
         self._sizes = sizes = Sizes.of(spec)
         trt = library.bindings(sizes.version)
         try:
-            self._executor = library.start(trt, spec.folder, spec, sizes)
+            config = library.executor_config(trt, spec, sizes)
+            self._executor = library.start(trt, spec.folder, config)
         except RuntimeError as error:
             raise RuntimeError(first_line(str(error))) from None
         _kept.append(self._executor)
+        self.prefix_caching: bool = config.kv_cache_config.enable_block_reuse
         self._maker = library.RequestMaker(trt)
         self._reasons = trt.FinishReason
         self._evicts = spec.scheduler_policy == "max_utilization"

@@ -12,6 +12,7 @@ import pytest
 
 from build_engine.recipe import load_recipe
 from build_engine.store.contents import seal_files
+from build_engine.store.limits import EngineLimits
 from build_engine.store.manifest import BackendIdentity, TargetIdentity, write_manifest
 from tests.build_engine.manifests import make_manifest, resealed
 from tests.contract.engine_double import SCRIPT
@@ -53,7 +54,12 @@ def install_doubles(folder: Path, monkeypatch: pytest.MonkeyPatch, gpu: str = "N
 _BINDINGS = ("tensorrt_llm.bindings.executor",)
 
 
-def write_engine(folder: Path, built: dict[str, Any] | None = None, **script: Any) -> Path:
+def write_engine(
+    folder: Path,
+    built: dict[str, Any] | None = None,
+    limits: EngineLimits | None = None,
+    **script: Any,
+) -> Path:
     """An engine for an A30 in the new `folder`, which behaves as the script says."""
     folder.mkdir(parents=True)
     sizes = {"max_batch_size": 8, "max_input_len": 64, "max_seq_len": 200, "max_num_tokens": 128}
@@ -69,6 +75,7 @@ def write_engine(folder: Path, built: dict[str, Any] | None = None, **script: An
     manifest = resealed(
         make_manifest(),
         recipe=load_recipe("bf16").rules,
+        limits=limits or EngineLimits(max_input_len=64, max_seq_len=200, max_batch_size=8),
         backend=BackendIdentity(name="tensorrt-llm", builder=1, libraries=VERSIONS),
         target=TargetIdentity(name="a30", kind="gpu", sm=80, compute="sm_80"),
     )

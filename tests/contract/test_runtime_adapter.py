@@ -32,7 +32,7 @@ _OBJECTS: tuple[str, ...] = (
     "reasons",
     "result",
 )
-_OBJECTS += ("response", "latest", "latest.kv_cache_stats", "blocks")
+_OBJECTS += ("response", "latest", "latest.kv_cache_stats", "blocks", "config.kv_cache_config")
 
 
 class Bindings:
