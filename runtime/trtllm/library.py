@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from build_engine.errors import EngineError, EnvironmentFault
+from runtime.trtllm.contract import differing_defaults
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,58 +24,55 @@ _STATS_KEPT = 64  # iterations; we look ten times a second and take the last
 # variables of batch systems: with them MPI looks for a launcher that our process does not have
 _LAUNCHERS = ("PMIX_", "PMI_", "OMPI_", "SLURM_")
 
-RELIED_ON: dict[str, dict[str, str]] = {
-    "ExecutorConfig": {
-        "max_beam_width": "1",
-        "batching_type": "BatchingType.INFLIGHT",
-        "max_batch_size": "None",
-        "max_num_tokens": "None",
-        "parallel_config": "None",
-        "decoding_config": "None",
-        "logits_post_processor_config": "None",
-        "gpu_weights_percent": "1.0",
-        "max_queue_size": "None",
-        "spec_dec_config": "None",
-        "guided_decoding_config": "None",
-        "additional_model_outputs": "None",
-        "cache_transceiver_config": "None",
-        "gather_generation_logits": "False",
-        "enable_trt_overlap": "False",
-    },
-    "KvCacheConfig": {
-        "max_tokens": "None",
-        "max_attention_window": "None",
-        "sink_token_length": "None",
-        "host_cache_size": "None",
-        "cross_kv_cache_fraction": "None",
-        "use_uvm": "False",
-        "max_gpu_total_bytes": "0",
-    },
-    "SchedulerConfig": {"dynamic_batch_config": "None"},
-    "ExtendedRuntimePerfKnobConfig": {
-        "multi_block_mode": "True",
-        "enable_context_fmha_fp32_acc": "False",
-    },
-    "SamplingConfig": {
-        "beam_width": "1",
-        "top_p": "None",
-        "temperature": "None",
-        "beam_search_diversity_rate": "None",
-        "repetition_penalty": "None",
-        "presence_penalty": "None",
-        "frequency_penalty": "None",
-        "no_repeat_ngram_size": "None",
-        "num_return_sequences": "None",
-        "min_p": "None",
-    },
-    "OutputConfig": {
-        "return_log_probs": "False",
-        "return_context_logits": "False",
-        "return_generation_logits": "False",
-        "return_perf_metrics": "False",
-    },
+RELIED_ON: dict[str, tuple[str, ...]] = {
+    "ExecutorConfig": (
+        "max_beam_width",
+        "batching_type",
+        "max_batch_size",
+        "max_num_tokens",
+        "parallel_config",
+        "decoding_config",
+        "logits_post_processor_config",
+        "gpu_weights_percent",
+        "max_queue_size",
+        "spec_dec_config",
+        "guided_decoding_config",
+        "additional_model_outputs",
+        "cache_transceiver_config",
+        "gather_generation_logits",
+        "enable_trt_overlap",
+    ),
+    "KvCacheConfig": (
+        "max_tokens",
+        "max_attention_window",
+        "sink_token_length",
+        "host_cache_size",
+        "cross_kv_cache_fraction",
+        "use_uvm",
+        "max_gpu_total_bytes",
+    ),
+    "SchedulerConfig": ("dynamic_batch_config",),
+    "ExtendedRuntimePerfKnobConfig": ("multi_block_mode", "enable_context_fmha_fp32_acc"),
+    "SamplingConfig": (
+        "beam_width",
+        "top_p",
+        "temperature",
+        "beam_search_diversity_rate",
+        "repetition_penalty",
+        "presence_penalty",
+        "frequency_penalty",
+        "no_repeat_ngram_size",
+        "num_return_sequences",
+        "min_p",
+    ),
+    "OutputConfig": (
+        "return_log_probs",
+        "return_context_logits",
+        "return_generation_logits",
+        "return_perf_metrics",
+    ),
 }
-"""The defaults that we leave alone and build on, as the library's source has them."""
+"""Fields whose defaults we leave alone and build on, by class; the facts have the values."""
 
 
 def prepare(environment: dict[str, str], gpu: int | None) -> dict[str, str]:
@@ -104,32 +102,12 @@ def bindings(built_with: str) -> Any:
         raise EngineError(
             f"the engine was built by TensorRT-LLM {built_with} and this is {here}; build it again"
         )
-    if differing := differences(trt):
+    if differing := differing_defaults(trt, RELIED_ON):
         raise EnvironmentFault(
             f"TensorRT-LLM {here} is not as this version of enginebench knows it: "
             f"{'; '.join(differing)}. Use the pinned version."
         )
     return trt
-
-
-def differences(trt: Any) -> list[str]:
-    """Each default of the bindings that is not what we build on."""
-    found = []
-    for kind, fields in RELIED_ON.items():
-        made = getattr(trt, kind)()
-        for field, text in fields.items():
-            value = getattr(made, field, "missing")
-            if value != _meant(trt, text):
-                found.append(f"{kind}.{field} is {value}, not {text}")
-    return found
-
-
-def _meant(trt: Any, text: str) -> object:
-    constants: dict[str, object] = {"None": None, "True": True, "False": False}
-    if text in constants:
-        return constants[text]
-    kind, _, member = text.partition(".")
-    return float(text) if kind.isdigit() else getattr(getattr(trt, kind), member)
 
 
 def start(trt: Any, folder: Path, config: Any) -> Any:

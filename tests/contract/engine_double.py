@@ -1,5 +1,5 @@
 """The library's executor without a model: it takes requests and answers from a script, by the rules
-that `runtime.json` states, and behaves as badly as the library does.
+that `bindings_facts.json` states, and behaves as badly as the library does.
 
 `double.json` in the engine folder is the script; what was asked of the library is noted, a line of
 JSON each, in the file that the script names.
@@ -20,7 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.contract.strict import FACTS, failed, fits, made_from
+from tests.contract.strict import FACTS, documented, failed, fits, made_from, unused
 
 WORLD = made_from(FACTS)
 SCRIPT = "double.json"
@@ -53,8 +53,16 @@ class Response:
     """One response; an error has no result, and a result no error."""
 
     def __init__(self, request_id: int, client_id: int | None, result: Any, error: str) -> None:
-        self.request_id, self.client_id = request_id, client_id
+        self._request_id, self._client_id = request_id, client_id
         self._result, self._error = result, error
+
+    @property
+    def request_id(self) -> int:
+        return self._request_id
+
+    @property
+    def client_id(self) -> int | None:
+        return self._client_id
 
     def has_error(self) -> bool:
         return self._result is None
@@ -321,6 +329,20 @@ class Executor:
         stats.num_queued_requests = len(self._queue)
         stats.kv_cache_stats = blocks
         self._stats.append(stats)
+
+
+def _complete(kind: Any) -> None:
+    """Let a class have all that the facts name, though nothing of ours uses the rest."""
+    fact = FACTS["classes"][kind.__name__]
+    texts = [documented(params) for params in fact["constructors"]]
+    kind.__init__.__doc__ = "\n".join(f"{n}. ``{text}``" for n, text in enumerate(texts, 1))
+    for name in fact["methods"]:
+        if not hasattr(kind, name):
+            setattr(kind, name, unused)
+
+
+_complete(Executor)
+_complete(Response)
 
 
 def _limits(config: Any, built: Any) -> dict[str, int]:

@@ -1,5 +1,5 @@
-"""Classes and enumerations made from `runtime.json`: each takes what the facts name, and nothing
-else.
+"""Classes and enumerations made from `bindings_facts.json`: each takes what the facts name,
+and nothing else.
 
 They are stricter than the library where that would let a mistake pass: every argument is named,
 no unknown attribute is set, and a number is of the very type that the facts give.
@@ -12,12 +12,13 @@ import enum
 import json
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-FACTS: Any = json.loads(Path(__file__).with_name("runtime.json").read_text(encoding="utf-8"))
+from runtime.trtllm import facts
+
+FACTS: Any = json.loads(facts._FILE.read_text(encoding="utf-8"))
 Param: TypeAlias = "dict[str, Any]"
 World: TypeAlias = "dict[str, Any]"
 
@@ -32,7 +33,6 @@ class Strict:
     PARAMS: ClassVar[list[Param]] = []
     EXTRA: ClassVar[dict[str, str]] = {}
     """Properties that no argument sets, each with its value at first as the facts write it."""
-    READ: frozenset[str] = frozenset()
     WRITE: frozenset[str] = frozenset()
     COPIED: frozenset[str] = frozenset()
     """Properties that come back as a copy, so that changing what was read changes nothing."""
@@ -40,6 +40,7 @@ class Strict:
     """Properties that may be set to None."""
     TYPES: ClassVar[dict[str, str]] = {}
     WORLD: ClassVar[World] = {}
+    _values: dict[str, Any]
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         object.__setattr__(self, "_values", self._bound(args, kwargs))
@@ -47,9 +48,7 @@ class Strict:
         if check is not None and (broken := check(self)):
             raise RuntimeError(failed(broken))
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in self.READ:
-            raise AttributeError(f"{type(self).__name__} has no attribute `{name}`")
+    def _read(self, name: str) -> Any:
         value = self._values[ALIASES.get(name, name)]
         copied = name in self.COPIED and isinstance(value, Strict)
         return _copy(value) if copied else value
@@ -188,6 +187,11 @@ def made_from(facts: Any) -> World:
     for name, fact in facts["classes"].items():
         if "params" in fact or fact.get("constructors") == [[]]:
             world[name] = _class(name, fact, world)
+        elif "static_factories" in fact:
+            world[name] = type(name, (), {"name": "", **dict.fromkeys(fact["static_factories"])})
+    for name, fact in facts["enums"].items():
+        if (owner := fact.get("note", "").rpartition("nested in ")[2]) in world:
+            setattr(world[owner], name, world.pop(name))
     return world
 
 
@@ -211,13 +215,20 @@ def _class(name: str, fact: Any, world: World) -> type[Strict]:
     copied = getters["by_copy"] if isinstance(getters, dict) and getters else []
     if isinstance(getters, str):
         copied = ["sampling_config", "output_config"]
+
+    def init(self: Strict, *args: object, **kwargs: object) -> None:
+        Strict.__init__(self, *args, **kwargs)
+
+    init.__doc__ = documented(params)
     return type(
         name,
         (Strict,),
         {
+            **{each: _property(each) for each in read},
+            **dict.fromkeys(fact.get("methods", {}), unused),
+            "__init__": init,
             "PARAMS": params,
             "EXTRA": extra,
-            "READ": frozenset(read),
             "WRITE": frozenset(write),
             "COPIED": frozenset(copied),
             "NONE": frozenset(accept),
@@ -225,6 +236,26 @@ def _class(name: str, fact: Any, world: World) -> type[Strict]:
             "WORLD": world,
         },
     )
+
+
+def _property(name: str) -> property:
+    return property(lambda self: self._read(name))
+
+
+def unused(*_: object) -> None:
+    """A method that is there, and that nothing of ours calls."""
+    raise AssertionError("nothing of ours calls this")
+
+
+def documented(params: list[Param]) -> str:
+    """The arguments, as nanobind writes them into the documentation of a constructor."""
+    written = ["self"]
+    for param in params:
+        if param.get("kw_only") and "*" not in written:
+            written.append("*")
+        value = "" if param["default"] == "<required>" else f" = {param['default']}"
+        written.append(f"{param['name']}: {param['type']}{value}")
+    return f"__init__({', '.join(written)}) -> None"
 
 
 def _empty(text: str) -> str:

@@ -16,11 +16,11 @@ import pytest
 
 from runtime.executor import Request
 from runtime.trtllm import answers, library, worker
+from runtime.trtllm.contract import differing_defaults
 from runtime.trtllm.sizes import Sizes
 from runtime.trtllm.spec import TRTLLMSpec
-from tests.contract import engine_double
 from tests.contract.doubled import write_engine
-from tests.contract.strict import FACTS
+from tests.contract.using import Bindings
 
 # what the library's objects are called in the adapter
 _OBJECTS: tuple[str, ...] = (
@@ -33,17 +33,6 @@ _OBJECTS: tuple[str, ...] = (
     "result",
 )
 _OBJECTS += ("response", "latest", "latest.kv_cache_stats", "blocks", "config.kv_cache_config")
-
-
-class Bindings:
-    """The module, without an import system."""
-
-    Executor = engine_double.Executor
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in engine_double.WORLD:
-            raise AttributeError(name)
-        return engine_double.WORLD[name]
 
 
 def changes(module: ModuleType) -> Iterator[tuple[str, str]]:
@@ -96,7 +85,7 @@ def exercise(
             patch.setattr(worker, name, getattr(answers, name))
         patch.setattr(worker, "library", library)
         patch.setattr(worker, "_STATS_EVERY_S", 0.0)
-        assert library.differences(trt) == []
+        assert differing_defaults(trt, library.RELIED_ON) == []
         sizes = {"max_batch_size": 4, "max_num_tokens": 64, "cuda_graphs": True}
         for policy in ("guaranteed_no_evict", "max_utilization"):
             engine = worker.Engine(
@@ -141,13 +130,6 @@ def test_a_name_that_the_library_does_not_have_is_noticed(
     changed = {name: loaded(source, MODULES[name])}
     with pytest.raises((TypeError, AttributeError)):
         exercise(engine, monkeypatch, **MODULES | changed)
-
-
-def test_the_defaults_that_we_build_on_are_those_of_the_facts() -> None:
-    for kind, fields in library.RELIED_ON.items():
-        known = {each["name"]: each["default"] for each in FACTS["classes"][kind]["params"]}
-        for field, text in fields.items():
-            assert known[field] in (text, f"None ({text})"), f"{kind}.{field}"
 
 
 def test_nothing_is_passed_whose_presence_is_not_known() -> None:

@@ -1,4 +1,4 @@
-"""The bindings as `tests/contract/runtime.json` describes them."""
+"""The bindings as `runtime/trtllm/bindings_facts.json` describes them."""
 
 from __future__ import annotations
 
