@@ -7,6 +7,7 @@ over what waits and collects what is ready. `runtime/worker.py` steps it;
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -160,6 +161,8 @@ class Engine:
 
 
 def _start(spec: TRTLLMSpec) -> Engine:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a crash takes nothing along
     environment = library.prepare(dict(os.environ), spec.gpu)
     os.environ.clear()
     os.environ.update(environment)

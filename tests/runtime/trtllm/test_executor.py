@@ -106,6 +106,19 @@ def test_a_broken_engine_ends_its_process_though_work_is_open(start: Start) -> N
     assert os.waitid(os.P_PID, executor.pid, os.WEXITED | os.WNOWAIT) is not None
 
 
+def test_what_the_library_wrote_is_kept_when_it_died(
+    start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    executor = start(fault="abort")
+    executor.submit([request(1)])
+    with pytest.raises(EngineDied, match="ended by SIGABRT"):
+        while True:
+            executor.poll(1.0)
+    written = capsys.readouterr().err
+    assert "[TensorRT-LLM] TensorRT-LLM version: 1.2.1\n" in written
+    assert written.endswith("terminate called after throwing an exception\n")
+
+
 def test_a_killed_engine_is_told_by_its_signal(start: Start) -> None:
     executor = start(step_s=0.5)
     assert isinstance(executor, TRTLLMExecutor)
