@@ -54,6 +54,11 @@ BACKENDS = {
             executor="runtime.openvino.executor:OpenVINOExecutor",
         ),
         Backend(
+            name="tensorrt-llm",
+            spec="runtime.trtllm.spec:TRTLLMSpec",
+            executor="runtime.trtllm.executor:TRTLLMExecutor",
+        ),
+        Backend(
             name="simulated",
             spec="runtime.simulated:SimulatedSpec",
             executor="runtime.simulated:SimulatedExecutor",

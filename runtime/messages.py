@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runtime.executor import TokenIds
     from runtime.spec import ExecutorSpec
 
-RequestRow: TypeAlias = "tuple[int, TokenIds, int, int, tuple[int, ...], bool]"
+RequestRow: TypeAlias = "tuple[int, TokenIds, int, int, tuple[int, ...], bool, bool]"
 """The fields of a `Request`, in order."""
 
 ChunkRow: TypeAlias = tuple[int, int, bool, str | None]
@@ -41,7 +41,15 @@ class Work:
         """The message for these requests."""
         return cls(
             [
-                (r.id, r.prompt_ids, r.max_new_tokens, r.min_new_tokens, r.stop_ids, r.ignore_eos)
+                (
+                    r.id,
+                    r.prompt_ids,
+                    r.max_new_tokens,
+                    r.min_new_tokens,
+                    r.stop_ids,
+                    r.ignore_eos,
+                    r.streaming,
+                )
                 for r in requests
             ]
         )

@@ -196,12 +196,15 @@ class Child:
             self.wait(_LAST_MOMENT_S)
             self._log.close()
 
+    def output(self, max_bytes: int) -> str:
+        """The end of what it wrote, before `end`."""
+        start = max(0, os.fstat(self._log.fileno()).st_size - max_bytes)
+        # pread, because the place in the file is shared with the process that writes it
+        return os.pread(self._log.fileno(), max_bytes, start).decode(errors="replace")
+
     def _last_words(self) -> str:
         """The last line of its output."""
-        size = os.fstat(self._log.fileno()).st_size
-        start = max(0, size - _LAST_WORDS_BYTES)
-        # pread, because the place in the file is shared with the process that writes it
-        text = os.pread(self._log.fileno(), _LAST_WORDS_BYTES, start).decode(errors="replace")
+        text = self.output(_LAST_WORDS_BYTES)
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         return lines[-1] if lines else ""
 

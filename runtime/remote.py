@@ -7,6 +7,7 @@ LoadGen, and an engine that crashes is an `EngineDied` here rather than the end 
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _START_LIMIT_S = 1800.0  # the largest engines load in minutes
 _CLOSE_GRACE_S = 5.0
 _LAST_MESSAGES_S = 5.0
+_KEPT_BYTES = 200_000  # of what a dead engine wrote
 
 
 class RemoteExecutor:
@@ -116,4 +118,6 @@ class RemoteExecutor:
         """The one EngineDied of this executor, with what the process said or how it ended."""
         if self._died is None:
             self._died = f"the engine died: {cause or self._child.obituary()}"
+            # a library tells more than one sentence holds: keep it in the log of our own process
+            sys.stderr.write(self._child.output(_KEPT_BYTES))
         return EngineDied(self._died)

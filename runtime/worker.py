@@ -41,9 +41,9 @@ class SteppedEngine(Protocol):
         """Queue requests in order of arrival; one that cannot be served fails in the next step."""
         ...
 
-    def step(self) -> Chunks:
-        """Compute for a moment, and tell what came of it. Raises RuntimeError, MemoryError or
-        ValueError when the engine cannot go on.
+    def step(self) -> Chunks | None:
+        """Compute for a moment, and tell what came of it; None tells nothing. Raises RuntimeError,
+        MemoryError or ValueError when the engine cannot go on.
         """
         ...
 
@@ -69,7 +69,8 @@ def work(spec_class: type[S], start: Callable[[S], SteppedEngine]) -> None:
                 engine.add(inbox.get())
             while not inbox.empty():
                 engine.add(inbox.get())
-            line.send(engine.step())
+            if (chunks := engine.step()) is not None:
+                line.send(chunks)
     except Hangup:
         return
     except EnginebenchError as error:

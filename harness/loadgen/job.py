@@ -28,6 +28,8 @@ class Job(Record):
     """Requests of the warm-up batch, which runs twice after one single request; fewer where that
     one was slow.
     """
+    first_tokens: bool = True
+    """Whether somebody waits for the first token of an answer."""
     stall_s: float = 120.0
     """Seconds without any token, while queries are open, after which the engine counts as hung;
     at least ten times the latency of one request alone.

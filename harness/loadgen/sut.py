@@ -44,6 +44,7 @@ class AnswerLimits:
     max_new_tokens: int
     min_new_tokens: int
     stop_ids: tuple[int, ...]
+    streaming: bool = True
 
 
 class SystemUnderTest:
@@ -108,6 +109,7 @@ class SystemUnderTest:
                         limits.max_new_tokens,
                         limits.min_new_tokens,
                         limits.stop_ids,
+                        streaming=limits.streaming,
                     )
                 )
             self.num_issued += len(requests)

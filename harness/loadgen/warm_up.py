@@ -49,7 +49,14 @@ def warm_up(
 def _time(executor: Executor, prompts: Sequence[TokenIds], limits: AnswerLimits) -> float:
     """Seconds from submitting the prompts together to the last token."""
     requests = [
-        Request(i, ids, limits.max_new_tokens, limits.min_new_tokens, limits.stop_ids)
+        Request(
+            i,
+            ids,
+            limits.max_new_tokens,
+            limits.min_new_tokens,
+            limits.stop_ids,
+            streaming=limits.streaming,
+        )
         for i, ids in enumerate(prompts)
     ]
     started_s = time.perf_counter()

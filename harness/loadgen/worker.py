@@ -36,7 +36,9 @@ def _serve(job: Job, line: Line, orders: Orders) -> int:
     from harness.dataset.prompts import load_prompts
 
     prompts = load_prompts(job.dataset, job.num_samples)
-    limits = AnswerLimits(job.max_new_tokens, job.min_new_tokens, job.stop_ids)
+    limits = AnswerLimits(
+        job.max_new_tokens, job.min_new_tokens, job.stop_ids, streaming=job.first_tokens
+    )
     started_s = time.perf_counter()
     executor = load(job.executor)
     load_s = time.perf_counter() - started_s

@@ -60,4 +60,5 @@ class RunRequest:
             min_new_tokens=workload.min_new_tokens,
             stop_ids=self.engine.stop_ids if self.engine else (),
             warmup_samples=self.scope.warmup_samples,
+            first_tokens=self.scope.scenario.has_first_tokens,
         )

@@ -49,6 +49,7 @@ def test_an_engine_is_executed_by_the_backend_that_built_it() -> None:
 def test_only_what_computes_is_a_measurement() -> None:
     assert {name: entry.measured for name, entry in BACKENDS.items()} == {
         "openvino": True,
+        "tensorrt-llm": True,
         "simulated": False,
     }
 
@@ -63,8 +64,8 @@ def test_every_entry_leads_to_code_of_its_own() -> None:
 def test_an_unknown_backend_is_named_with_the_known_ones() -> None:
     with pytest.raises(UnknownName, match=r"Unknown backend `openvin`\. Did you mean `openvino`\?"):
         backend("openvin")
-    with pytest.raises(UnknownName, match="Valid: openvino, simulated"):
-        engine_spec(engine_of("tensorrt-llm"))
+    with pytest.raises(UnknownName, match="Valid: openvino, simulated, tensorrt-llm"):
+        engine_spec(engine_of("abacus"))
 
 
 def test_a_backend_without_engine_folders_executes_none() -> None:
@@ -130,7 +131,7 @@ def test_an_installed_package_brings_its_backend(
     install_toy(tmp_path, monkeypatch)
     assert backend("toy") == BACKEND
     assert backend("toy").spec_class is ToySpec
-    with pytest.raises(UnknownName, match="Valid: openvino, simulated, toy"):
+    with pytest.raises(UnknownName, match="Valid: openvino, simulated, tensorrt-llm, toy"):
         backend("tou")
 
 

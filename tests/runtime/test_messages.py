@@ -12,7 +12,7 @@ from runtime.messages import Chunks, Work
 
 def test_requests_come_back_as_they_went() -> None:
     requests = [
-        Request(7, np.arange(3, dtype=np.int32), 128, 2, (2, 5), True),
+        Request(7, np.arange(3, dtype=np.int32), 128, 2, (2, 5), True, False),
         Request(8, np.arange(1, dtype=np.int32), 1),
     ]
     heard = pickle.loads(pickle.dumps(Work.of(requests))).requests

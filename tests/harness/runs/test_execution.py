@@ -79,6 +79,21 @@ def test_the_benchmarks_name_is_for_the_scenarios_that_it_has(
     assert record.workload == workload
 
 
+@pytest.mark.parametrize("scenario", Scenario)
+def test_an_engine_is_asked_for_first_tokens_where_they_have_times(
+    tmp_path: Path, scenario: Scenario
+) -> None:
+    request = RunRequest(
+        scope=rehearsal.make_scope(scenario),
+        modes=["performance"],
+        dataset=rehearsal.make_dataset(tmp_path / "dataset"),
+        engine=None,
+        executor=FAST,
+        folder=tmp_path / "run",
+    )
+    assert request.job.first_tokens is scenario.has_first_tokens
+
+
 def test_our_verdict_agrees_with_loadgens(tmp_path: Path) -> None:
     # 16 queries are too few for the percentiles of Server.
     run = rehearse(tmp_path, Scenario.SERVER, spec=FAST)

@@ -1,0 +1,39 @@
+"""What the TensorRT-LLM executor is made from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from runtime.spec import EngineFolderSpec
+
+SchedulerPolicy = Literal["guaranteed_no_evict", "max_utilization"]
+
+
+class TRTLLMSpec(EngineFolderSpec):
+    """An engine folder of a GPU target, executed by TensorRT-LLM's in-flight batching."""
+
+    backend: Literal["tensorrt-llm"] = "tensorrt-llm"
+    scheduler_policy: SchedulerPolicy = "guaranteed_no_evict"
+    """Whether a started request keeps its key/value cache to the end, or is paused and computed
+    again when the cache is full. Which is faster depends on the load: measure both.
+    """
+    kv_cache_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.9
+    """Share of the GPU memory that is free after loading for the key/value cache."""
+    chunked_context: bool | None = None
+    """Whether a long prompt is computed in parts between other requests' tokens; None does so where
+    the engine was built for it.
+    """
+    max_batch_size: PositiveInt | None = None
+    """Requests in flight, at most; None takes the engine's."""
+    max_num_tokens: PositiveInt | None = None
+    """Tokens of one iteration, at most; None takes the engine's."""
+    cuda_graphs: bool = False
+    """Whether steps without prompt tokens are replayed as CUDA graphs."""
+    gpu: NonNegativeInt | None = None
+    """Number of the GPU; None leaves it to CUDA, which takes the first it is shown."""
+    silence_s: PositiveFloat = 60.0
+    """Seconds without a token and without an iteration, while requests are open, after which the
+    engine counts as hung.
+    """
