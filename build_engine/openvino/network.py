@@ -35,11 +35,11 @@ MASKED = float(np.finfo(np.float16).min)
 
 def build_network(config: LlamaConfig, tensors: Mapping[str, StoredTensor]) -> ov.Model:
     """The whole network, from the tensors of a resolved checkpoint: names and shapes are right."""
-    return _Network(config, tensors).model()
+    return Network(config, tensors).model()
 
 
-class _Network:
-    """One graph under construction."""
+class Network:
+    """One graph under construction. A subclass may compute `linear` and `cached` in another way."""
 
     def __init__(self, config: LlamaConfig, tensors: Mapping[str, StoredTensor]) -> None:
         self.config = config
@@ -56,7 +56,7 @@ class _Network:
 
     def model(self) -> ov.Model:
         config = self.config
-        embedding = self._weight("model.embed_tokens.weight")
+        embedding = self.weight("model.embed_tokens.weight")
         hidden = op.gather(embedding, self.input_ids, _ints(0), name="model.embed_tokens")
         for layer in range(config.num_layers):
             prefix = f"model.layers.{layer}"
@@ -65,31 +65,31 @@ class _Network:
             normed = self._rms_norm(hidden, f"{prefix}.post_attention_layernorm")
             hidden = op.add(hidden, self._mlp(normed, f"{prefix}.mlp"))
         hidden = self._rms_norm(hidden, "model.norm")
-        head = embedding if config.tie_word_embeddings else self._weight("lm_head.weight")
+        head = embedding if config.tie_word_embeddings else self.weight("lm_head.weight")
         logits = op.matmul(hidden, head, False, True, name="lm_head")
         logits.output(0).set_names({"logits"})
         inputs = [self.input_ids, self.attention_mask, self.position_ids, self.beam_idx]
         return ov.Model([op.result(logits)], self.assigns, inputs, self.variables, "llama")
 
-    def _weight(self, name: str, shape: Sequence[int] | None = None) -> Node:
+    def weight(self, name: str, shape: Sequence[int] | None = None) -> Node:
         """A stored tensor as a float32 node."""
         stored = self.tensors[name]
         constant = _constant(stored, list(shape or stored.shape))
         constant.set_friendly_name(name)
         return constant if stored.dtype == "F32" else op.convert(constant, "f32")
 
-    def _linear(self, hidden: Node, name: str) -> Node:
-        product = op.matmul(hidden, self._weight(f"{name}.weight"), False, True, name=name)
+    def linear(self, hidden: Node, name: str) -> Node:
+        product = op.matmul(hidden, self.weight(f"{name}.weight"), False, True, name=name)
         bias = f"{name}.bias"
         biased = self.config.mlp_bias if ".mlp." in name else self.config.attention_bias
-        return op.add(product, self._weight(bias)) if biased else product
+        return op.add(product, self.weight(bias)) if biased else product
 
     def _rms_norm(self, hidden: Node, name: str) -> Node:
         """x / sqrt(mean(x^2) + eps) * weight over the last axis (arXiv 1910.07467)."""
         mean_square = op.reduce_mean(op.power(hidden, _floats(2)), _ints([-1]), True)
         eps = _floats(self.config.rms_norm_eps)
         inverse = op.divide(_floats(1), op.sqrt(op.add(mean_square, eps)))
-        weight = self._weight(f"{name}.weight", [1, 1, self.config.hidden_size])
+        weight = self.weight(f"{name}.weight", [1, 1, self.config.hidden_size])
         return op.multiply(weight, op.multiply(hidden, inverse), name=name)
 
     def _rotations(self) -> tuple[Node, Node]:
@@ -134,7 +134,7 @@ class _Network:
         split = op.reshape(projected, _ints([0, 0, num_heads, self.config.head_dim]), True)
         return op.transpose(split, _ints([0, 2, 1, 3]))
 
-    def _cached(self, new: Node, name: str) -> Node:
+    def cached(self, new: Node, name: str) -> Node:
         """Append `new` to the state `name` along the length and return the whole of it."""
         config = self.config
         info = VariableInfo()
@@ -163,12 +163,12 @@ class _Network:
 
     def _attention(self, hidden: Node, layer: int, name: str) -> Node:
         config = self.config
-        query = self._heads(self._linear(hidden, f"{name}.q_proj"), config.num_heads)
-        key = self._heads(self._linear(hidden, f"{name}.k_proj"), config.num_kv_heads)
-        value = self._heads(self._linear(hidden, f"{name}.v_proj"), config.num_kv_heads)
+        query = self._heads(self.linear(hidden, f"{name}.q_proj"), config.num_heads)
+        key = self._heads(self.linear(hidden, f"{name}.k_proj"), config.num_kv_heads)
+        value = self._heads(self.linear(hidden, f"{name}.v_proj"), config.num_kv_heads)
         past = f"past_key_values.{layer}"
-        key = self._cached(self._rotate(key), f"{past}.keypresent.{layer}.key")
-        value = self._cached(value, f"{past}.valuepresent.{layer}.value")
+        key = self.cached(self._rotate(key), f"{past}.keypresent.{layer}.key")
+        value = self.cached(value, f"{past}.valuepresent.{layer}.value")
         attended = op.scaled_dot_product_attention(
             self._rotate(query),
             self._repeated(key),
@@ -179,13 +179,13 @@ class _Network:
         )
         joined = op.transpose(attended, _ints([0, 2, 1, 3]))
         width = config.num_heads * config.head_dim
-        return self._linear(op.reshape(joined, _ints([0, 0, width]), True), f"{name}.o_proj")
+        return self.linear(op.reshape(joined, _ints([0, 0, width]), True), f"{name}.o_proj")
 
     def _mlp(self, hidden: Node, name: str) -> Node:
         """SwiGLU: down(silu(gate(x)) * up(x)) (Shazeer 2020, arXiv 2002.05202)."""
-        gate = op.swish(self._linear(hidden, f"{name}.gate_proj"))
-        up = self._linear(hidden, f"{name}.up_proj")
-        return self._linear(op.multiply(gate, up), f"{name}.down_proj")
+        gate = op.swish(self.linear(hidden, f"{name}.gate_proj"))
+        up = self.linear(hidden, f"{name}.up_proj")
+        return self.linear(op.multiply(gate, up), f"{name}.down_proj")
 
 
 def _parameter(name: str, shape: list[int], item: type[np.generic]) -> Node:

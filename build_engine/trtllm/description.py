@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from build_engine.checkpoint.architecture import ARCHITECTURE
+from build_engine.checkpoint.architecture import ARCHITECTURE, LlamaConfig, RopeScaling
 from build_engine.files import write_json
+from build_engine.trtllm.algorithm import QuantFormat
 
 if TYPE_CHECKING:
-    from build_engine.checkpoint.architecture import LlamaConfig, RopeScaling
     from build_engine.recipe import RecipeRules
-    from build_engine.trtllm.algorithm import QuantFormat
 
 DESCRIPTION = "config.json"
 # Those whose layers heed a list of exceptions; for the others a list would replace the library's.
@@ -59,6 +58,39 @@ def description(
         "mapping": {"world_size": ranks, "tp_size": ranks, "pp_size": 1},
         "quantization": _quantization(form, rules),
     }
+
+
+def described(said: Any) -> tuple[LlamaConfig, QuantFormat, int]:
+    """The model, format and number of GPUs that a `config.json` describes: what `description` says.
+
+    The head is always stored, so it is not tied; stop ids are no part of it. Raises KeyError,
+    TypeError or ValueError for anything else.
+    """
+    scaling, quantization = said["rotary_scaling"], said["quantization"]
+    config = LlamaConfig(
+        hidden_size=said["hidden_size"],
+        intermediate_size=said["intermediate_size"],
+        num_layers=said["num_hidden_layers"],
+        num_heads=said["num_attention_heads"],
+        num_kv_heads=said["num_key_value_heads"],
+        head_dim=said["head_size"],
+        vocab_size=said["vocab_size"],
+        rms_norm_eps=said["norm_epsilon"],
+        rope_theta=said["rotary_base"],
+        rope_scaling=None if scaling is None else RopeScaling(**scaling),
+        max_position_embeddings=said["max_position_embeddings"],
+        tie_word_embeddings=False,
+        eos_token_ids=(),
+        attention_bias=said["attn_bias"],
+        mlp_bias=said["mlp_bias"],
+    )
+    form = QuantFormat(
+        quant_algo=quantization["quant_algo"],
+        kv_cache_quant_algo=quantization["kv_cache_quant_algo"],
+        dtype=said["dtype"],
+        group_size=quantization["group_size"],
+    )
+    return config, form, int(said["mapping"]["world_size"])
 
 
 def _scaling(scaling: RopeScaling | None) -> dict[str, object] | None:

@@ -162,7 +162,7 @@ def linear_size(config: LlamaConfig, linear: str) -> tuple[int, int]:
     """Outputs and inputs of a linear layer of the whole model."""
     heads = config.num_heads * config.head_dim
     return {
-        QKV: (sum(_qkv_parts(config)), config.hidden_size),
+        QKV: (sum(qkv_parts(config)), config.hidden_size),
         "attention.dense": (config.hidden_size, heads),
         "mlp.fc": (config.intermediate_size, config.hidden_size),
         "mlp.gate": (config.intermediate_size, config.hidden_size),
@@ -227,10 +227,11 @@ def _spec(
         return TensorSpec(dtype, shape)
     if linear != QKV:
         return TensorSpec(dtype, shape, axis, (shape[axis],))
-    parts = tuple(part * shape[axis] // outputs for part in _qkv_parts(config))
+    parts = tuple(part * shape[axis] // outputs for part in qkv_parts(config))
     return TensorSpec(dtype, shape, axis, parts)
 
 
-def _qkv_parts(config: LlamaConfig) -> tuple[int, int, int]:
+def qkv_parts(config: LlamaConfig) -> tuple[int, int, int]:
+    """Outputs of query, key and value, in their order."""
     kv = config.num_kv_heads * config.head_dim
     return config.num_heads * config.head_dim, kv, kv

@@ -48,8 +48,10 @@ CONFIGS = {
 KV_BITS = {"INT8": 8, "FP8": (4, 3)}
 
 
-def main(folder: Path) -> None:
-    """Do the job in `folder`; raises whatever the libraries raise."""
+def main(folder: Path) -> Any:
+    """Do the job in `folder` and return the model, which computes as if it were quantised; raises
+    whatever the libraries raise.
+    """
     job = validated(Job, read_json(folder / JOB_FILE, EnvironmentFault, "start it again"))
     channel = _own_channel()
 
@@ -94,6 +96,7 @@ def main(folder: Path) -> None:
         algorithm=json.dumps(config["algorithm"]),
     )
     write_json(folder / OUTCOME_FILE, outcome.model_dump())
+    return model
 
 
 def _own_channel() -> TextIO:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,16 @@ Floats = NDArray[np.float64]
 Weights = Mapping[str, Floats]
 
 
-def numpy_logits(config: LlamaConfig, weights: Weights, ids: NDArray[np.int64]) -> Floats:
-    """Logits [length, vocabulary] of one prompt, written from the papers in float64."""
+def numpy_logits(
+    config: LlamaConfig,
+    weights: Weights,
+    ids: NDArray[np.int64],
+    other_linear: Callable[[Floats, str], Floats] | None = None,
+    cached: Callable[[Floats, str], Floats] = lambda values, name: values,
+) -> Floats:
+    """Logits [length, vocabulary] of one prompt, written from the papers in float64. Linear layers
+    and what the cache holds of keys (turned) and values may be computed otherwise.
+    """
     length, dim = len(ids), config.head_dim
     angles = np.arange(length)[:, None] * config.inverse_frequencies.astype(np.float64)
     turn = np.concatenate([angles, angles], 1)
@@ -38,6 +46,8 @@ def numpy_logits(config: LlamaConfig, weights: Weights, ids: NDArray[np.int64]) 
         return np.asarray(x / scale * weights[f"{name}.weight"])
 
     def linear(x: Floats, name: str) -> Floats:
+        if other_linear is not None:
+            return other_linear(x, name)
         return np.asarray(x @ weights[f"{name}.weight"].T + weights.get(f"{name}.bias", 0))
 
     def rotate(x: Floats) -> Floats:
@@ -50,10 +60,13 @@ def numpy_logits(config: LlamaConfig, weights: Weights, ids: NDArray[np.int64]) 
         for head in range(config.num_heads):
             kv = head * config.num_kv_heads // config.num_heads
             query = rotate(q[:, head * dim :][:, :dim])
-            scores = query @ rotate(k[:, kv * dim :][:, :dim]).T / np.sqrt(dim)
+            key = cached(rotate(k[:, kv * dim :][:, :dim]), name)
+            scores = query @ key.T / np.sqrt(dim)
             scores[np.triu_indices(length, 1)] = -np.inf
             shares = np.exp(scores - scores.max(-1, keepdims=True))
-            heads.append(shares / shares.sum(-1, keepdims=True) @ v[:, kv * dim :][:, :dim])
+            heads.append(
+                shares / shares.sum(-1, keepdims=True) @ cached(v[:, kv * dim :][:, :dim], name)
+            )
         return linear(np.concatenate(heads, 1), f"{name}.o_proj")
 
     x = weights["model.embed_tokens.weight"][ids]

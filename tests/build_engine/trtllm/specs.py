@@ -103,7 +103,8 @@ def random_export(config: LlamaConfig, form: QuantFormat) -> dict[str, NDArray[A
         if spec.dtype == "I8":
             found[name] = rng.integers(-127, 128, spec.shape).astype(np.int8)
         elif spec.dtype == "F32":
-            found[name] = rng.uniform(0.5, 2, spec.shape).astype(np.float32)
+            small = 0.02 if form.is_grouped or "weights" not in name else 1e-3
+            found[name] = rng.uniform(0.5 * small, small, spec.shape).astype(np.float32)
         elif spec.dtype == "F16":
             found[name] = rng.uniform(0.5, 2, spec.shape).astype(np.float16)
         else:  # bits: of bfloat16 between 0.5 and 1, of E4M3

@@ -22,7 +22,7 @@ from build_engine.progress import NullProgress
 from build_engine.store.spec import EngineSpec
 from build_engine.trtllm.algorithm import PER_TENSOR, PER_TOKEN, format_of
 from build_engine.trtllm.artefact import quantised_checkpoint, read_checkpoint
-from build_engine.trtllm.layout import HF_LINEARS, ROW, tensors, unpack_int4
+from build_engine.trtllm.layout import COLUMN, HF_LINEARS, QKV, ROW, tensors, unpack_int4
 from build_engine.trtllm.modelopt import library_versions
 from newsbrief import CHECKPOINT
 from tests.build_engine.trtllm.specs import gpu_spec, untied_checkpoint
@@ -53,9 +53,12 @@ WITH_KV = [
     ("w4a8_awq", "l40s", ()),
     ("fp8", "l40s", ("kv_cache=int8",)),
 ]
-# Largest error in half-steps of the format. SmoothQuant and AWQ round the smoothed weight to 16
-# bits first, twice where layers share a factor: up to 1.2 in float16, 1.6 in bfloat16.
-HALF_STEPS = {PER_TOKEN: 1.2, PER_TENSOR: 1.2, "W4A16_AWQ": 1.6, "W4A8_AWQ": 1.2, "FP8": 1.01}
+# Largest error in half-steps of the format. The smoothed weight is rounded to 16 bits before it is
+# quantised, and so is its factor: in float16 each costs 2 * 127 * 2**-11 = 0.125 half-steps of the
+# largest INT8 weight, and layers that share a factor are rounded four times instead of twice.
+HALF_STEPS = {PER_TOKEN: 1.25, PER_TENSOR: 1.25, "W4A16_AWQ": 1.6, "W4A8_AWQ": 1.2, "FP8": 1.01}
+SHARED_HALF_STEPS = {PER_TOKEN: 1.5, PER_TENSOR: 1.5}
+SHARED = {PER_TOKEN: COLUMN, PER_TENSOR: (QKV,)}
 E4M3_MANTISSA = 3
 
 
@@ -115,7 +118,9 @@ def _check_weights(spec: EngineSpec, found: dict[str, NDArray[Any]]) -> None:
             )
             values, step, factor = _values(found, name, algorithm, original, layer)
             error = np.abs(values - exact * _inverse(factor)) / (step / 2)
-            assert error.max() <= HALF_STEPS[algorithm], (name, error.max())
+            shared = linear in SHARED.get(algorithm, ())
+            allowed = (SHARED_HALF_STEPS if shared else HALF_STEPS)[algorithm]
+            assert error.max() <= allowed, (name, error.max())
 
 
 def _inverse(factor: NDArray[np.float32]) -> NDArray[np.float32]:
