@@ -96,7 +96,7 @@ def read_stored(folder: Path) -> StoredCheckpoint:
 
 def emulated_network(stored: StoredCheckpoint) -> ov.Model:
     """The graph of a checkpoint with its recipe's arithmetic, of the form of `build_network`."""
-    return _Emulated(stored).model()
+    return Emulated(stored).model()
 
 
 def symmetric(weight: Floats, bits: int) -> tuple[NDArray[np.int8], Floats]:
@@ -121,7 +121,16 @@ def e4m3(bits: NDArray[np.uint8]) -> Floats:
     return np.where(bits & 0x80, -size, size).astype(np.float32)
 
 
-class _Emulated(Network):
+def rounded_e4m3(values: Floats) -> Floats:
+    """The nearest values of E4M3, ties to even; beyond the largest it stays the largest."""
+    held = np.clip(values, -E4M3_LARGEST, E4M3_LARGEST)
+    exponent = np.frexp(np.maximum(np.abs(held), E4M3_SMALLEST_NORMAL))[1] - 1
+    step = np.ldexp(np.float32(1), exponent - E4M3_MANTISSA_BITS)
+    rounded: Floats = np.rint(held / step) * step
+    return rounded
+
+
+class Emulated(Network):
     """The network of `build_network` with another arithmetic in its linear layers and caches."""
 
     def __init__(self, stored: StoredCheckpoint) -> None:
@@ -182,14 +191,19 @@ class _Emulated(Network):
         weight = self.stored[f"{prefix}.weight"]
         match self.form.quant_algo:
             case "W8A16" | "W4A16" as algorithm:
-                values, scale = symmetric(weight.float32(), 8 if algorithm == "W8A16" else 4)
-                return values * scale
+                whole, scale = symmetric(weight.float32(), 8 if algorithm == "W8A16" else 4)
+                return whole * scale
             case "FP8":
                 return e4m3(weight.raw()) * self._floats_of(f"{prefix}.weights_scaling_factor")
             case "W4A16_AWQ" | "W4A8_AWQ":
                 scale = self._floats_of(f"{prefix}.weights_scaling_factor")
                 steps = np.repeat(scale, self.form.group_size, axis=1)
-                return unpack_int4(np.asarray(weight.raw())) * steps
+                values: Floats = unpack_int4(np.asarray(weight.raw())) * steps
+                if self.form.quant_algo == "W4A8_AWQ":
+                    # E4M3 on both sides of an FP8 product, as Model Optimizer simulates it
+                    unit = self._floats_of(f"{prefix}.weights_scaling_factor_2")
+                    return rounded_e4m3(values / unit) * unit
+                return values
             case _:
                 return weight.float32()
 

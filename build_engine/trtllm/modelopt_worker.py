@@ -77,7 +77,7 @@ def main(folder: Path) -> Any:
     config = _config(quantization, job)
     quantization.quantize(model, config, _forward_loop(_prompts(folder, device), tell))
     tell("export")
-    with torch.inference_mode():
+    with torch.no_grad():
         if job.quant_algo == PER_TOKEN:
             _share_factors(model)
         export.export_tensorrt_llm_checkpoint(

@@ -1,18 +1,20 @@
-"""Model Optimizer's own simulation of a job: its logits, beside the export that the job asks for.
+"""Model Optimizer's own simulation of a job: its logits and each linear layer's input and output.
 
 Takes the place of `build_engine.trtllm.modelopt_worker` where a test wants both:
 
-    LOGITS_TO=FILE.npy python -m tests.reference.modelopt_logits FOLDER
+    SIMULATION=FILE.npz python -m tests.reference.modelopt_logits FOLDER
 
-The logits are those of the first calibration prompt, float32 [length, vocabulary], computed in
-float32 with the scales and factors of the export.
+All are of the first calibration prompt, computed in float32 with the scales and factors of the
+export: `logits` [length, vocabulary], and `in:NAME` and `out:NAME` by a layer's Hugging Face name.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,15 +23,27 @@ from build_engine.trtllm.modelopt_worker import main
 
 
 def record(folder: Path) -> None:
-    """Do the job in `folder`, then write the logits."""
+    """Do the job in `folder`, then write what its model computes."""
     import torch
 
     model = main(folder).float()
+    found: dict[str, Any] = {}
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(module: Any, given: Any, result: Any) -> None:
+            found[f"in:{name}"] = given[0][0].numpy()
+            found[f"out:{name}"] = result[0].numpy()
+
+        return hook
+
+    for name, module in model.named_modules():
+        if name.endswith("_proj"):
+            module.register_forward_hook(keep(name))
     length = int(np.load(folder / LENGTHS_FILE)[0])
     ids = torch.from_numpy(np.load(folder / PROMPTS_FILE)[:length].astype(np.int64))
     with torch.no_grad():
-        logits = model(ids[None]).logits[0]
-    np.save(os.environ["LOGITS_TO"], logits.float().numpy())
+        found["logits"] = model(ids[None]).logits[0].numpy()
+    np.savez(os.environ["SIMULATION"], **found)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,13 @@ from build_engine.checkpoint.checkpoint import Checkpoint
 from build_engine.checkpoint.safetensors_file import read_tensors
 from build_engine.errors import EngineError
 from build_engine.progress import NullProgress
-from build_engine.trtllm.emulate import e4m3, emulated_network, read_stored, symmetric
+from build_engine.trtllm.emulate import (
+    e4m3,
+    emulated_network,
+    read_stored,
+    rounded_e4m3,
+    symmetric,
+)
 from build_engine.trtllm.layout import HF_LINEARS
 from build_engine.trtllm.quantise import quantise
 from tests.build_engine.generation import F32, graph_inputs
@@ -237,6 +243,17 @@ def test_every_e4m3_byte_has_its_value() -> None:
     assert values[0x08] == 2.0**-6
     assert values[0x38] == 1
     np.testing.assert_array_equal(values[0x80:0xFF], -values[:0x7F])
+
+
+def test_rounding_to_e4m3_keeps_its_values_and_takes_the_nearest_of_others() -> None:
+    values = e4m3(np.arange(0x7F, dtype=np.uint8))
+    between = (values[:-1] + values[1:]) / np.float32(2)
+
+    np.testing.assert_array_equal(rounded_e4m3(values), values)
+    np.testing.assert_array_equal(rounded_e4m3(between * np.float32(0.999)), values[:-1])
+    np.testing.assert_array_equal(rounded_e4m3(between * np.float32(1.001)), values[1:])
+    np.testing.assert_array_equal(rounded_e4m3(between[::2]), values[:-1:2])  # ties to even
+    np.testing.assert_array_equal(rounded_e4m3(np.array([-1e6, 460], np.float32)), [-448, 448])
 
 
 def test_a_checkpoint_for_two_gpus_is_not_emulated(checkpoint: Checkpoint, tmp_path: Path) -> None:
