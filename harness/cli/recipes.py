@@ -39,7 +39,15 @@ def recipes(*, target: str | None = None, json: bool = False) -> None:
                 ", ".join(supported) or "-",
             ]
         )
-    columns = ["recipe", "weights", "activations", "KV cache", "algorithm", "prompts", "runs on"]
+    columns = [
+        "recipe",
+        "weights",
+        "computes\nin",
+        "KV\ncache",
+        "algorithm",
+        "prompts",
+        "runs on",
+    ]
     out.table(columns, rows)
     if target:
         for recipe in found:

@@ -90,6 +90,7 @@ def test_an_engine_is_asked_for_first_tokens_where_they_have_times(
         engine=None,
         executor=FAST,
         folder=tmp_path / "run",
+        command="enginebench run",
     )
     assert request.job.first_tokens is scenario.has_first_tokens
 
