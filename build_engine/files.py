@@ -27,6 +27,7 @@ MAX_BYTES = 64 * 2**20  # of a JSON or YAML file; the longest that we write ours
 _MAX_YAML_BYTES = 2**20  # people write these, and the reader is a slow one
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _HALF_BYTES = re.compile(rb"\\u[dD][89a-fA-F]")
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _LONG_NUMBER = "a number of thousands of digits"
 MAX_DEPTH = 64  # of lists and mappings inside each other
 
@@ -206,7 +207,21 @@ def _check_characters(value: Any) -> None:
     try:
         json.dumps(value, ensure_ascii=False, default=str).encode("utf-8")
     except UnicodeEncodeError:
-        raise Unreadable("holds half of a surrogate pair, which is no character") from None
+        where = next(path for path, text in _texts(value) if _HALF_CHARACTER.search(text))
+        raise Unreadable(f"holds half of a surrogate pair in `{where}`: no character") from None
+
+
+def _texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in a value, keys included, with the dotted path to it."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _texts(item, f"{path}.{number}".lstrip("."))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield path, str(key)
+            yield from _texts(item, f"{path}.{key}".lstrip("."))
 
 
 def _check_depth(value: Any) -> None:

@@ -46,7 +46,9 @@ def list_engines(*, json: bool = False) -> None:
     for problem in damaged:
         out.say(f"damaged: {problem}")
     out.result({"engines": [_summary(engine) for engine in engines], "damaged": damaged})
-    if engines:
+    if damaged:
+        out.next("engines", "verify")
+    elif engines:
         out.next("engines", "verify", engines[0].key[:12])
     else:
         out.next("build", "--model", "newsbrief", "--recipe", "int8_wo")

@@ -91,7 +91,7 @@ def test_a_spec_comes_back_as_it_went(spec: ExecutorSpec) -> None:
         ({"folder": "/x"}, "`executor`: it has no `backend`."),
         ("openvino", "`executor`: it has no `backend`."),
         ({"backend": "openvin"}, "Unknown backend `openvin`. Did you mean `openvino`?"),
-        ({"backend": "openvino"}, "`folder` is missing; add it."),
+        ({"backend": "openvino"}, "`folder` is missing."),
         ({"backend": "openvino", "folder": "/x", "num_threads": 0}, "`num_threads` must be"),
         ({"backend": "simulated", "folder": "/x"}, "`folder` is not a key."),
     ],

@@ -199,8 +199,14 @@ def test_a_damaged_one_is_made_again(
         ('{"article": " ", "highlights": "h"}', "line 2 has no text under `article`"),
         ('{"article": 3, "highlights": "h"}', "line 2 has no text under `article`"),
         ('["article"]', "line 2 has no text under `article`"),
-        (r'{"article": "\ud800", "highlights": "h"}', "line 2: `article` holds half of a surr"),
-        (r'{"article": "a", "highlights": "h", "id": "\ud800"}', "line 2: `id` holds half of a"),
+        (
+            r'{"article": "\ud800", "highlights": "h"}',
+            "line 2 holds half of a surr.* in `article`",
+        ),
+        (
+            r'{"article": "a", "highlights": "h", "id": "\ud800"}',
+            "line 2 holds half of a surr.* in `id`",
+        ),
         ('{"article": "a", "article": "b", "highlights": "h"}', "line 2 says `article` twice"),
         ('{"article": "a", "highlights": NaN}', "line 2 holds NaN, which is not JSON"),
     ],
