@@ -45,7 +45,7 @@ def pack(
         out.say(f"packed {result.relative(result.folder)}")
     out.say(f"Whole accuracy logs, to keep: {packed.originals}")
     out.say(
-        "Results stay unofficial until MLCommons publishes them, and must be called that until then."
+        "Results are unofficial until MLCommons publishes them, and must be labelled so."
     )
     out.result(
         {

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 UNOFFICIAL = (
     "Unofficial until MLCommons has published it: a result that was not verified by MLCommons "
-    "must be called so wherever it is shown."
+    "must be labelled unofficial wherever it is shown."
 )
 
 
