@@ -44,9 +44,7 @@ def pack(
     for result in packed.results:
         out.say(f"packed {result.relative(result.folder)}")
     out.say(f"Whole accuracy logs, to keep: {packed.originals}")
-    out.say(
-        "Results are unofficial until MLCommons publishes them, and must be labelled so."
-    )
+    out.say("Results are unofficial until MLCommons publishes them, and must be labelled so.")
     out.result(
         {
             "root": str(packed.root),
