@@ -57,7 +57,7 @@ def compare_build_facts() -> Comparison:
 def _help() -> dict[str, str]:
     """Each flag of `trtllm-build --help`, with what stands beside it on its line."""
     found: dict[str, str] = {}
-    for line in _run([PROGRAM, "--help"]).splitlines():
+    for line in said_by([PROGRAM, "--help"]).splitlines():
         option = _OPTION.match(line)
         if option is not None:
             for name in re.findall(r"--\w+", option[1]):
@@ -69,7 +69,7 @@ def _probe() -> Mapping[str, Any]:
     with tempfile.TemporaryDirectory(prefix="enginebench-") as folder:
         answer = Path(folder, "said.json")
         source = Path(contract_probe.__file__).read_text(encoding="utf-8")
-        _run([sys.executable, "-c", source, str(answer)], folder)
+        said_by([sys.executable, "-c", source, str(answer)], folder)
         try:
             said: dict[str, Any] = read_json(answer, EnvironmentFault, "look at what it printed")
         except FileNotFoundError:
@@ -77,7 +77,10 @@ def _probe() -> Mapping[str, Any]:
     return said
 
 
-def _run(command: Sequence[str], folder: str | None = None) -> str:
+def said_by(command: Sequence[str], folder: str | None = None) -> str:
+    """What a program that imports the library writes to standard output, started in `folder`.
+    Raises EnvironmentFault, with its last words, when it fails.
+    """
     try:
         done = subprocess.run(
             command,

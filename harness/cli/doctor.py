@@ -54,16 +54,16 @@ def _compare_contract(out: Output) -> int:
     from build_engine.errors import EXIT_OK, EXIT_RESULT
     from build_engine.trtllm.contract import compare_build_facts
     from build_engine.trtllm.pin import PIN
+    from runtime.trtllm.compare import compare_bindings_facts
 
-    found = compare_build_facts()
-    for difference in found.differences:
+    halves = [compare_build_facts(), compare_bindings_facts()]
+    num_facts = sum(half.num_facts for half in halves)
+    found = [difference for half in halves for difference in half.differences]
+    for difference in found:
         out.say(f"DIFFERS {difference}")
-    out.say(
-        f"{found.num_facts} facts of TensorRT-LLM {PIN.tensorrt_llm} compared, "
-        f"{len(found.differences)} differ."
-    )
-    out.result({"num_facts": found.num_facts, "differences": list(found.differences)})
-    if found.differences:
+    out.say(f"{num_facts} facts of TensorRT-LLM {PIN.tensorrt_llm} compared, {len(found)} differ.")
+    out.result({"num_facts": num_facts, "differences": found})
+    if found:
         out.advice(f"use the container {PIN.container}, or report these lines")
         return EXIT_RESULT
     out.next("doctor")

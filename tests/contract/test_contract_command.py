@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.contract.library_double import write_library
 from tests.contract.machines import set_up
 
 PROGRAM = Path("bin/trtllm-build")
+DOUBLES = Path(__file__).with_name("doubles")
 
 
 def contract(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
@@ -27,13 +29,14 @@ def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     set_up(monkeypatch, tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     write_library(tmp_path)
+    shutil.copytree(DOUBLES, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
 def test_a_library_as_it_is_known(installed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert contract(capsys) == (0, [])
     assert run(["doctor", "--contract"]) == 0
-    assert "174 facts of TensorRT-LLM 1.2.1 compared, 0 differ." in capsys.readouterr().err
+    assert "229 facts of TensorRT-LLM 1.2.1 compared, 0 differ." in capsys.readouterr().err
 
 
 def test_fields_and_members_with_other_names(
@@ -72,6 +75,24 @@ def test_flags_with_other_names_and_choices(
     assert differences[0].startswith("trtllm-build has no --max_beam_width (known from NVIDIA")
     assert differences[1] == "trtllm-build has --beams, which is not known"
     assert differences[2].startswith("--kv_cache_type takes disabled, paged, and not continuous")
+
+
+def test_bindings_that_lack_something(installed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bindings = installed / "tensorrt_llm/bindings/executor.py"
+    bindings.write_text(
+        bindings.read_text().replace(
+            "    try:\n",
+            "    if name == 'KvCacheConfig':\n        raise AttributeError\n    try:\n",
+        )
+    )
+    code, differences = contract(capsys)
+    assert (code, differences) == (1, ["KvCacheConfig is missing"])
+
+
+def test_bindings_that_do_not_start(installed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (installed / "tensorrt_llm/bindings/executor.py").write_text("raise ImportError('no cuda')\n")
+    code, (sentence,) = contract(capsys)
+    assert code == 3 and "said: ImportError: no cuda" in str(sentence)
 
 
 def test_a_library_that_does_not_start(installed: Path, capsys: pytest.CaptureFixture[str]) -> None:
