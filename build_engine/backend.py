@@ -80,6 +80,13 @@ class Backend:
     where compiling quantises.
     """
 
+    emulated_by: str | None = None
+    """The backend that carries out its arithmetic on a CPU, for accuracy alone; None where none
+    does.
+    """
+    anywhere: bool = False
+    """Whether its engines are executed on any machine, whatever target they are for."""
+
     def builder_of(self, target: str) -> Builder:
         """What builds engines. Raises EnvironmentFault where this version builds none."""
         if self.compile is None:
@@ -198,10 +205,25 @@ BACKENDS = {
             compile="build_engine.trtllm.compile:compile_engine",
             compute="build_engine.trtllm.support:compute",
             refusal="build_engine.trtllm.support:refusal",
+            emulated_by="emulated",
             profiles=("throughput", "latency"),
             fit="build_engine.trtllm.sizes:fitted",
             plan="build_engine.trtllm.plan:planned",
             quantise="build_engine.trtllm.artefact:quantised_checkpoint",
+        ),
+        Backend(
+            name="emulated",
+            framework="Emulated TensorRT-LLM",
+            framework_library="openvino-genai",
+            builder=1,
+            build_libraries=("openvino", "openvino-genai"),
+            load_libraries=("openvino", "openvino-genai"),
+            extra="cpu",
+            absent="",
+            compile="build_engine.trtllm.emulated_engine:compile_engine",
+            compute="build_engine.trtllm.emulated_engine:compute",
+            refusal="build_engine.trtllm.support:refusal",
+            anywhere=True,
         ),
     )
 }

@@ -37,7 +37,8 @@ def all_checks(chosen: Round | None = None) -> list[Check]:
         _target(),
         *_gpus(),
         _cpu_arithmetic(),
-        *(check for backend in backends().values() for check in _backend(backend)),
+        # two backends may need one library, which is looked for once
+        *{check.name: check for b in backends().values() for check in _backend(b)}.values(),
         _loadgen(chosen or load_round(DEFAULT)),
         _cache(),
     ]

@@ -59,6 +59,12 @@ BACKENDS = {
             executor="runtime.trtllm.executor:TRTLLMExecutor",
         ),
         Backend(
+            name="emulated",
+            spec="runtime.openvino.spec:EmulatedSpec",
+            executor="runtime.openvino.executor:EmulatedExecutor",
+            measured=False,
+        ),
+        Backend(
             name="simulated",
             spec="runtime.simulated:SimulatedSpec",
             executor="runtime.simulated:SimulatedExecutor",

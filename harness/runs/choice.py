@@ -29,7 +29,7 @@ from harness.runs.engine_choice import EngineChoice, build_spec, require_backend
 from harness.runs.request import RunRequest
 from harness.runs.run import require_free
 from harness.runs.scope import RunScope
-from runtime.backend import engine_spec
+from runtime.backend import backend, engine_spec
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
@@ -79,6 +79,8 @@ class RunChoice:
         Raises UsageErrors and EnvironmentFaults, all before a LoadGen test begins.
         """
         asked = self._checked(chosen.workload_settings)
+        if chosen.emulate:
+            _require_accuracy(asked.modes)
         source = Source.for_workload(self.dataset, asked.workload, progress)
         spec = chosen.spec(asked.workload, progress)
         require_backend(spec)
@@ -95,6 +97,8 @@ class RunChoice:
         asked = self._checked(())
         source = Source.for_workload(self.dataset, asked.workload, progress)
         engine = open_engine(engine.folder)
+        if not backend(engine.backend).measured:
+            _require_accuracy(asked.modes)
         model = _Model(engine.folder, engine.limits, engine.vocab_size)
         dataset = self._dataset(asked, source, model, progress)
         return self._request(asked, dataset, engine)
@@ -197,6 +201,12 @@ class _Model:
     tokenizer: Path
     limits: EngineLimits
     vocab_size: int
+
+
+def _require_accuracy(modes: Sequence[Mode]) -> None:
+    """Raise UsageError when the speed of an emulated engine is asked for."""
+    if modes != _MODES["accuracy"]:
+        raise UsageError("An emulated engine has an accuracy and no speed; add --mode accuracy.")
 
 
 def check_output(folder: Path) -> None:

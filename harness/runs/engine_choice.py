@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from build_engine.errors import ConfigError
+from build_engine.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +53,8 @@ class EngineChoice:
     """What it is tuned for, on GPUs: `throughput` (many requests at once, when left out) or
     `latency` (the shortest answer to one).
     """
+    emulate: bool = False
+    """Carry out a GPU recipe's arithmetic on this CPU instead: its accuracy, never its speed."""
     set: tuple[str, ...] = ()
     """Change a field of the recipe or, in a run, of the workload: `--set recipe.group_size=64`,
     `--set workload.max_new_tokens=64`.
@@ -89,6 +91,8 @@ class EngineChoice:
         target = load_target(self.target)
         recipe = apply_overrides(load_recipe(self.recipe), self.recipe_settings)
         require(recipe, target)  # before the checkpoint is read, which may take minutes
+        if self.emulate:
+            target = _emulated(target)
         checkpoint = resolve_checkpoint(self.model, workload.revision_of(self.model), progress)
         calibration = None
         if recipe.is_calibrated:
@@ -114,6 +118,7 @@ class EngineChoice:
         }
         for option, value in given.items():
             words += [] if value is None else [option, str(value)]
+        words += ["--emulate"] if self.emulate else []
         for setting in self.recipe_settings:
             words += ["--set", f"{_OF_RECIPE}{setting}"]
         return words
@@ -182,6 +187,19 @@ class EngineChoice:
             builder.profile(self.profile),
             batch_given=self.max_batch_size is not None,
         )
+
+
+def _emulated(target: Target) -> Target:
+    """The same target, for engines that a CPU executes in its place."""
+    from build_engine.backend import backend
+
+    builder = backend(target.backend)
+    if builder.emulated_by is None:
+        raise UsageError(
+            f"{builder.framework} engines (target `{target.name}`) are executed as they are; leave "
+            "out --emulate, or choose a GPU as the target."
+        )
+    return target.model_copy(update={"backend": builder.emulated_by})
 
 
 def require_backend(spec: EngineSpec) -> None:

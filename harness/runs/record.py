@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 RunStatus = Literal["running", "complete", "interrupted", "failed"]
 Mark = Literal[
     "simulated",
+    "emulated",
     "demo workload",
     "changed recipe",
     "changed workload",

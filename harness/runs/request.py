@@ -37,8 +37,10 @@ class RunRequest:
     def marks(self) -> tuple[Mark, ...]:
         """What keeps this from being a benchmark result; shown wherever the run is."""
         benchmark = self.scope.workload.benchmark is not None
+        pretended = not backend(self.executor.backend).measured
         found: dict[Mark, bool] = {
-            "simulated": not backend(self.executor.backend).measured,
+            "simulated": pretended and self.engine is None,
+            "emulated": pretended and self.engine is not None,
             "demo workload": not benchmark,
             "changed recipe": bool(self.engine and recipe.changes(self.engine.identity.recipe)),
             "changed workload": benchmark and not self.scope.unchanged,

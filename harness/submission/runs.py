@@ -89,6 +89,9 @@ def _refusals(run: Run, division: str, chosen: Round) -> Iterator[str]:
     if "simulated" in record.marks or record.engine is None:
         yield "it is a simulated run, never a result; run a real engine."
         return
+    if "emulated" in record.marks:
+        yield "it is an emulated run, never a result; run the engine on its GPU."
+        return
     if "no MLPerf scenario" in record.marks:
         yield f"{record.workload.name} has no scenario {record.scenario}; leave it out."
         return

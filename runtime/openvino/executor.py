@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from runtime.openvino.spec import OpenVINOSpec
+from runtime.openvino.spec import EmulatedSpec, OpenVINOSpec
 from runtime.remote import RemoteExecutor
 
 
@@ -22,3 +22,10 @@ class OpenVINOExecutor(RemoteExecutor):
 
         check_loadable(open_engine(spec.folder))
         super().__init__("runtime.openvino.worker", spec)
+
+
+class EmulatedExecutor(OpenVINOExecutor):
+    """An Executor over an emulated engine; raises as `OpenVINOExecutor`."""
+
+    def __init__(self, spec: EmulatedSpec) -> None:
+        super().__init__(OpenVINOSpec(folder=spec.folder, num_threads=spec.num_threads))

@@ -9,9 +9,20 @@ from pydantic import PositiveInt
 from runtime.spec import EngineFolderSpec
 
 
-class OpenVINOSpec(EngineFolderSpec):
-    """An engine folder of the CPU target, executed by OpenVINO GenAI."""
+class _OnCPU(EngineFolderSpec):
+    """An engine folder, executed by OpenVINO GenAI."""
 
-    backend: Literal["openvino"] = "openvino"
     num_threads: PositiveInt | None = None
     """CPU threads of the engine; None leaves it to OpenVINO (one per physical core)."""
+
+
+class OpenVINOSpec(_OnCPU):
+    """An engine of the CPU target."""
+
+    backend: Literal["openvino"] = "openvino"
+
+
+class EmulatedSpec(_OnCPU):
+    """An engine that carries out a GPU recipe's arithmetic."""
+
+    backend: Literal["emulated"] = "emulated"

@@ -50,6 +50,7 @@ def test_only_what_computes_is_a_measurement() -> None:
     assert {name: entry.measured for name, entry in BACKENDS.items()} == {
         "openvino": True,
         "tensorrt-llm": True,
+        "emulated": False,
         "simulated": False,
     }
 
@@ -64,7 +65,7 @@ def test_every_entry_leads_to_code_of_its_own() -> None:
 def test_an_unknown_backend_is_named_with_the_known_ones() -> None:
     with pytest.raises(UnknownName, match=r"Unknown backend `openvin`\. Did you mean `openvino`\?"):
         backend("openvin")
-    with pytest.raises(UnknownName, match="Valid: openvino, simulated, tensorrt-llm"):
+    with pytest.raises(UnknownName, match="Valid: emulated, openvino, simulated, tensorrt-llm"):
         engine_spec(engine_of("abacus"))
 
 
@@ -131,7 +132,9 @@ def test_an_installed_package_brings_its_backend(
     install_toy(tmp_path, monkeypatch)
     assert backend("toy") == BACKEND
     assert backend("toy").spec_class is ToySpec
-    with pytest.raises(UnknownName, match="Valid: openvino, simulated, tensorrt-llm, toy"):
+    with pytest.raises(
+        UnknownName, match="Valid: emulated, openvino, simulated, tensorrt-llm, toy"
+    ):
         backend("tou")
 
 

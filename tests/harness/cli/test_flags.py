@@ -23,6 +23,7 @@ FROZEN = {
     "build": [
         *_CALIBRATION,
         "--dry-run",
+        "--emulate",
         "--json",
         *_SIZES,
         "--model",
@@ -56,6 +57,7 @@ FROZEN = {
         "--count",
         "--dataset",
         "--duration",
+        "--emulate",
         "--json",
         *_SIZES,
         "--mode",
