@@ -90,7 +90,6 @@ def _assign(data: dict[str, Any], assignment: str) -> None:
 
 def _validate(model: type[M], data: dict[str, Any], origin: str) -> M:
     try:
-        return validated(model, data)
+        return validated(model, data, missing="is missing; add it")
     except Invalid as problem:
-        told = str(problem).replace("is missing.", "is missing; add it.")
-        raise ConfigError(f"{origin}: {told}") from None
+        raise ConfigError(f"{origin}: {problem}") from None

@@ -38,8 +38,10 @@ class Invalid(ValueError):
     """Why data does not fit its model: a sentence that names the field."""
 
 
-def validated(model: type[M], data: Any) -> M:
-    """`data` (plain JSON values) as a `model`. Raises Invalid."""
+def validated(model: type[M], data: Any, *, missing: str = "is missing") -> M:
+    """`data` (plain JSON values) as a `model`. Raises Invalid, which says `missing` of a field that
+    is not there.
+    """
     try:
         text = json.dumps(data)
     except (TypeError, ValueError):
@@ -54,10 +56,10 @@ def validated(model: type[M], data: Any) -> M:
     # A misspelt key is reported before the key that is missing because of it.
     problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
     more = f" ({len(problems) - 1} more after this one.)" if len(problems) > 1 else ""
-    raise Invalid(f"{_sentence(model, problems[0])}{more}")
+    raise Invalid(f"{_sentence(model, problems[0], missing)}{more}")
 
 
-def _sentence(model: type[BaseModel], problem: ErrorDetails) -> str:
+def _sentence(model: type[BaseModel], problem: ErrorDetails, missing: str) -> str:
     location = [part for part in problem["loc"] if part != "[key]"]
     dotted = f"`{'.'.join(str(part) for part in location)}`"
     match problem["type"]:
@@ -67,7 +69,7 @@ def _sentence(model: type[BaseModel], problem: ErrorDetails) -> str:
             known = f" Valid: {', '.join(valid)}." if valid else ""
             return f"{dotted} is not a key.{hint}{known}"
         case "missing":
-            return f"{dotted} is missing."
+            return f"{dotted} {missing}."
         case "value_error":
             message = problem["msg"].removeprefix("Value error, ")
             return f"{dotted}: {message}" if location else message
