@@ -87,7 +87,10 @@ def _show_next_step(out: Output, run: Run) -> None:
     if record.status == "complete" and run.exit_code != EXIT_OK:
         out.advice("change what is named above, and run again")
     elif record.status == "complete" and "short" not in record.marks:
-        out.next("audit", run.folder.path)
+        if record.tests.performance is None:
+            out.advice("run the other scenarios, and compare recipes")
+        else:
+            out.next("audit", run.folder.path)
     else:
         less = _OF_A_TRIAL if record.status == "complete" else ()
         words = list(_without(shlex.split(record.command)[1:], ("--output", *less)))
