@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from build_engine.store.manifest import Precision
 from build_engine.store.spec import BuildFacts
 
 if TYPE_CHECKING:
+    import openvino as ov
+
     from build_engine.checkpoint.checkpoint import Checkpoint
     from build_engine.openvino.quantise import Quantised
     from build_engine.progress import BuildProgress
@@ -28,10 +31,7 @@ def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> B
     Raises what `quantise` raises, MissingLibrary without OpenVINO, OutputError when the folder
     cannot be written.
     """
-    try:
-        import openvino as ov
-    except ImportError as error:
-        raise MissingLibrary("openvino", "cpu") from error
+    require_openvino()
     from build_engine.openvino.network import build_network
     from build_engine.openvino.quantise import Quantised, quantise
 
@@ -49,8 +49,24 @@ def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> B
         progress.phase("quantisation")
         done = quantise(model, checkpoint.config, recipe, spec.calibration, progress)
     progress.phase("files")
+    save_engine(done.model, checkpoint, folder)
+    return _facts(spec, done)
+
+
+def require_openvino() -> None:
+    """Raise MissingLibrary unless OpenVINO can be imported."""
     try:
-        ov.save_model(done.model, str(folder / MODEL_FILE), compress_to_fp16=False)
+        importlib.import_module("openvino")
+    except ImportError as error:
+        raise MissingLibrary("openvino", "cpu") from error
+
+
+def save_engine(model: ov.Model, checkpoint: Checkpoint, folder: Path) -> None:
+    """The graph and the checkpoint's companion files in `folder`. Raises OutputError."""
+    from openvino import save_model
+
+    try:
+        save_model(model, str(folder / MODEL_FILE), compress_to_fp16=False)
         for file in checkpoint.companions:
             shutil.copyfile(file, folder / file.name)
     except (OSError, RuntimeError) as error:
@@ -58,7 +74,6 @@ def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> B
             f"The engine cannot be written to {folder} ({error}); free disk space or choose "
             "another folder with ENGINEBENCH_HOME."
         ) from error
-    return _facts(spec, done)
 
 
 def runtime_properties(compute: str, kv_cache: str) -> dict[str, str]:

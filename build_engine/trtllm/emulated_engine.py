@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
-from build_engine.errors import MissingLibrary, OutputError
-from build_engine.openvino.compile import MODEL_FILE, runtime_properties
+from build_engine.openvino.compile import require_openvino, runtime_properties, save_engine
 from build_engine.store.spec import BuildFacts
 from build_engine.target import Detected
 from build_engine.trtllm.algorithm import format_of
@@ -34,24 +32,12 @@ def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> B
     Raises MissingLibrary without OpenVINO, OutputError when the folder cannot be written, and what
     quantising raises.
     """
-    try:
-        import openvino as ov
-    except ImportError as error:
-        raise MissingLibrary("openvino", "cpu") from error
+    require_openvino()
     from build_engine.trtllm.emulate import emulated_network, read_stored
 
     checkpoint = quantised_checkpoint(spec, progress)
     progress.phase("emulation")
-    model = emulated_network(read_stored(checkpoint))
-    try:
-        ov.save_model(model, str(folder / MODEL_FILE), compress_to_fp16=False)
-        for file in spec.checkpoint.companions:
-            shutil.copyfile(file, folder / file.name)
-    except (OSError, RuntimeError) as error:
-        raise OutputError(
-            f"The engine cannot be written to {folder} ({error}); free disk space or choose "
-            "another folder with ENGINEBENCH_HOME."
-        ) from error
+    save_engine(emulated_network(read_stored(checkpoint)), spec.checkpoint, folder)
     return BuildFacts(
         runtime=runtime_properties(COMPUTE, COMPUTE),
         precision=precision(format_of(spec.recipe), spec.recipe),
