@@ -22,7 +22,7 @@ from build_engine.errors import (
     UsageError,
 )
 from build_engine.libraries import installed_version
-from build_engine.plugins import brought, load_object
+from build_engine.plugins import brought, brought_names, load_object
 
 if TYPE_CHECKING:
     from build_engine.checkpoint.architecture import LlamaConfig
@@ -84,8 +84,8 @@ class Backend:
     """The backend that carries out its arithmetic on a CPU, for accuracy alone; None where none
     does.
     """
-    anywhere: bool = False
-    """Whether its engines are executed on any machine, whatever target they are for."""
+    emulates: bool = False
+    """Whether its engines are such: executed on any machine, whatever target they are for."""
 
     def builder_of(self, target: str) -> Builder:
         """What builds engines. Raises EnvironmentFault where this version builds none."""
@@ -223,7 +223,7 @@ BACKENDS = {
             compile="build_engine.trtllm.emulated_engine:compile_engine",
             compute="build_engine.trtllm.emulated_engine:compute",
             refusal="build_engine.trtllm.support:refusal",
-            anywhere=True,
+            emulates=True,
         ),
     )
 }
@@ -231,14 +231,16 @@ BACKENDS = {
 
 def backends() -> dict[str, Backend]:
     """Our own by name, and those of installed packages."""
-    return {**brought(ENTRY_POINTS), **BACKENDS}
+    others = brought_names(ENTRY_POINTS) - BACKENDS.keys()
+    return {**{name: brought(ENTRY_POINTS, name) for name in sorted(others)}, **BACKENDS}
 
 
 def backend(name: str) -> Backend:
     """The backend of this name: our own, or that of an installed package. Raises UnknownName."""
     if name in BACKENDS:
         return BACKENDS[name]
-    known = backends()
-    if name not in known:
-        raise UnknownName("backend", name, known)
-    return known[name]
+    others = brought_names(ENTRY_POINTS)
+    if name not in others:
+        raise UnknownName("backend", name, {*BACKENDS, *others})
+    found: Backend = brought(ENTRY_POINTS, name)
+    return found

@@ -6,10 +6,26 @@ import importlib
 from importlib import metadata
 from typing import Any
 
+from build_engine.errors import EnvironmentFault
 
-def brought(group: str) -> dict[str, Any]:
-    """The objects behind the entry points of `group`, by name."""
-    return {point.name: point.load() for point in metadata.entry_points(group=group)}
+
+def brought_names(group: str) -> set[str]:
+    """The names of the entry points of `group`; none of them is loaded."""
+    return set(metadata.entry_points(group=group).names)
+
+
+def brought(group: str, name: str) -> Any:
+    """The object behind an entry point that is there. Raises EnvironmentFault when its package
+    cannot be loaded.
+    """
+    (point, *_) = metadata.entry_points(group=group, name=name)
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        raise EnvironmentFault(
+            f"`{point.value}`, which is installed as `{name}` of {group}, cannot be loaded "
+            f"({error}); update that package, or uninstall it."
+        ) from error
 
 
 def load_object(path: str) -> Any:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import PlainValidator, SerializeAsAny
 
 from build_engine.errors import EngineError, UnknownName
-from build_engine.plugins import brought, load_object
+from build_engine.plugins import brought, brought_names, load_object
 from build_engine.validation import validated
 from runtime.spec import EngineFolderSpec, ExecutorSpec
 
@@ -78,10 +78,11 @@ def backend(name: str) -> Backend:
     """The backend of this name: our own, or that of an installed package. Raises UnknownName."""
     if name in BACKENDS:
         return BACKENDS[name]
-    installed: dict[str, Backend] = brought(ENTRY_POINTS)
-    if name not in installed:
-        raise UnknownName("backend", name, {*BACKENDS, *installed})
-    return installed[name]
+    others = brought_names(ENTRY_POINTS)
+    if name not in others:
+        raise UnknownName("backend", name, {*BACKENDS, *others})
+    found: Backend = brought(ENTRY_POINTS, name)
+    return found
 
 
 def load(spec: ExecutorSpec) -> Executor:

@@ -93,7 +93,7 @@ class Engine:
         model, limits, calibration = self.manifest.model, self.limits, self.manifest.calibration
         words = ["--model", model.source]
         words += ["--target", target or self.target, *_recipe_options(self.identity.recipe)]
-        words += ["--emulate"] if backend(self.backend).anywhere else []
+        words += ["--emulate"] if backend(self.backend).emulates else []
         words += calibration.options if calibration else ()
         words += self._size_options(target)
         words += ["--max-input-len", str(limits.max_input_len)]
@@ -161,7 +161,7 @@ def _machine(engine: Engine) -> tuple[str, str, str]:
 
     A CPU target is whatever CPU is here; a GPU target is one type of GPU.
     """
-    if engine.identity.target.kind == "cpu" or backend(engine.backend).anywhere:
+    if engine.identity.target.kind == "cpu" or backend(engine.backend).emulates:
         compute = backend(engine.backend).compute_of(load_target("cpu"))
         return engine.target, compute.value, compute.reason
     found = detect_target()

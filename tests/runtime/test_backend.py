@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from build_engine.errors import EngineError, UnknownName
+from build_engine.errors import EngineError, EnvironmentFault, UnknownName
 from build_engine.plugins import load_object
 from build_engine.records import Record
 from build_engine.validation import Invalid, validated
@@ -136,6 +136,17 @@ def test_an_installed_package_brings_its_backend(
         UnknownName, match="Valid: emulated, openvino, simulated, tensorrt-llm, toy"
     ):
         backend("tou")
+
+
+def test_a_package_that_is_broken_is_named_and_hinders_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_toy(tmp_path, monkeypatch)
+    points = tmp_path / "toy_backend-1.0.dist-info" / "entry_points.txt"
+    points.write_text(points.read_text() + "broken = no_such_module:BACKEND\n")
+    assert backend("toy") == BACKEND
+    with pytest.raises(EnvironmentFault, match=r"`no_such_module:BACKEND`.*`broken`.*uninstall it"):
+        backend("broken")
 
 
 def test_looking_a_backend_up_loads_no_engine() -> None:
