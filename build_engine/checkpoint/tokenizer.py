@@ -109,6 +109,26 @@ class Tokenizer:
         texts: list[str] = self._backend.decode_batch(ids, skip_special_tokens=True)
         return [_clean_up(text) for text in texts] if self._clean_up_spaces else texts
 
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """Ids of the special tokens, which are no text."""
+        added = self._backend.get_added_tokens_decoder()
+        return frozenset(index for index, token in added.items() if token.special)
+
+    def knows(self, token_id: int) -> bool:
+        """Whether there is a token of this id."""
+        return token_id >= 0 and self._backend.id_to_token(token_id) is not None
+
+    def plain_texts(self, sequences: Iterable[Sequence[int]]) -> list[str]:
+        """Text of each sequence of known ids, its spaces as they are, without special tokens."""
+        texts: list[str] = self._backend.decode_batch(list(sequences), skip_special_tokens=True)
+        return texts
+
+    def count_ids(self, texts: Sequence[str]) -> list[int]:
+        """How many ids each text has, without special tokens."""
+        encoded = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [len(encoding.ids) for encoding in encoded]
+
 
 def bos_id(folder: Path) -> int | None:
     """The id that starts a sequence, from a checkpoint's `generation_config.json`, else its

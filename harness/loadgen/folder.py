@@ -11,8 +11,9 @@ ACCURACY = "mlperf_log_accuracy.json"
 USER_CONF = "user.conf"
 ACCURACY_TXT = "accuracy.txt"
 _TOKEN_COUNTS = "token_counts.json"
+_GIVEN = "given_answers.npz"
 _JOB = "job.json"
-EVIDENCE = (DETAIL, SUMMARY, ACCURACY, ACCURACY_TXT, _TOKEN_COUNTS, USER_CONF, _JOB)
+EVIDENCE = (DETAIL, SUMMARY, ACCURACY, ACCURACY_TXT, _TOKEN_COUNTS, _GIVEN, USER_CONF, _JOB)
 """What shows how a test went; a run remembers the digests of these."""
 
 
@@ -70,6 +71,11 @@ class TestFolder:
     def token_counts(self) -> Path:
         """Tokens of each answer, as the harness counted them."""
         return self.path / _TOKEN_COUNTS
+
+    @property
+    def given(self) -> Path:
+        """What the engine gave: of each answer the sample, the ids and the times."""
+        return self.path / _GIVEN
 
     @property
     def partial(self) -> Path:

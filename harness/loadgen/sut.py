@@ -8,6 +8,7 @@ would take the process down: what goes wrong is kept in `failure` for the contro
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from build_engine.errors import EnginebenchError, RunFailed
+from harness.loadgen.given import MOMENT_S
 from harness.progress import ProgressFigures
 from runtime.executor import Chunk, Executor, Request
 
@@ -29,12 +31,31 @@ _RECENT = 512  # answers that the live percentiles look at; more of them would s
 
 @dataclass(slots=True)
 class _Answer:
-    """An open query: when it was issued, and the ids that came so far."""
+    """An open query: when it was issued, and the ids that came so far; the tokens of its latest
+    moment, and of its fullest one.
+    """
 
     index: int
     issued_s: float
     first_s: float = 0.0
+    second_s: float = math.nan
+    moment_s: float = 0.0
+    num_now: int = 0
+    burst: int = 0
     parts: list[TokenIds] = field(default_factory=list)
+
+    def add(self, ids: TokenIds, now_s: float) -> None:
+        """Take ids that came now."""
+        if now_s - self.moment_s > MOMENT_S:
+            if not self.parts:
+                self.first_s = now_s
+            elif self.moment_s == self.first_s:
+                self.second_s = now_s
+            self.moment_s, self.num_now = now_s, 0
+        self.parts.append(ids)
+        self.num_now += len(ids)
+        if self.num_now > self.burst:
+            self.burst = self.num_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +93,12 @@ class SystemUnderTest:
         """Of each completed answer: sample index, TTFT (s), latency (s), number of tokens."""
         self.answers: dict[int, TokenIds] = {}
         """In accuracy mode, the ids of each completed sample."""
+        self.given: list[TokenIds] = []
+        """The ids of each completed answer, beside `records`."""
+        self.paces: list[tuple[float, int]] = []
+        """Of each completed answer, beside `records`: the time from its first token to the next
+        (s; NaN for none), and the most tokens that came at one moment.
+        """
         self.num_tokens = 0
         self.num_issued = 0
         self._started_s = time.perf_counter()
@@ -173,11 +200,10 @@ class SystemUnderTest:
                 raise RunFailed(f"the engine failed on sample {answer.index}: {chunk.error}")
             if len(ids):
                 if not answer.parts:
-                    answer.first_s = now_s
                     first.append((query_id, num_ids, len(ids)))
                     parts.append(ids)
                     num_ids += len(ids)
-                answer.parts.append(ids)
+                answer.add(ids, now_s)
             if chunk.finished:
                 count = self._complete(query_id, answer, now_s)
                 last.append((query_id, num_ids, count))
@@ -186,6 +212,9 @@ class SystemUnderTest:
         if not parts:
             return
         joined = np.concatenate(parts)  # LoadGen copies in the calls below: it must live until then
+        if joined.dtype != np.int32:
+            raise RunFailed(f"the engine gave token ids as {joined.dtype}, and not as int32")
+        self.given += [joined[start : start + count] for _, start, count in last]
         address = joined.ctypes.data  # takes microseconds: once for all answers
         response = self._lg.QuerySampleResponse
         if first:
@@ -206,6 +235,7 @@ class SystemUnderTest:
         self.num_tokens += num_ids
         ttft_s = answer.first_s - answer.issued_s
         self.records.append((answer.index, ttft_s, now_s - answer.issued_s, num_ids))
+        self.paces.append((answer.second_s - answer.first_s, answer.burst))
         if self._keep:
             self.answers[answer.index] = np.concatenate(answer.parts)
         return num_ids

@@ -18,6 +18,7 @@ from build_engine.errors import EXIT_FAILED, EXIT_OK, EnginebenchError
 from build_engine.files import replaced
 from harness.loadgen.control import LoadgenTest
 from harness.loadgen.folder import TestFolder
+from harness.loadgen.given import GivenAnswers
 from harness.loadgen.job import Job, Probe, read_job
 from harness.loadgen.messages import Done, Failed, Ready, Stopped
 from harness.loadgen.orders import Orders
@@ -61,6 +62,7 @@ def _serve(job: Job, line: Line, orders: Orders) -> int:
         executor.close()
         counts = [num_tokens for *_, num_tokens in sut.records]
         files.token_counts.write_text(json.dumps(counts), encoding="utf-8")
+        GivenAnswers.of(sut.records, sut.given, sut.paces).save(files.given)
         line.tell(Done())
         return EXIT_OK
     _save_partial(sut, files.partial)

@@ -132,7 +132,7 @@ def verify(folder: AuditFolder, plan: LoadgenPlan, chosen: Round, job: Job) -> V
     log, answers = logs.read_detail(folder.path), logs.read_answers(folder.path)
     lengths = [len(answer.ids) for answer in answers]
     begin = [first_tokens_begin(answers)] if plan.scenario.has_first_tokens else []
-    end = stop_ids_end(answers, job.stop_ids)
+    end = stop_ids_end([answer.ids for answer in answers], job.stop_ids)
     length = [
         each_told(answers),
         shortest(lengths, job.min_new_tokens),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from build_engine.errors import EnginebenchError, RunFailed
 from build_engine.files import cannot_write, read_json, write_json
 from harness.loadgen import logs
+from harness.loadgen.given import GivenAnswers
 from harness.loadgen.installed import require_loadgen
 from harness.loadgen.supervise import Outcome, run_test
 from harness.machine.facts import library_versions, machine_facts
@@ -22,9 +23,10 @@ from harness.runs.record import (
     PrimaryResult,
     SystemFacts,
     TestRecord,
+    TestRecords,
 )
 from harness.runs.run import Run
-from harness.runs.verdict import judge, judge_unfinished
+from harness.runs.verdict import judge, judge_unfinished, with_accuracy_test
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
@@ -113,13 +115,31 @@ class _Execution:
         complete = outcome.status == "complete"
         answers = logs.read_answers(folder.path) if complete and mode == "accuracy" else []
         measured = self._measured(outcome, folder, answers) if complete else _unfinished(outcome)
-        tests = self._run.record.tests.model_copy(update={mode: measured})
+        tests = self._with_both(self._run.record.tests.model_copy(update={mode: measured}))
         self._run = self._run.changed(tests=tests)
         if answers and self._request.engine is not None:
             self._progress.phase(f"{scope.scenario}, {mode}: scoring {len(answers):,} answers")
             accuracy = self._score(self._request.engine, folder, answers)
             self._run = self._run.changed(accuracy=accuracy)
         return outcome
+
+    def _with_both(self, tests: TestRecords) -> TestRecords:
+        """The performance test judged by the answers of the accuracy test too, once both are there.
+
+        In this order they run; the figures are those of the performance test, so it is the one to
+        be doubted.
+        """
+        performance, accuracy = tests.performance, tests.accuracy
+        if performance is None or accuracy is None or accuracy.status != "complete":
+            return tests
+        folder = self._run.folder
+        verdict = with_accuracy_test(
+            performance.verdict,
+            GivenAnswers.load(folder.test("performance").given),
+            GivenAnswers.load(folder.test("accuracy").given).by_sample,
+        )
+        doubted = performance.model_copy(update={"verdict": verdict})
+        return tests.model_copy(update={"performance": doubted})
 
     def end(self, outcome: Outcome) -> Run:
         """The run is over, with the last of its tests."""
@@ -148,6 +168,8 @@ class _Execution:
             answers=answers,
             summary_differences=logs.summary_differences(folder.path, detail),
             prefix_caching=probe.prefix_caching,
+            given=GivenAnswers.load(folder.given),
+            language=self._request.language,
         )
         return TestRecord(
             status=outcome.status,

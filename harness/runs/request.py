@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from build_engine import recipe
 from harness.loadgen.job import Job
+from harness.runs.reading import Language
 from runtime.backend import backend
+from runtime.spec import EngineFolderSpec
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
@@ -49,6 +51,13 @@ class RunRequest:
             "short": self.scope.trial,
         }
         return tuple(mark for mark, holds in found.items() if holds)
+
+    @property
+    def language(self) -> Language | None:
+        """What ids mean to the engine; None for an executor without one. Raises CheckpointError."""
+        if self.engine is None or not isinstance(self.executor, EngineFolderSpec):
+            return None
+        return Language.of(self.engine)
 
     @property
     def job(self) -> Job:

@@ -4,7 +4,7 @@ and what to change. The conditions stand in `conditions/`, but for two on the en
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from harness.rules.verdict import Rule, Verdict
@@ -15,22 +15,41 @@ from harness.runs.conditions.answers import (
     each_sample_once,
     each_told,
     first_tokens_begin,
+    given_as_told,
     longest,
     shortest,
+    stop_ids_end,
     total_told,
 )
 from harness.runs.conditions.any_test import of_any_test
+from harness.runs.conditions.both_tests import of_both_tests
+from harness.runs.conditions.content import of_content
+from harness.runs.conditions.pace import of_pace
 from harness.runs.conditions.performance import equal_issue, of_performance
+from harness.runs.conditions.same_answers import of_likeness
+from harness.runs.reading import Reading
 
 if TYPE_CHECKING:
+    from harness.loadgen.given import GivenAnswers
     from harness.runs.evidence import Evidence
+    from runtime.executor import TokenIds
 
 
 def judge(evidence: Evidence) -> Verdict:
     """The verdict on one completed test."""
     plan = evidence.plan
     special = _performance if plan.mode == "performance" else _accuracy
-    return Verdict.of((*special(evidence), *_common(evidence), _clean_exit(None)))
+    rules = [*special(evidence), *_common(evidence), _clean_exit(None)]
+    if evidence.given is not None:
+        rules += _given(evidence, evidence.given)
+    return Verdict.of(rules)
+
+
+def with_accuracy_test(
+    verdict: Verdict, given: GivenAnswers, others: Mapping[int, TokenIds]
+) -> Verdict:
+    """The verdict on a performance test once the run's accuracy test is there, too."""
+    return Verdict.of((*verdict.rules, *_both(given, others)))
 
 
 def judge_unfinished(cause: str | None) -> Verdict:
@@ -68,6 +87,27 @@ def _common(e: Evidence) -> Iterator[Rule]:
     yield shortest(e.token_counts, e.workload.min_new_tokens)
     yield longest(e.token_counts, e.workload.max_new_tokens)
     yield _prefix_caching(e)
+
+
+def _given(e: Evidence, given: GivenAnswers) -> Iterator[Rule]:
+    """By the ids that the engine gave, and by when it gave them."""
+    answers = given.answers
+    if e.plan.mode == "accuracy":
+        yield given_as_told(e.answers, given)
+    elif e.plan.scenario.has_first_tokens:
+        yield from of_pace(given)
+    if e.language is not None:
+        reading = Reading(answers, e.language)
+        yield stop_ids_end(answers, e.language.stop_ids)
+        yield from of_content(reading)
+        yield from of_likeness(given.by_sample, reading)
+    if e.others:
+        yield from _both(given, e.others)
+
+
+def _both(given: GivenAnswers, others: Mapping[int, TokenIds]) -> Iterator[Rule]:
+    pairs = zip(given.samples.tolist(), given.answers, strict=True)
+    yield from of_both_tests(pairs, others, "accuracy")
 
 
 def _prefix_caching(e: Evidence) -> Rule:

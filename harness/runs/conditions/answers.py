@@ -13,8 +13,10 @@ from harness.runs.conditions.performance import RATE_TOLERANCE
 
 if TYPE_CHECKING:
     from harness.loadgen.detail import DetailLog
+    from harness.loadgen.given import GivenAnswers
     from harness.loadgen.logs import LoggedAnswer
     from harness.loadgen.settings import LoadgenPlan
+    from runtime.executor import TokenIds
 
 # Settings of an audit.config that the detail log gives as they were set.
 _SETTINGS = (
@@ -204,6 +206,26 @@ def as_counted(answers: Sequence[LoggedAnswer], token_counts: Sequence[int]) -> 
     )
 
 
+def given_as_told(answers: Sequence[LoggedAnswer], given: GivenAnswers) -> Rule:
+    """LoadGen's accuracy log has the ids that the engine gave for each sample."""
+    gave = Counter(
+        (sample, ids.tobytes())
+        for sample, ids in zip(given.samples.tolist(), given.answers, strict=True)
+    )
+    told = Counter((answer.index, answer.ids.tobytes()) for answer in answers)
+    wrong = (told - gave).total() + (gave - told).total()
+    return Rule(
+        name="ids told",
+        passed=not wrong,
+        measured=f"{wrong:,} answers that LoadGen and the engine have otherwise",
+        allowed="none",
+        remedy=_REPORT,
+        value=wrong,
+        limit=0,
+        unit="answers",
+    )
+
+
 def first_tokens_begin(answers: Sequence[LoggedAnswer]) -> Rule:
     """The ids of the first token were logged, and are the first ids of the answer.
 
@@ -222,14 +244,14 @@ def first_tokens_begin(answers: Sequence[LoggedAnswer]) -> Rule:
     )
 
 
-def stop_ids_end(answers: Sequence[LoggedAnswer], stop_ids: Sequence[int]) -> Rule:
+def stop_ids_end(answers: Sequence[TokenIds], stop_ids: Sequence[int]) -> Rule:
     """A stop id ends an answer: at most one, and nothing after it.
 
     The official check of TEST06 cannot fail on a Llama answer: it compares its EOS id as text.
     """
     import numpy as np
 
-    wrong = sum(bool(np.isin(answer.ids[:-1], stop_ids).any()) for answer in answers)
+    wrong = sum(bool(np.isin(ids[:-1], stop_ids).any()) for ids in answers)
     return Rule(
         name="EOS check",
         passed=not wrong,

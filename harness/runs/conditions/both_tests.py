@@ -1,0 +1,121 @@
+"""The conditions on one test by another: the same samples have the same answers, however they are
+asked.
+
+Decoding is greedy, and yet floating point depends on the batch: now and then another token is as
+likely, and an answer goes on otherwise. The OpenVINO engine gave 0 to 2 % such answers where
+requests came together otherwise (docs/running.md has the figures).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from harness.rules.verdict import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runtime.executor import TokenIds
+
+MIN_SHARED = 0.5
+"""Of an answer, by its ids from the first to where it parts from the other, on average."""
+_LENGTH_TOLERANCE = 0.01
+_STANDARD_ERRORS = 3.0  # chance alone goes beyond in one of 370 tests
+
+
+def of_both_tests(
+    answers: Iterable[tuple[int, TokenIds]], others: Mapping[int, TokenIds], name: str
+) -> Iterator[Rule]:
+    """All of them: answers by their samples against those of the test `name`."""
+    pairs = _pairs(answers, others)
+    yield same_ids(pairs, name)
+    yield same_length(pairs, name)
+
+
+class _Pair:
+    """The answers to one sample: how many, their tokens, how much is shared with the other one's
+    answer, and the tokens of that.
+    """
+
+    __slots__ = ("count", "length", "shared", "total")
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.count = self.total = 0
+        self.shared = 0.0
+
+
+def same_ids(pairs: Mapping[int, _Pair], name: str) -> Rule:
+    """Answers begin as those of the other test do."""
+    num = sum(pair.count for pair in pairs.values())
+    share = sum(pair.shared for pair in pairs.values()) / num if num else 1.0
+    return Rule(
+        name=f"answers of the {name} test",
+        passed=share >= MIN_SHARED,
+        measured=f"{share:.1%} of an answer is the same, over {num:,} answers",
+        allowed=f"{MIN_SHARED:.0%} or more: answers to the same samples",
+        remedy="the engine must answer alike in every test",
+        value=share,
+        limit=MIN_SHARED,
+    )
+
+
+def same_length(pairs: Mapping[int, _Pair], name: str) -> Rule:
+    """The mean answer to the same samples is as long as in the other test, but for chance.
+
+    The difference may be 1 %, and three standard errors of the mean over the samples: an answer
+    that goes on otherwise is sometimes longer and sometimes shorter.
+    """
+    import numpy as np
+
+    theirs = np.array([pair.length for pair in pairs.values()], np.float64)
+    ours = np.array([pair.total / pair.count for pair in pairs.values()], np.float64)
+    mean, other = (float(each.mean()) if len(each) else 0.0 for each in (ours, theirs))
+    spread = float((ours - theirs).std(ddof=1)) if len(ours) > 1 else math.inf
+    allowed = _LENGTH_TOLERANCE * other
+    if spread:
+        allowed += _STANDARD_ERRORS * spread / math.sqrt(max(len(ours), 1))
+    difference = abs(mean - other)
+    return Rule(
+        name=f"lengths of the {name} test",
+        passed=difference <= allowed,
+        measured=f"{mean:.2f} tokens an answer, {difference:.2f} from the {other:.2f} there",
+        allowed=f"{allowed:.2f} tokens from it, over the same {len(pairs):,} samples"
+        if math.isfinite(allowed)
+        else "what two samples or more would show",
+        remedy="the engine must answer alike in every test",
+        value=difference,
+        limit=allowed if math.isfinite(allowed) else None,
+        unit="tokens",
+    )
+
+
+def _pairs(
+    answers: Iterable[tuple[int, TokenIds]], others: Mapping[int, TokenIds]
+) -> dict[int, _Pair]:
+    """By sample, of those that both tests asked."""
+    found: dict[int, _Pair] = {}
+    known: dict[tuple[int, bytes], float] = {}
+    for sample, ids in answers:
+        other = others.get(sample)
+        if other is None:
+            continue
+        pair = found.setdefault(sample, _Pair(len(other)))
+        key = (sample, ids.tobytes())
+        if key not in known:
+            known[key] = shared(ids, other)
+        pair.count += 1
+        pair.total += len(ids)
+        pair.shared += known[key]
+    return found
+
+
+def shared(ids: TokenIds, other: TokenIds) -> float:
+    """The share of the longer answer that is the same in both, from the first id on."""
+    least, most = sorted((len(ids), len(other)))
+    if not most:
+        return 1.0
+    parted = (ids[:least] != other[:least]).nonzero()[0]
+    return (int(parted[0]) if len(parted) else least) / most
