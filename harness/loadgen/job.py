@@ -14,13 +14,17 @@ from runtime.backend import AnySpec
 class Job(Record):
     """What one LoadGen process loads before its test."""
 
-    SCHEMA: ClassVar[int] = 2
+    SCHEMA: ClassVar[int] = 3
 
     schema_version: int = SCHEMA
     executor: AnySpec
     dataset: Path
     """Folder of a prepared dataset."""
     num_samples: int
+    samples: tuple[int, ...] | None = None
+    """The samples that LoadGen asks for, by their indices in the dataset, where it is not each of
+    `num_samples` in order; one may be there several times.
+    """
     max_new_tokens: int
     min_new_tokens: int
     stop_ids: tuple[int, ...]

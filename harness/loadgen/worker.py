@@ -37,6 +37,8 @@ def _serve(job: Job, line: Line, orders: Orders) -> int:
     from harness.dataset.prompts import load_prompts
 
     prompts = load_prompts(job.dataset, job.num_samples)
+    if job.samples is not None:
+        prompts = [prompts[index] for index in job.samples]
     limits = AnswerLimits(
         job.max_new_tokens, job.min_new_tokens, job.stop_ids, streaming=job.first_tokens
     )
@@ -56,7 +58,7 @@ def _serve(job: Job, line: Line, orders: Orders) -> int:
     gc.disable()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     stall_s = max(job.stall_s, _STALL_LATENCIES * single_s)
-    cause = LoadgenTest(start, sut, job.num_samples, stall_s).run(line, orders)
+    cause = LoadgenTest(start, sut, len(prompts), stall_s).run(line, orders)
     if cause is None and not orders.stopped.is_set():
         sut.finish()
         executor.close()

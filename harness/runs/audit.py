@@ -8,7 +8,7 @@ are those that the submission checker reads: `verify_accuracy.txt` and `accuracy
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,14 +23,17 @@ from build_engine.errors import (
     UsageError,
 )
 from build_engine.files import cannot_write
+from build_engine.store.engine import Engine
 from harness.dataset.prepared import Dataset
 from harness.loadgen import logs
+from harness.loadgen.given import GivenAnswers
 from harness.loadgen.installed import require_loadgen
 from harness.loadgen.job import Job, read_job
-from harness.loadgen.settings import LoadgenPlan
-from harness.loadgen.supervise import run_test
+from harness.loadgen.settings import LoadgenPlan, Mode
+from harness.loadgen.supervise import Outcome, run_test
 from harness.rules.rounds import Round, load_round
 from harness.rules.verdict import Verdict
+from harness.runs.caching import ask_again, not_cached
 from harness.runs.conditions.answers import (
     audit_settings,
     each_told,
@@ -41,14 +44,19 @@ from harness.runs.conditions.answers import (
     stop_ids_end,
 )
 from harness.runs.conditions.any_test import of_any_test
+from harness.runs.conditions.both_tests import of_both_tests
+from harness.runs.conditions.content import of_content
 from harness.runs.folder import AUDIT_TEST, AuditFolder
 from harness.runs.integrity import require_intact
+from harness.runs.reading import Language, Reading
 from harness.runs.record import AuditRecord
 from harness.runs.run import Run
 from harness.runs.verdict import judge_unfinished
 
 if TYPE_CHECKING:
+    from harness.loadgen.logs import LoggedAnswer
     from harness.progress import Progress, ProgressFigures
+    from runtime.executor import TokenIds
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +120,7 @@ def audit(path: Path, chosen: Round | None, progress: Progress) -> Audit:
         audit_config=folder.audit_config.absolute(),
     )
     if outcome.status == "complete":
-        verdict = verify(folder, plan, chosen, job)
+        verdict, outcome = _judge(run, folder, plan, chosen, job, progress)
     else:
         verdict = judge_unfinished(outcome.cause)
     record = AuditRecord(status=outcome.status, cause=outcome.cause, verdict=verdict)
@@ -126,8 +134,65 @@ def audit_config(settings: Mapping[str, int]) -> str:
     return "".join(f"*.*.{key} = {value}\n" for key, value in settings.items())
 
 
-def verify(folder: AuditFolder, plan: LoadgenPlan, chosen: Round, job: Job) -> Verdict:
-    """Judge the logs of a TEST06 in `folder`, and write the two official outputs beside them."""
+def _judge(
+    run: Run,
+    folder: AuditFolder,
+    plan: LoadgenPlan,
+    chosen: Round,
+    job: Job,
+    progress: Progress,
+) -> tuple[Verdict, Outcome]:
+    """On a completed TEST06, and on whether answers come from a cache; and how that went."""
+    language = None
+    if run.record.engine is not None and job.executor.engine_folder is not None:
+        language = Language.of(Engine(job.executor.engine_folder, run.record.engine))
+    name, others = answers_to_repeat(run)
+    verdict = verify(folder, plan, chosen, job, language, others, name)
+    given = GivenAnswers.load(run.folder.test("performance").given)
+    stopped = ask_again(folder.path, job, plan, given, progress)
+    if stopped is not None:
+        return judge_unfinished(stopped.cause), stopped
+    whole = Verdict.of((*verdict.rules, not_cached(folder.path)))
+    return whole, Outcome("complete", None, None, plan, exit_code=EXIT_OK)
+
+
+def answers_to_repeat(run: Run) -> tuple[Mode, Mapping[int, TokenIds]]:
+    """The test whose answers a compliance test must give again, and those by sample: the accuracy
+    test's where there is one.
+    """
+    mode: Mode = "accuracy" if run.record.tests.accuracy else "performance"
+    return mode, GivenAnswers.load(run.folder.test(mode).given).by_sample
+
+
+def verify(
+    folder: AuditFolder,
+    plan: LoadgenPlan,
+    chosen: Round,
+    job: Job,
+    language: Language | None = None,
+    others: Mapping[int, TokenIds] | None = None,
+    name: Mode = "accuracy",
+) -> Verdict:
+    """Judge the logs of a TEST06 in `folder`, and write the two official outputs beside them.
+
+    `others` are the answers of the run's test `name`, to which these must be alike.
+    """
+    verdict, lines = judge_audit(folder, plan, chosen, job, language, others, name)
+    folder.verification.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    shutil.copyfile(folder.answers, folder.accuracy.answers)
+    return verdict
+
+
+def judge_audit(
+    folder: AuditFolder,
+    plan: LoadgenPlan,
+    chosen: Round,
+    job: Job,
+    language: Language | None = None,
+    others: Mapping[int, TokenIds] | None = None,
+    name: Mode = "accuracy",
+) -> tuple[Verdict, list[str]]:
+    """The verdict on the logs of a TEST06, and the lines that the submission checker reads."""
     settings = chosen.compliance_tests[AUDIT_TEST]
     log, answers = logs.read_detail(folder.path), logs.read_answers(folder.path)
     lengths = [len(answer.ids) for answer in answers]
@@ -146,6 +211,8 @@ def verify(folder: AuditFolder, plan: LoadgenPlan, chosen: Round, job: Job) -> V
             *begin,
             end,
             *length,
+            *(of_content(Reading([each.ids for each in answers], language)) if language else ()),
+            *(of_both_tests(_by_sample(answers), others, name) if others else ()),
         ]
     )
     lines = [
@@ -154,9 +221,11 @@ def verify(folder: AuditFolder, plan: LoadgenPlan, chosen: Round, job: Job) -> V
         f"Sample length check pass: {all(rule.passed for rule in length)}",
         f"{AUDIT_TEST} verification {'complete' if verdict.valid else 'failed'}",
     ]
-    folder.verification.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    shutil.copyfile(folder.answers, folder.accuracy.answers)
-    return verdict
+    return verdict, lines
+
+
+def _by_sample(answers: Sequence[LoggedAnswer]) -> Iterator[tuple[int, TokenIds]]:
+    return ((answer.index, answer.ids) for answer in answers)
 
 
 def _round(run: Run, chosen: Round | None) -> Round:
@@ -207,8 +276,6 @@ def _job(run: Run) -> Job:
     if dataset.digest != run.record.dataset.digest:
         raise gone
     if run.record.engine is not None:
-        from build_engine.store.engine import Engine
-
         folder = job.executor.engine_folder
         if folder is None or Engine.load(folder).key != run.record.engine.key:
             raise UsageError(f"{folder} is another engine than the run's; run again.")

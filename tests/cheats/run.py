@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from build_engine.store.engine import Engine
+from build_engine.store.manifest import write_manifest
 from harness.dataset.preparation import prepare
 from harness.dataset.sources.source import Source
 from harness.loadgen.settings import Mode
@@ -60,6 +61,7 @@ def run_cheat(
     manifest = make_manifest(config=config)
     engine = Engine(folder / "engine", manifest)
     engine.folder.mkdir(parents=True)
+    write_manifest(engine.folder, manifest)
     for name in ("tokenizer.json", "tokenizer_config.json", "config.json"):
         shutil.copyfile(CHECKPOINT / name, engine.folder / name)
     workload = load_workload("newsbrief")

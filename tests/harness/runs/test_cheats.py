@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness.loadgen.settings import Mode
+from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
+from harness.runs.audit import audit
 from harness.runs.record import TestRecord
 from harness.runs.request import RunRequest
 from harness.runs.run import Run
@@ -111,6 +113,21 @@ def test_what_is_no_answer_ends_the_run_with_its_cause(
     test = _test(run, "performance")
     assert [rule.name for rule in test.verdict.rules] == ["clean exit"]
     assert cause in test.verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("cheat", "rules"), [("cached", {"answers from a cache"}), ("none", set())]
+)
+def test_an_audit_asks_one_sample_again_and_again(
+    tmp_path: Path, cheat: str, rules: set[str]
+) -> None:
+    run = run_cheat(tmp_path, cheat, OFFLINE, ("performance",))
+    assert failed(run, "performance") == set()
+    audited = audit(run.folder.path, None, NullProgress())
+    assert {rule.name for rule in audited.verdict.rules if not rule.passed} == rules
+    (rule,) = [rule for rule in audited.verdict.rules if rule.name == "answers from a cache"]
+    assert rule.value is not None
+    assert (rule.value > 5) is (cheat == "cached")
 
 
 def _test(run: Run, mode: Mode) -> TestRecord:
