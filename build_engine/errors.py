@@ -13,6 +13,7 @@ EnginebenchError
   |     +-- MissingLibrary      an extra that is not installed
   |     +-- OutputError         a folder that cannot be written, or a full disk
   +-- ResultProblem         1   the run worked, its result does not pass
+  |     +-- NotPacked           runs that cannot become a submission, each reason by itself
   +-- BuildFailed           4   the library that compiles engines failed, or built something else
   +-- RunFailed             4   a run ended before its result was complete
   |     +-- EngineDied          the executor's engine is gone
@@ -110,6 +111,14 @@ class ResultProblem(EnginebenchError):
     """The run completed, and its result does not pass."""
 
     exit_code = EXIT_RESULT
+
+
+class NotPacked(ResultProblem):
+    """Runs that cannot become a submission; `reasons` are sentences."""
+
+    def __init__(self, reasons: Iterable[str]) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__("Not packed. " + " ".join(self.reasons))
 
 
 class BuildFailed(EnginebenchError):

@@ -31,6 +31,7 @@ def audit(
     from harness.rules.rounds import load_round
     from harness.runs.audit import audit as run_audit
     from harness.runs.folder import AUDIT_TEST
+    from harness.runs.worth import told
 
     out = Output(as_json=json)
     progress = make_progress()
@@ -41,7 +42,13 @@ def audit(
     for rule in finished.verdict.rules:
         out.say(f"{'ok     ' if rule.passed else 'PROBLEM'} {rule.name:20} {rule.measured}")
     valid = finished.verdict.valid
-    out.say(f"{AUDIT_TEST}: {'passed' if valid else finished.verdict.sentence}")
+    if valid:
+        out.say(f"{AUDIT_TEST}: passed")
+    else:
+        first, *sentences = told(finished.verdict, ())
+        out.say(f"{AUDIT_TEST}: {first}")
+        for sentence in sentences:
+            out.say(f"    {sentence}")
     out.say(f"Everything lies in {finished.folder}")
     found = finished.record.model_dump(mode="json")
     out.result({"test": AUDIT_TEST, "folder": str(finished.folder), **found})

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from build_engine.errors import EXIT_OK, EXIT_RESULT
+from build_engine.errors import EXIT_OK, EXIT_RESULT, NotPacked
 from harness.cli.options import FIELDS, RoundName
 from harness.cli.output import Output
 from harness.rules.rounds import DEFAULT
@@ -27,7 +27,7 @@ def pack(
     *,
     output: Annotated[Path, Parameter(name=("--output", "-o"))],
     json: bool = False,
-) -> None:
+) -> int:
     """Pack complete runs of one engine into a submission tree; anything else is refused by reason.
 
     Parameters
@@ -40,7 +40,16 @@ def pack(
     from harness.submission.pack import pack as write_tree
 
     out = Output(as_json=json)
-    packed = write_tree(request, output)
+    try:
+        packed = write_tree(request, output)
+    except NotPacked as refused:
+        out.say("Not packed:")
+        for reason in refused.reasons:
+            out.say(f"  {reason}")
+        found = {"error": str(refused), "exit_code": EXIT_RESULT, "reasons": refused.reasons}
+        out.result(found)
+        out.advice("change what is named, and pack again")
+        return EXIT_RESULT
     for result in packed.results:
         out.say(f"packed {result.relative(result.folder)}")
     out.say(f"Whole accuracy logs, to keep: {packed.originals}")
@@ -53,6 +62,7 @@ def pack(
         }
     )
     out.next("submission", "check", packed.root, "--round", request.round)
+    return EXIT_OK
 
 
 @app.command

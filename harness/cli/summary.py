@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EXIT_OK
 from harness.cli.output import new_folder
+from harness.runs.worth import told
 from harness.scoring.rouge import METRICS
 
 if TYPE_CHECKING:
     from harness.cli.output import Output
     from harness.loadgen.metrics import Metrics
     from harness.loadgen.settings import Mode
-    from harness.runs.record import AccuracyRecord, TestRecord
+    from harness.runs.record import AccuracyRecord, Mark, TestRecord
     from harness.runs.run import Run
 
 _OF_A_TRIAL = ("--count", "--duration")
@@ -28,7 +29,7 @@ def show_run(out: Output, run: Run) -> None:
     out.say()
     out.say(f"{of}{record.workload.name} {record.scenario}{marks}: {record.status}")
     for mode, test in record.tests.begun.items():
-        _show_test(out, mode, test)
+        _show_test(out, mode, test, record.marks)
     if record.accuracy:
         _show_accuracy(out, record.accuracy)
     if record.cause:
@@ -42,7 +43,7 @@ def milliseconds(value_s: float | None) -> str:
     return "-" if value_s is None else f"{value_s * 1e3:,.1f}"
 
 
-def _show_test(out: Output, mode: Mode, test: TestRecord) -> None:
+def _show_test(out: Output, mode: Mode, test: TestRecord, marks: Sequence[Mark]) -> None:
     if test.status != "complete":
         done = test.last_figures.done if test.last_figures else 0
         out.say(f"  {mode}: {test.status} after {done:,} answers")
@@ -53,7 +54,10 @@ def _show_test(out: Output, mode: Mode, test: TestRecord) -> None:
             primary = test.primary
             out.say(f"    result  {primary.value:,.6g} {primary.unit} ({primary.key})")
         _show_latencies(out, test.metrics)
-    out.say(f"  {mode}: {test.verdict.sentence}")
+    first, *rules = told(test.verdict, marks)
+    out.say(f"  {mode}: {first}{' because' if rules else ''}")
+    for rule in rules:
+        out.say(f"    {rule}")
 
 
 def _show_metrics(out: Output, mode: Mode, metrics: Metrics) -> None:
@@ -79,6 +83,8 @@ def _show_accuracy(out: Output, accuracy: AccuracyRecord) -> None:
     out.say(f"  accuracy: {rouge}, gen_len {scores.gen_len:,}, gen_num {scores.gen_num:,}")
     for gate in accuracy.gates:
         out.say(f"    {gate.sentence}")
+    if not accuracy.gates:
+        out.say("  accuracy: scored, no gate")
 
 
 def _show_next_step(out: Output, run: Run) -> None:

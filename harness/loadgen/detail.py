@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -122,6 +123,11 @@ class DetailLog:
         return self._number("requested_server_tpot_latency") / 1e6
 
     @property
+    def asked_qps(self) -> float:
+        """The rate of Server that LoadGen was asked for."""
+        return self._number("effective_target_qps")
+
+    @property
     def validity(self) -> str | None:
         """LoadGen's own verdict on a performance test, VALID or INVALID."""
         said = self.values.get("result_validity")
@@ -154,6 +160,14 @@ class DetailLog:
         keys = ("early_stopping_ttft_result", "early_stopping_tpot_result")
         said = " ".join(str(self.values.get(key, "")) for key in keys)
         return " ".join(said.replace("*", " ").split())
+
+    @property
+    def early_stopping_queries(self) -> int:
+        """How many queries LoadGen would need at least; 0 where it does not say."""
+        said = self.early_stopping_advice
+        more = map(int, re.findall(r"at least (\d+) more quer", said))
+        whole = map(int, re.findall(r"process at least (\d+) quer", said))
+        return max([*whole, *(self.num_queries + each for each in more)], default=0)
 
     @property
     def num_queries(self) -> int:

@@ -48,6 +48,7 @@ from harness.runs.conditions.both_tests import of_both_tests
 from harness.runs.conditions.content import of_content
 from harness.runs.folder import AUDIT_TEST, AuditFolder
 from harness.runs.integrity import require_intact
+from harness.runs.packable import never_packed
 from harness.runs.reading import Language, Reading
 from harness.runs.record import AuditRecord
 from harness.runs.run import Run
@@ -86,8 +87,9 @@ def audit(path: Path, chosen: Round | None, progress: Progress) -> Audit:
     """Run TEST06 on the engine and dataset of a complete run, and record it in its run.json.
 
     `chosen` is the run's own round when None. Raises UsageError for a run that is not complete, of
-    another round, or whose dataset is gone, RunExists when it was audited before, ResultProblem
-    when its files were edited, EnvironmentFault for a LoadGen of another round.
+    another round, that can never be packed, or whose dataset is gone, RunExists when it was audited
+    before, ResultProblem when its files were edited, EnvironmentFault for a LoadGen of another
+    round.
     """
     run = Run.read(path)
     chosen = _round(run, chosen)
@@ -99,6 +101,11 @@ def audit(path: Path, chosen: Round | None, progress: Progress) -> Audit:
     )
     if folder.path.exists():
         raise RunExists(taken)
+    never = next(never_packed(run.record, chosen), None)
+    if never is not None:
+        raise UsageError(
+            f"{run.folder.path} can never be packed, so an audit is of no use: {never}"
+        )
     run = _without_audit(run)
     require_intact(run)
     job = _job(run)

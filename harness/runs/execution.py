@@ -46,6 +46,12 @@ def execute(request: RunRequest, progress: Progress) -> Run:
     """
     require_loadgen(request.scope.round)
     running = _Execution(request, progress, claim(request))
+    model = request.scope.workload.model
+    if "other weights" in request.marks and model is not None:
+        progress.note(
+            f"These weights are, by sha256, not those of {model.hub} at commit "
+            f"{model.revision[:12]}: the closed division will refuse the run."
+        )
     for mode in request.modes:
         try:
             outcome = running.test(mode)

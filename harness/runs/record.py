@@ -40,6 +40,7 @@ Mark = Literal[
     "changed workload",
     "no MLPerf scenario",
     "other data",
+    "other weights",
     "short",
 ]
 

@@ -48,9 +48,18 @@ class RunRequest:
             "changed workload": benchmark and not self.scope.unchanged,
             "no MLPerf scenario": benchmark and self.scope.unchanged and not self.scope.official,
             "other data": benchmark and self.dataset.benchmark is None,
+            "other weights": self._other_weights,
             "short": self.scope.trial,
         }
         return tuple(mark for mark, holds in found.items() if holds)
+
+    @property
+    def _other_weights(self) -> bool:
+        """Whether the engine was not built from the very weights of the benchmark's model."""
+        model = self.scope.workload.model
+        if self.scope.workload.benchmark is None or model is None or self.engine is None:
+            return False
+        return not model.has_weights(self.engine.manifest.model.weights)
 
     @property
     def language(self) -> Language | None:

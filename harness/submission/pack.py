@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import build_engine
-from build_engine.errors import ResultProblem, RunExists, UnknownName, UsageError
+from build_engine.errors import NotPacked, RunExists, UnknownName, UsageError
 from build_engine.files import cannot_write, write_json
 from harness.rules.rounds import DEFAULT, Round, load_round
 from harness.submission.check import check_tree
@@ -63,7 +63,7 @@ def pack(request: PackRequest, output: Path) -> Packed:
     """Write the tree to `output`, which must be new.
 
     Raises UsageError for a wrong name, file or run folder, RunExists for an output that is there,
-    ResultProblem with every reason why the runs cannot be packed, OutputError.
+    NotPacked with every reason why the runs cannot be packed, OutputError.
     """
     chosen, root = load_round(request.round), output.absolute()
     _check_request(request, root)
@@ -82,9 +82,7 @@ def pack(request: PackRequest, output: Path) -> Packed:
             _write_common(by, runs, system)
             found = check_tree(by.root, chosen)
             if found:
-                raise ResultProblem(
-                    "Not packed. " + " ".join(f"{f.where}: {f.sentence}" for f in found)
-                )
+                raise NotPacked(f"{f.where}: {f.sentence}" for f in found)
             # first what is to be kept: a tree stands only once its whole logs do
             by.root.with_name(by.root.name + ORIGINALS).rename(originals)
             by.root.rename(root)

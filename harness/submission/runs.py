@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
-from build_engine.errors import ResultProblem
+from build_engine.errors import NotPacked
 from build_engine.libraries import installed_version
 from build_engine.store.manifest import EngineManifest
 from build_engine.store.store import EngineStore
-from harness.loadgen.settings import Mode
 from harness.rules.rounds import LIBRARY, Round
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
 from harness.runs import integrity
-from harness.runs.record import RunRecord
+from harness.runs.packable import never_packed, official_name
+from harness.runs.record import Mark, RunRecord
 from harness.runs.run import Run
 
+_NEVER: set[Mark] = {"simulated", "emulated", "no MLPerf scenario"}  # nothing else matters then
 _NOT_SHARED = {"title", "sources", "scenarios"}  # fields of a workload that may differ in one pack
 
 
@@ -61,7 +61,7 @@ class PackableRun:
 def accept(folders: Sequence[Path], division: str, chosen: Round) -> list[PackableRun]:
     """The runs, when all of them may be packed together.
 
-    Raises UsageError for a folder that is no run, ResultProblem with every reason for a refusal.
+    Raises UsageError for a folder that is no run, NotPacked with every reason for a refusal.
     """
     runs = [Run.read(folder) for folder in folders]
     reasons = [
@@ -70,10 +70,10 @@ def accept(folders: Sequence[Path], division: str, chosen: Round) -> list[Packab
     if not reasons:
         reasons = [*_together(runs, chosen), *_scenarios(runs, division, chosen)]
     if reasons:
-        raise ResultProblem("Not packed. " + " ".join(reasons))
+        raise NotPacked(reasons)
     return [
         PackableRun(
-            run, _folder_name(run.record, chosen), _official(run.record, chosen) or "", chosen
+            run, _folder_name(run.record, chosen), official_name(run.record, chosen) or "", chosen
         )
         for run in runs
     ]
@@ -82,27 +82,9 @@ def accept(folders: Sequence[Path], division: str, chosen: Round) -> list[Packab
 def _refusals(run: Run, division: str, chosen: Round) -> Iterator[str]:
     """Why one run cannot be packed."""
     record = run.record
-    if record.status != "complete":
-        cause = f" ({record.cause})" if record.cause else ""
-        yield f"the run is {record.status}{cause}; run it again to its end."
+    yield from never_packed(record, chosen)
+    if record.status != "complete" or record.engine is None or set(record.marks) & _NEVER:
         return
-    if "simulated" in record.marks or record.engine is None:
-        yield "it is a simulated run, never a result; run a real engine."
-        return
-    if "emulated" in record.marks:
-        yield "it is an emulated run, never a result; run the engine on its GPU."
-        return
-    if "no MLPerf scenario" in record.marks:
-        yield f"{record.workload.name} has no scenario {record.scenario}; leave it out."
-        return
-    if "short" in record.marks:
-        yield "it is a short run; run it without --count and --duration."
-    for mode in get_args(Mode):
-        test = record.tests.begun.get(mode)
-        if test is None or test.status != "complete":
-            yield f"it has no complete {mode} test; run it with --mode both."
-        elif not test.verdict.valid:
-            yield f"its {mode} test is {test.verdict.sentence}."
     yield from integrity.problems(run)
     version = str(record.versions.get(LIBRARY))
     if not chosen.loadgen.fits(version):
@@ -116,12 +98,7 @@ def _refusals(run: Run, division: str, chosen: Round) -> Iterator[str]:
             f"it was run by enginebench {ran}, and this is {packs}, whose code would be submitted; "
             f"pack with the version that ran."
         )
-    if _official(record, chosen) is None:
-        yield (
-            f"its {record.num_samples:,} samples are not those of any benchmark of round "
-            f"{chosen.name}; run the whole dataset."
-        )
-    elif division == "closed":
+    if division == "closed" and official_name(record, chosen) is not None:
         yield from _closed_refusals(record, record.engine, chosen)
 
 
@@ -227,7 +204,7 @@ def _scenarios(runs: Sequence[Run], division: str, chosen: Round) -> Iterator[st
     """Scenarios that a benchmark does not have, and those that a closed result lacks."""
     by_benchmark: dict[str, set[Scenario]] = {}
     for run in runs:
-        name = _official(run.record, chosen)
+        name = official_name(run.record, chosen)
         assert name is not None  # refused before
         by_benchmark.setdefault(name, set()).add(run.record.scenario)
     for name, scenarios in by_benchmark.items():
@@ -251,13 +228,3 @@ def _folder_name(record: RunRecord, chosen: Round) -> str:
     if record.benchmark is None:
         return f"{name}-changed"  # by --set, or in a file of the same name
     return f"{name}-other-data" if record.dataset.shortfalls else name
-
-
-def _official(record: RunRecord, chosen: Round) -> str | None:
-    """The benchmark whose counts and gates the checker applies."""
-    if record.benchmark in chosen.benchmarks:
-        return record.benchmark
-    for name, rules in chosen.benchmarks.items():
-        if rules.num_samples == record.num_samples:
-            return name
-    return None

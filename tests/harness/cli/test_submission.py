@@ -20,7 +20,10 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[in
     return code, json.loads(captured.out), captured.err
 
 
-def test_an_audit_is_shown_rule_by_rule(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_audit_is_shown_rule_by_rule(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.runs.audit.never_packed", lambda record, chosen: iter(()))
     finished = rehearse(tmp_path, spec=SimulatedSpec(num_tokens=5))
     code, document, text = call(capsys, "audit", finished.folder.path)
     assert code == 0
@@ -35,10 +38,12 @@ def test_a_simulated_run_is_not_packed(tmp_path: Path, capsys: pytest.CaptureFix
     finished = rehearse(tmp_path, spec=SimulatedSpec(num_tokens=5))
     options = ["--submitter", "Org", "--system", "none.yaml", "--division", "open"]
     output = tmp_path / "tree"
-    code, document, _ = call(
+    code, document, text = call(
         capsys, "submission", "pack", finished.folder.path, *options, "-o", output
     )
     assert code == 1
+    assert document["reasons"] == ["run: it is a simulated run, never a result; run a real engine."]
+    assert text.startswith("Not packed:\n  run: it is a simulated run")
     assert document["error"].startswith("Not packed. run: it is a simulated run")
     assert not output.exists()
 

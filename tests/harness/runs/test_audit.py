@@ -23,6 +23,7 @@ from harness.rules.scenario import Scenario
 from harness.runs.audit import audit, audit_config, verify
 from harness.runs.folder import AUDIT_TEST as TEST
 from harness.runs.folder import AuditFolder
+from harness.runs.packable import never_packed
 from harness.runs.run import Run
 from runtime.simulated import SimulatedSpec
 from tests.harness.rehearsal import make_dataset, make_job, make_plan, rehearse
@@ -34,6 +35,12 @@ SETTINGS = V61.compliance_tests[TEST]
 FAST = SimulatedSpec(num_tokens=5)
 DYING = SimulatedSpec(num_tokens=5, fault="die", fault_after=40)
 EOS = 2  # of make_job
+
+
+@pytest.fixture(autouse=True)
+def packable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of a time model, which the audit would refuse, stand for those of an engine."""
+    monkeypatch.setattr("harness.runs.audit.never_packed", lambda record, chosen: iter(()))
 
 
 def run_audit(folder: Path) -> tuple[int, dict[str, str]]:
@@ -120,6 +127,22 @@ def test_runs_that_cannot_be_audited_are_refused(tmp_path: Path) -> None:
         audit(failed.folder.path, V61, NullProgress())
     with pytest.raises(UsageError, match="is not a run folder"):
         audit(tmp_path, V61, NullProgress())
+
+
+def test_what_can_never_be_packed_is_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    run = rehearse(tmp_path, spec=FAST)
+    told = "run can never be packed, so an audit is of no use: it is a simulated run, never a"
+    with pytest.raises(UsageError, match=told):
+        audit(run.folder.path, V61, NullProgress())
+    assert not (run.folder.path / TEST).exists()
+    record = run.record.model_copy(update={"engine": engine_manifest(), "marks": ("short",)})
+    first, second, third = never_packed(record, V61)
+    assert first.startswith("it is a short run; run it without --count and --duration")
+    assert second.startswith("it has no complete accuracy test; run it with --mode both")
+    assert third.startswith("its 16 samples are not those of any benchmark of round v6.1")
 
 
 def test_a_dataset_that_is_gone_is_named(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def replace_offline(tree: Path, work: Path, fault: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "text"),
     [
-        ("none", " s, the limit is 600 s; raise --qps, so that LoadGen asks for more samples."),
+        ("none", " s, the limit is 600 s; raise --qps, so that LoadGen asks for more samples (try"),
         ("twice", "no LoadGen errors: measured 1 errors: Attempted to complete a sample twice."),
         ("129 each", "mean answer: measured 129.00 tokens, the limit is 128"),
     ],

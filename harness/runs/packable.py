@@ -1,0 +1,55 @@
+"""What keeps a run out of every submission, whatever else is done with it: only another run helps.
+
+The audit asks before it runs anything, and packing asks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, get_args
+
+from harness.loadgen.settings import Mode
+
+if TYPE_CHECKING:
+    from harness.rules.rounds import Round
+    from harness.runs.record import RunRecord
+
+
+def never_packed(record: RunRecord, chosen: Round) -> Iterator[str]:
+    """The reasons, one sentence each; none for a run that may become a result."""
+    if record.status != "complete":
+        cause = f" ({record.cause})" if record.cause else ""
+        yield f"the run is {record.status}{cause}; run it again to its end."
+        return
+    if "simulated" in record.marks or record.engine is None:
+        yield "it is a simulated run, never a result; run a real engine."
+        return
+    if "emulated" in record.marks:
+        yield "it is an emulated run, never a result; run the engine on its GPU."
+        return
+    if "no MLPerf scenario" in record.marks:
+        yield f"{record.workload.name} has no scenario {record.scenario}; leave it out."
+        return
+    if "short" in record.marks:
+        yield "it is a short run; run it without --count and --duration."
+    for mode in get_args(Mode):
+        test = record.tests.begun.get(mode)
+        if test is None or test.status != "complete":
+            yield f"it has no complete {mode} test; run it with --mode both."
+        elif not test.verdict.valid:
+            yield f"its {mode} test is {test.verdict.sentence}."
+    if official_name(record, chosen) is None:
+        yield (
+            f"its {record.num_samples:,} samples are not those of any benchmark of round "
+            f"{chosen.name}; run the whole dataset."
+        )
+
+
+def official_name(record: RunRecord, chosen: Round) -> str | None:
+    """The benchmark whose counts and gates the checker applies."""
+    if record.benchmark in chosen.benchmarks:
+        return record.benchmark
+    for name, rules in chosen.benchmarks.items():
+        if rules.num_samples == record.num_samples:
+            return name
+    return None

@@ -1,0 +1,37 @@
+"""A verdict as a person reads it: what VALID is worth, and a failed rule on a line of its own.
+
+`run.json` keeps the plain sentence, which programs read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.rules.verdict import Rule, Verdict
+    from harness.runs.record import Mark
+
+# Runs that are less than a whole one under the rules, by the mark that says so.
+_LESS: dict[Mark, str] = {
+    "simulated": "a simulated run",
+    "emulated": "an emulated run",
+    "short": "a short run",
+}
+# Rules that fail because others do, and are told after them.
+_CONSEQUENCES = ("early stopping", "LoadGen's verdict")
+
+
+def told(verdict: Verdict, marks: Sequence[Mark]) -> list[str]:
+    """Lines of text: VALID only for a whole run under the rules; else INVALID, and each rule that
+    failed, the cause before what follows from it.
+    """
+    if verdict.valid:
+        less = next((words for mark, words in _LESS.items() if mark in marks), None)
+        return ["VALID" if less is None else f"meets the rules of {less}"]
+    failed = sorted((rule for rule in verdict.rules if not rule.passed), key=_order)
+    return ["INVALID", *(rule.sentence for rule in failed)]
+
+
+def _order(rule: Rule) -> int:
+    return _CONSEQUENCES.index(rule.name) + 1 if rule.name in _CONSEQUENCES else 0
