@@ -22,18 +22,22 @@ CHUNK_BYTES = 1 << 22
 class _Remembered(Record):
     """The SHA-256 of a file as it was then; the record's own name says which file."""
 
-    SCHEMA: ClassVar[int] = 1
+    SCHEMA: ClassVar[int] = 2
 
     size_bytes: NonNegativeInt
     modified_ns: int
+    changed_ns: int
+    inode: NonNegativeInt
+    device: NonNegativeInt
     sha256: Sha256
 
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's content in hex.
 
-    A file that changes keeps its old digest only if its size and its modification time in
-    nanoseconds both stay.
+    A file that changes keeps its old digest only if it is the same inode, of the same size, and its
+    modification and change times in nanoseconds both stay: a copy with an old modification time,
+    as `rsync -t` makes one, is hashed, because nobody sets the change time.
     """
     path = path.resolve()
     status = path.stat()  # before its content: a change in between is noticed the next time
@@ -64,22 +68,28 @@ def _recall(path: Path, status: os.stat_result) -> str | None:
         known = read_record(_place(path), _Remembered, EnginebenchError, "ask again")
     except (FileNotFoundError, EnginebenchError):
         return None
-    unchanged = (known.size_bytes, known.modified_ns) == (status.st_size, status.st_mtime_ns)
-    return known.sha256 if unchanged else None
+    return known.sha256 if known == _entry(status, known.sha256) else None
 
 
 def _remember(path: Path, status: os.stat_result, sha256: str) -> None:
-    entry = _Remembered(
-        schema_version=_Remembered.SCHEMA,
-        size_bytes=status.st_size,
-        modified_ns=status.st_mtime_ns,
-        sha256=sha256,
-    )
+    entry = _entry(status, sha256)
     place = _place(path)
     # A cache that cannot be written costs time, never correctness.
     with contextlib.suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
         write_json(place, entry.to_json())
+
+
+def _entry(status: os.stat_result, sha256: str) -> _Remembered:
+    return _Remembered(
+        schema_version=_Remembered.SCHEMA,
+        size_bytes=status.st_size,
+        modified_ns=status.st_mtime_ns,
+        changed_ns=status.st_ctime_ns,
+        inode=status.st_ino,
+        device=status.st_dev,
+        sha256=sha256,
+    )
 
 
 def _place(path: Path) -> Path:

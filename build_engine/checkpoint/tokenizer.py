@@ -111,9 +111,14 @@ class Tokenizer:
 
     @property
     def special_ids(self) -> frozenset[int]:
-        """Ids of the special tokens, which are no text."""
+        """Ids of the special tokens, which are no text; but for the one that stands for text that
+        the vocabulary has not.
+        """
+        unknown = getattr(self._backend.model, "unk_token", None)
         added = self._backend.get_added_tokens_decoder()
-        return frozenset(index for index, token in added.items() if token.special)
+        return frozenset(
+            index for index, token in added.items() if token.special and token.content != unknown
+        )
 
     def knows(self, token_id: int) -> bool:
         """Whether there is a token of this id."""

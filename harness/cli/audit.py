@@ -18,7 +18,7 @@ _OWN_ROUND = Parameter(
 def audit(
     run: Path, *, round: Annotated[RoundName | None, _OWN_ROUND] = None, json: bool = False
 ) -> int:
-    """Run the compliance test TEST06 on a finished run's engine, and check its answers.
+    """Run the compliance test TEST06 on a finished run's engine, and look for a cache of answers.
 
     Parameters
     ----------

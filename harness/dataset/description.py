@@ -61,6 +61,7 @@ def describe(
         origin=source.origin,
         num_samples=facts.num_samples,
         num_distinct=facts.num_distinct,
+        all_articles=not trial and source.path is not None,
         digest=_digest((ids.tobytes(), sample.reference) for ids, sample in pairs),
         articles_digest=_digest((sample.article.encode(), sample.reference) for sample in samples),
         prompt_tokens=PromptTokens(

@@ -67,11 +67,12 @@ class DatasetRecord(Record):
 
     `benchmark` is the MLPerf benchmark whose whole evaluation set it is, `shortfalls` why it is not
     the benchmark's set for its purpose, `notes` what a person should look at in one that is.
-    `digest` is over prompt ids and references, `articles_digest` over articles and references;
-    `files` are the SHA-256 of the prepared files by name.
+    `all_articles` is whether every article of the source is in it: no --count, and no invented
+    news, which has no end. `digest` is over prompt ids and references, `articles_digest` over
+    articles and references; `files` are the SHA-256 of the prepared files by name.
     """
 
-    SCHEMA: ClassVar[int] = 4
+    SCHEMA: ClassVar[int] = 5
 
     workload: Name
     purpose: Purpose
@@ -84,9 +85,15 @@ class DatasetRecord(Record):
     origin: Origin | None
     num_samples: PositiveInt
     num_distinct: PositiveInt
+    all_articles: bool
     digest: Sha256
     articles_digest: Sha256
     prompt_tokens: PromptTokens
     official_ids: OfficialIds
     first_differences: tuple[Difference, ...]
     files: dict[Text, Sha256]
+
+    @property
+    def own_set(self) -> bool:
+        """Whether these are all of a user's own articles: the whole of what there is to ask."""
+        return self.all_articles and self.source_kind == "articles"

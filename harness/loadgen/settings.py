@@ -68,6 +68,8 @@ class LoadgenPlan:
     """A short run over part of the dataset: built-in counts are overridden, so it is not a result
     of the benchmark.
     """
+    own_set: bool = False
+    """A whole run over articles of a user's own, to which built-in counts do not apply either."""
 
     @property
     def ends_by_clock(self) -> bool:
@@ -88,7 +90,7 @@ class LoadgenPlan:
             if self.ends_by_clock:
                 latency_ms *= _SHARE_OF_LATENCY
             lines.append(f"{name}.{scenario}.target_latency = {latency_ms:.{DIGITS}g}")
-        if self.trial:
+        if self.trial or self.own_set:
             lines.append(
                 f"{name}.{scenario}.performance_sample_count_override = {self.num_samples}"
             )

@@ -8,7 +8,7 @@ are those that the submission checker reads: `verify_accuracy.txt` and `accuracy
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,6 @@ from build_engine.errors import (
 from build_engine.files import cannot_write
 from build_engine.store.engine import Engine
 from harness.dataset.prepared import Dataset
-from harness.loadgen import logs
 from harness.loadgen.given import GivenAnswers
 from harness.loadgen.installed import require_loadgen
 from harness.loadgen.job import Job, read_job
@@ -33,29 +32,17 @@ from harness.loadgen.settings import LoadgenPlan, Mode
 from harness.loadgen.supervise import Outcome, run_test
 from harness.rules.rounds import Round, load_round
 from harness.rules.verdict import Verdict
+from harness.runs.audit_verdict import answers_to_repeat, judge_audit
 from harness.runs.caching import ask_again, not_cached
-from harness.runs.conditions.answers import (
-    audit_settings,
-    each_told,
-    enough_logged,
-    first_tokens_begin,
-    longest,
-    shortest,
-    stop_ids_end,
-)
-from harness.runs.conditions.any_test import of_any_test
-from harness.runs.conditions.both_tests import of_both_tests
-from harness.runs.conditions.content import of_content
 from harness.runs.folder import AUDIT_TEST, AuditFolder
 from harness.runs.integrity import require_intact
 from harness.runs.packable import never_packed
-from harness.runs.reading import Language, Reading
+from harness.runs.reading import Language
 from harness.runs.record import AuditRecord
 from harness.runs.run import Run
 from harness.runs.verdict import judge_unfinished
 
 if TYPE_CHECKING:
-    from harness.loadgen.logs import LoggedAnswer
     from harness.progress import Progress, ProgressFigures
     from runtime.executor import TokenIds
 
@@ -163,14 +150,6 @@ def _judge(
     return whole, Outcome("complete", None, None, plan, exit_code=EXIT_OK)
 
 
-def answers_to_repeat(run: Run) -> tuple[Mode, Mapping[int, TokenIds]]:
-    """The test whose answers a compliance test must give again, and those by sample: the accuracy
-    test's where there is one.
-    """
-    mode: Mode = "accuracy" if run.record.tests.accuracy else "performance"
-    return mode, GivenAnswers.load(run.folder.test(mode).given).by_sample
-
-
 def verify(
     folder: AuditFolder,
     plan: LoadgenPlan,
@@ -188,51 +167,6 @@ def verify(
     folder.verification.write_text("\n".join(lines) + "\n", encoding="utf-8")
     shutil.copyfile(folder.answers, folder.accuracy.answers)
     return verdict
-
-
-def judge_audit(
-    folder: AuditFolder,
-    plan: LoadgenPlan,
-    chosen: Round,
-    job: Job,
-    language: Language | None = None,
-    others: Mapping[int, TokenIds] | None = None,
-    name: Mode = "accuracy",
-) -> tuple[Verdict, list[str]]:
-    """The verdict on the logs of a TEST06, and the lines that the submission checker reads."""
-    settings = chosen.compliance_tests[AUDIT_TEST]
-    log, answers = logs.read_detail(folder.path), logs.read_answers(folder.path)
-    lengths = [len(answer.ids) for answer in answers]
-    begin = [first_tokens_begin(answers)] if plan.scenario.has_first_tokens else []
-    end = stop_ids_end([answer.ids for answer in answers], job.stop_ids)
-    length = [
-        each_told(answers),
-        shortest(lengths, job.min_new_tokens),
-        longest(lengths, job.max_new_tokens),
-    ]
-    verdict = Verdict.of(
-        [
-            audit_settings(log, settings),
-            enough_logged(answers, min(settings["min_query_count"], log.num_answers)),
-            *of_any_test(log, chosen, plan.mode, plan.scenario),
-            *begin,
-            end,
-            *length,
-            *(of_content(Reading([each.ids for each in answers], language)) if language else ()),
-            *(of_both_tests(_by_sample(answers), others, name) if others else ()),
-        ]
-    )
-    lines = [
-        f"First token check pass: {begin[0].passed if begin else 'Skipped'}",
-        f"EOS check pass: {end.passed}",
-        f"Sample length check pass: {all(rule.passed for rule in length)}",
-        f"{AUDIT_TEST} verification {'complete' if verdict.valid else 'failed'}",
-    ]
-    return verdict, lines
-
-
-def _by_sample(answers: Sequence[LoggedAnswer]) -> Iterator[tuple[int, TokenIds]]:
-    return ((answer.index, answer.ids) for answer in answers)
 
 
 def _round(run: Run, chosen: Round | None) -> Round:
@@ -270,7 +204,7 @@ def _plan(run: Run) -> LoadgenPlan:
 
 
 def _job(run: Run) -> Job:
-    """The job of an unedited run, whose dataset and engine are still the same."""
+    """The job of an unedited run, whose dataset is still the same."""
     job = read_job(run.folder.test("performance").job)
     gone = UsageError(
         f"The dataset of the run is not at {job.dataset} any more; prepare it again with "
@@ -282,10 +216,6 @@ def _job(run: Run) -> Job:
         raise gone from None
     if dataset.digest != run.record.dataset.digest:
         raise gone
-    if run.record.engine is not None:
-        folder = job.executor.engine_folder
-        if folder is None or Engine.load(folder).key != run.record.engine.key:
-            raise UsageError(f"{folder} is another engine than the run's; run again.")
     return job
 
 

@@ -158,6 +158,7 @@ class RunChoice:
                 num_samples=dataset.num_samples,
                 qps=self.qps,
                 duration_s=self.duration_s,
+                own_set=dataset.record.own_set,
                 round=asked.round,
             ),
             modes=asked.modes,

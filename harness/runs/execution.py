@@ -8,25 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from build_engine.errors import EnginebenchError, RunFailed
-from build_engine.files import cannot_write, read_json, write_json
+from build_engine.errors import EnginebenchError
+from build_engine.files import cannot_write, write_json
 from harness.loadgen import logs
 from harness.loadgen.given import GivenAnswers
 from harness.loadgen.installed import require_loadgen
 from harness.loadgen.supervise import Outcome, run_test
 from harness.machine.facts import library_versions, machine_facts
 from harness.machine.system import detect_system
-from harness.runs.evidence import Evidence
+from harness.runs.judging import evidence_of, record_of
 from harness.runs.record import (
     AccuracyRecord,
-    LoadgenRecord,
-    PrimaryResult,
     SystemFacts,
     TestRecord,
     TestRecords,
 )
 from harness.runs.run import Run
-from harness.runs.verdict import judge, judge_unfinished, with_accuracy_test
+from harness.runs.verdict import judge_unfinished, with_accuracy_test
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
@@ -75,7 +73,7 @@ def claim(request: RunRequest) -> Run:
     OutputError.
     """
     scope, engine, system = request.scope, request.engine, detect_system()
-    return Run.claim(
+    run = Run.claim(
         request.folder,
         command=request.command,
         marks=request.marks,
@@ -93,6 +91,14 @@ def claim(request: RunRequest) -> Run:
         system=SystemFacts(fields=system.fields, closed_problems=system.closed_problems),
         versions=library_versions(),
     )
+    try:
+        write_json(run.folder.dataset, request.dataset.record.to_json())
+        write_json(run.folder.workload, scope.workload.model_dump(mode="json"))
+        if engine is not None:
+            write_json(run.folder.engine, engine.manifest.to_json())
+    except OSError as error:
+        raise cannot_write(request.folder, error) from None
+    return run
 
 
 class _Execution:
@@ -120,7 +126,7 @@ class _Execution:
         )
         complete = outcome.status == "complete"
         answers = logs.read_answers(folder.path) if complete and mode == "accuracy" else []
-        measured = self._measured(outcome, folder, answers) if complete else _unfinished(outcome)
+        measured = self._measured(outcome, folder) if complete else _unfinished(outcome)
         tests = self._with_both(self._run.record.tests.model_copy(update={mode: measured}))
         self._run = self._run.changed(tests=tests)
         if answers and self._request.engine is not None:
@@ -158,41 +164,13 @@ class _Execution:
         self._progress.phase(f"{scope.scenario}, {mode}: {scope.announcement(plan, probe)}")
         return plan
 
-    def _measured(
-        self, outcome: Outcome, folder: TestFolder, answers: list[LoggedAnswer]
-    ) -> TestRecord:
+    def _measured(self, outcome: Outcome, folder: TestFolder) -> TestRecord:
         """What LoadGen's logs of a completed test say, and the verdict on it."""
         plan, probe, scope = outcome.plan, outcome.probe, self._request.scope
         assert plan is not None and probe is not None, "a complete test had both"
-        detail = logs.read_detail(folder.path)
-        evidence = Evidence(
-            plan=plan,
-            log=detail,
-            token_counts=_token_counts(folder),
-            workload=scope.workload,
-            round=scope.round,
-            answers=answers,
-            summary_differences=logs.summary_differences(folder.path, detail),
-            prefix_caching=probe.prefix_caching,
-            given=GivenAnswers.load(folder.given),
-            language=self._request.language,
-        )
-        return TestRecord(
-            status=outcome.status,
-            cause=outcome.cause,
-            plan=plan,
-            probe=probe,
-            last_figures=outcome.figures,
-            metrics=detail.metrics(),
-            primary=PrimaryResult.of(evidence.limits.metric, detail),
-            loadgen=LoadgenRecord(
-                version=detail.full_version,
-                validity=detail.validity,
-                errors=detail.errors,
-                warnings=detail.warnings,
-            ),
-            verdict=judge(evidence),
-        )
+        language = self._request.language
+        evidence = evidence_of(folder, plan, probe, scope.workload, scope.round, language)
+        return record_of(evidence, probe, outcome.figures)
 
     def _score(
         self, engine: Engine, folder: TestFolder, answers: list[LoggedAnswer]
@@ -211,7 +189,7 @@ class _Execution:
         )
         folder.accuracy_txt.write_text(scores.to_accuracy_txt(), encoding="utf-8")
         target, scope = self._request.scope.workload.accuracy, self._request.scope
-        gates = check_gates(scores, target) if target and scope.whole_dataset else ()
+        gates = check_gates(scores, target) if target and scope.gated else ()
         accuracy = AccuracyRecord(scores=scores, gates=tuple(gates))
         write_json(self._run.folder.accuracy, accuracy.model_dump(mode="json"))
         return accuracy
@@ -226,9 +204,3 @@ def _unfinished(outcome: Outcome) -> TestRecord:
         last_figures=outcome.figures,
         verdict=judge_unfinished(outcome.cause),
     )
-
-
-def _token_counts(folder: TestFolder) -> list[int]:
-    """Tokens of each answer, as the process counted them when it handed them to LoadGen."""
-    counts: list[int] = read_json(folder.token_counts, RunFailed, "run again")
-    return counts

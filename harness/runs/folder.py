@@ -14,7 +14,11 @@ from harness.loadgen.folder import EVIDENCE, TestFolder
 RECORD = "run.json"
 AUDIT_TEST = "TEST06"
 VERIFICATION = "verify_accuracy.txt"
-_EVIDENCE = (*EVIDENCE, VERIFICATION)
+_DATASET = "dataset.json"
+_ENGINE = "engine.json"
+_WORKLOAD = "workload.json"
+_ACCURACY = "accuracy.json"
+_EVIDENCE = (*EVIDENCE, VERIFICATION, _DATASET, _ENGINE, _WORKLOAD, _ACCURACY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,24 @@ class RunFolder:
         return self.path / "progress.jsonl"
 
     @property
+    def dataset(self) -> Path:
+        """A copy of the description of the dataset that the run is on."""
+        return self.path / _DATASET
+
+    @property
+    def engine(self) -> Path:
+        """A copy of the manifest of the engine that ran."""
+        return self.path / _ENGINE
+
+    @property
+    def workload(self) -> Path:
+        """A copy of the rules that the run was under."""
+        return self.path / _WORKLOAD
+
+    @property
     def accuracy(self) -> Path:
         """Scores and gates."""
-        return self.path / "accuracy.json"
+        return self.path / _ACCURACY
 
     @property
     def answers(self) -> Path:

@@ -1,5 +1,5 @@
-"""Whether a run folder still is what the run wrote: files by digest, figures by LoadGen's detail
-log.
+"""Whether a run folder still is what the run wrote: run.json by its seal, files by digest, figures
+by LoadGen's detail log, and all the rest by what it is made from.
 
 A log that was edited after the fact, and a figure in `run.json` that LoadGen's own log does not
 give, are each named.
@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from build_engine.errors import ResultProblem, RunFailed
 from harness.loadgen import logs
 from harness.loadgen.settings import Mode
+from harness.runs.recomputed import contradictions
 from harness.runs.record import PrimaryResult, TestRecord
 from harness.runs.run import Run
 
 
 def problems(run: Run) -> list[str]:
     """What differs, one sentence each; none for a run as it was written."""
-    return [*_changed_files(run), *_other_figures(run), *_other_scores(run)]
+    return list(_problems(run))
 
 
 def require_intact(run: Run) -> None:
@@ -26,6 +27,26 @@ def require_intact(run: Run) -> None:
     found = problems(run)
     if found:
         raise ResultProblem(f"{run.folder.path} was changed after the run: {' '.join(found)}")
+
+
+def is_intact(run: Run) -> bool:
+    """Whether nothing differs; it looks no further than to the first thing that does."""
+    return next(_problems(run), None) is None
+
+
+def _problems(run: Run) -> Iterator[str]:
+    yield from _unsealed(run)
+    changed = list(_changed_files(run))
+    yield from changed
+    yield from _other_figures(run)
+    yield from _other_scores(run)
+    if not changed and run.record.status == "complete":  # edited files bear witness of nothing
+        yield from contradictions(run)
+
+
+def _unsealed(run: Run) -> Iterator[str]:
+    if run.record.seal != run.record.seal_of_fields():
+        yield "run.json was edited: its seal does not match its fields; run again."
 
 
 def _changed_files(run: Run) -> Iterator[str]:

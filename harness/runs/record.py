@@ -13,7 +13,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from build_engine.errors import EXIT_FAILED
 from build_engine.records import Record
-from build_engine.store.manifest import EngineManifest
+from build_engine.store.manifest import EngineManifest, content_key
 from build_engine.validation import Frozen, Name, Sha256, Text
 from harness.dataset.record import DatasetRecord
 from harness.loadgen.job import Probe
@@ -160,7 +160,7 @@ class RunRecord(Record):
     `files` are the digests of LoadGen's files and of what each test was, once the run has ended.
     """
 
-    SCHEMA: ClassVar[int] = 3
+    SCHEMA: ClassVar[int] = 4
 
     status: RunStatus
     cause: str | None = None
@@ -188,6 +188,8 @@ class RunRecord(Record):
     accuracy: AccuracyRecord | None = None
     audits: dict[str, AuditRecord] = Field(default_factory=dict)
     files: dict[str, Sha256] = Field(default_factory=dict)
+    seal: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """The sha256 of all the other fields, so that an edited one is noticed."""
 
     @model_validator(mode="after")
     def _whole(self) -> RunRecord:
@@ -197,6 +199,14 @@ class RunRecord(Record):
                 if test is None or test.status != "complete" or test.metrics is None:
                     raise ValueError(f"it is complete, and its {mode} test has no figures.")
         return self
+
+    def seal_of_fields(self) -> str:
+        """The sha256 that `seal` must be."""
+        return content_key(self.model_dump(mode="json", by_alias=True, exclude={"seal"}))
+
+    def sealed(self) -> RunRecord:
+        """The same with its seal."""
+        return self.model_copy(update={"seal": self.seal_of_fields()})
 
     @property
     def failed_with(self) -> int:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from build_engine import recipe
 from harness.loadgen.job import Job
+from harness.runs.marks import marks_of
 from harness.runs.reading import Language
-from runtime.backend import backend
 from runtime.spec import EngineFolderSpec
 
 if TYPE_CHECKING:
@@ -38,28 +37,8 @@ class RunRequest:
     @property
     def marks(self) -> tuple[Mark, ...]:
         """What keeps this from being a benchmark result; shown wherever the run is."""
-        benchmark = self.scope.workload.benchmark is not None
-        pretended = not backend(self.executor.backend).measured
-        found: dict[Mark, bool] = {
-            "simulated": pretended and self.engine is None,
-            "emulated": pretended and self.engine is not None,
-            "demo workload": not benchmark,
-            "changed recipe": bool(self.engine and recipe.changes(self.engine.identity.recipe)),
-            "changed workload": benchmark and not self.scope.unchanged,
-            "no MLPerf scenario": benchmark and self.scope.unchanged and not self.scope.official,
-            "other data": benchmark and self.dataset.benchmark is None,
-            "other weights": self._other_weights,
-            "short": self.scope.trial,
-        }
-        return tuple(mark for mark, holds in found.items() if holds)
-
-    @property
-    def _other_weights(self) -> bool:
-        """Whether the engine was not built from the very weights of the benchmark's model."""
-        model = self.scope.workload.model
-        if self.scope.workload.benchmark is None or model is None or self.engine is None:
-            return False
-        return not model.has_weights(self.engine.manifest.model.weights)
+        engine = self.engine.manifest if self.engine else None
+        return marks_of(self.scope, self.dataset.record, engine, self.executor)
 
     @property
     def language(self) -> Language | None:

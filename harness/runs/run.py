@@ -59,7 +59,7 @@ class Run:
             process=_this_process(),
             **known,
         )
-        run = cls(RunFolder(path), record)
+        run = cls(RunFolder(path), record.sealed())
         run._write()
         return run
 
@@ -82,7 +82,7 @@ class Run:
 
     def changed(self, **changes: Any) -> Run:
         """The run with other values of its record's fields, written. Raises OutputError."""
-        run = Run(self.folder, self.record.model_copy(update=changes))
+        run = Run(self.folder, self.record.model_copy(update=changes).sealed())
         run._write()
         return run
 

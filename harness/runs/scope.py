@@ -38,13 +38,20 @@ class RunScope:
     num_samples: int
     qps: float | None = None
     duration_s: float | None = None
+    own_set: bool = False
+    """Whether the samples are all of a user's own articles, however many the workload has."""
     round: Round = field(default_factory=lambda: load_round(DEFAULT))
     """Whose rules the run claims to follow, and whose LoadGen and seeds it must have."""
 
     @property
     def whole_dataset(self) -> bool:
-        """Whether every sample of the workload is there."""
-        return self.num_samples == self.workload.num_samples
+        """Whether every sample of the workload is there, or every article of the user's."""
+        return self.own_set or self.num_samples == self.workload.num_samples
+
+    @property
+    def gated(self) -> bool:
+        """Whether the workload's gates hold for the score: they are for the whole of its data."""
+        return not self.own_set and self.num_samples == self.workload.num_samples
 
     @property
     def min_duration_s(self) -> float:
@@ -98,6 +105,7 @@ class RunScope:
             builtin_limits=self.unchanged,
             equal_issue=self._equal_issue,
             trial=self.trial,
+            own_set=self.own_set,
         )
 
     def announcement(self, plan: LoadgenPlan, probe: Probe) -> str:

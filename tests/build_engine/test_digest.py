@@ -57,6 +57,23 @@ def test_a_digest_that_was_found_out_otherwise(
     assert file_sha256(file) == _sha256(b"content")
 
 
+@pytest.mark.parametrize("in_place", [True, False])
+def test_another_content_of_the_same_size_and_time_is_hashed(
+    tmp_path: Path, in_place: bool
+) -> None:
+    """`rsync -t` writes such a file beside, and renames it; `touch -r` is enough for one."""
+    file = tmp_path / "file"
+    file.write_bytes(b"content")
+    assert file_sha256(file) == _sha256(b"content")
+    times = file.stat()
+    target = file if in_place else tmp_path / "beside"
+    target.write_bytes(b"altered")
+    os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
+    target.replace(file)
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (7, times.st_mtime_ns)
+    assert file_sha256(file) == _sha256(b"altered")
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"sha256": "x"}', '{"schema_version": 9}'])
 def test_what_is_damaged_is_forgotten(tmp_path: Path, content: str) -> None:
     file = tmp_path / "file"

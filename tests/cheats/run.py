@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from build_engine.store.contents import seal_files
 from build_engine.store.engine import Engine
 from build_engine.store.manifest import write_manifest
 from harness.dataset.preparation import prepare
@@ -25,7 +26,7 @@ from harness.runs.run import Run
 from harness.runs.scope import RunScope
 from newsbrief import CHECKPOINT
 from runtime.backend import ENTRY_POINTS
-from tests.build_engine.manifests import make_manifest
+from tests.build_engine.manifests import make_manifest, resealed
 from tests.build_engine.specs import CONFIG
 from tests.cheats.spec import CheatSpec
 
@@ -58,12 +59,13 @@ def run_cheat(
 ) -> Run:
     """The run in `folder/run`, over the first `count` articles of newsbrief."""
     config = replace(CONFIG, vocab_size=4096, eos_token_ids=(1,))
-    manifest = make_manifest(config=config)
-    engine = Engine(folder / "engine", manifest)
-    engine.folder.mkdir(parents=True)
-    write_manifest(engine.folder, manifest)
+    home = folder / "engine"
+    home.mkdir(parents=True)
     for name in ("tokenizer.json", "tokenizer_config.json", "config.json"):
-        shutil.copyfile(CHECKPOINT / name, engine.folder / name)
+        shutil.copyfile(CHECKPOINT / name, home / name)
+    files = {"files": seal_files(home)}
+    engine = Engine(home, resealed(make_manifest(config=config).model_copy(update=files)))
+    write_manifest(home, engine.manifest)
     workload = load_workload("newsbrief")
     dataset = prepare(
         workload, Source.find("newsbrief"), engine.folder, folder / "data", count, NullProgress()

@@ -2,8 +2,8 @@
 asked.
 
 Decoding is greedy, and yet floating point depends on the batch: now and then another token is as
-likely, and an answer goes on otherwise. The OpenVINO engine gave 0 to 2 % such answers where
-requests came together otherwise (docs/running.md has the figures).
+likely, and an answer goes on otherwise. How often depends on the model: docs/running.md has what
+was measured.
 """
 
 from __future__ import annotations
@@ -17,10 +17,15 @@ from harness.rules.verdict import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from runtime.executor import TokenIds
 
-MIN_SHARED = 0.5
-"""Of an answer, by its ids from the first to where it parts from the other, on average."""
+MIN_SHARED = 0.25
+"""Of an answer, by its ids from the first to where it parts from the other, on average: half of
+what the most unsteady honest engine gave; one that answers otherwise shares nothing.
+"""
 _LENGTH_TOLERANCE = 0.01
 _STANDARD_ERRORS = 3.0  # chance alone goes beyond in one of 370 tests
 
@@ -48,17 +53,22 @@ class _Pair:
 
 
 def same_ids(pairs: Mapping[int, _Pair], name: str) -> Rule:
-    """Answers begin as those of the other test do."""
-    num = sum(pair.count for pair in pairs.values())
-    share = sum(pair.shared for pair in pairs.values()) / num if num else 1.0
+    """Answers begin as those of the other test do, but for chance: three standard errors of the
+    mean over the samples.
+    """
+    import numpy as np
+
+    shares = np.array([pair.shared / pair.count for pair in pairs.values()], np.float64)
+    share = float(shares.mean()) if len(shares) else 1.0
+    least = MIN_SHARED - _STANDARD_ERRORS * _error_of_mean(shares)
     return Rule(
         name=f"answers of the {name} test",
-        passed=share >= MIN_SHARED,
-        measured=f"{share:.1%} of an answer is the same, over {num:,} answers",
-        allowed=f"{MIN_SHARED:.0%} or more: answers to the same samples",
+        passed=share >= least,
+        measured=f"{share:.1%} of an answer is the same, over {len(shares):,} samples",
+        allowed=f"{max(least, 0.0):.1%} or more",
         remedy="the engine must answer alike in every test",
         value=share,
-        limit=MIN_SHARED,
+        limit=max(least, 0.0),
     )
 
 
@@ -73,10 +83,7 @@ def same_length(pairs: Mapping[int, _Pair], name: str) -> Rule:
     theirs = np.array([pair.length for pair in pairs.values()], np.float64)
     ours = np.array([pair.total / pair.count for pair in pairs.values()], np.float64)
     mean, other = (float(each.mean()) if len(each) else 0.0 for each in (ours, theirs))
-    spread = float((ours - theirs).std(ddof=1)) if len(ours) > 1 else math.inf
-    allowed = _LENGTH_TOLERANCE * other
-    if spread:
-        allowed += _STANDARD_ERRORS * spread / math.sqrt(max(len(ours), 1))
+    allowed = _LENGTH_TOLERANCE * other + _STANDARD_ERRORS * _error_of_mean(ours - theirs)
     difference = abs(mean - other)
     return Rule(
         name=f"lengths of the {name} test",
@@ -90,6 +97,13 @@ def same_length(pairs: Mapping[int, _Pair], name: str) -> Rule:
         limit=allowed if math.isfinite(allowed) else None,
         unit="tokens",
     )
+
+
+def _error_of_mean(values: NDArray[np.float64]) -> float:
+    """The standard error of a mean; infinite for one value, which shows nothing."""
+    if len(values) < 2:
+        return math.inf
+    return float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
 def _pairs(

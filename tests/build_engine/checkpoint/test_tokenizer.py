@@ -11,6 +11,7 @@ import pytest
 
 from build_engine.checkpoint.tokenizer import Tokenizer
 from build_engine.errors import CheckpointError
+from newsbrief import CHECKPOINT
 
 # One text with every replacement of `clean_up_tokenization_spaces`, and what transformers 4.57.6
 # made of it.
@@ -150,3 +151,24 @@ def test_damaged_settings_are_refused(folder: Path, name: str, content: str, mes
     (folder / name).write_text(content)
     with pytest.raises(CheckpointError, match=message):
         Tokenizer.load(folder)
+
+
+def test_what_ids_are_tokens_and_what_their_text_takes_is_told() -> None:
+    tokenizer = Tokenizer.load(CHECKPOINT)
+    assert tokenizer.special_ids == {0, 1}
+    assert [tokenizer.knows(i) for i in (-1, 0, 4095, 4096)] == [False, True, True, False]
+    (ids,) = tokenizer.encode_batch(["The council said  so."])
+    (text,) = tokenizer.plain_texts([ids.tolist()])
+    assert text == "The council said  so."
+    assert tokenizer.count_ids([text, ""]) == [len(ids) - 1, 0]  # without BOS
+
+
+def test_a_token_for_unknown_text_is_not_one_that_fills_up(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer as Backend
+    from tokenizers import models
+
+    vocabulary = {"<unk>": 0, "<s>": 1, "</s>": 2, "a": 3}
+    words = Backend(models.WordLevel(vocabulary, unk_token="<unk>"))
+    words.add_special_tokens(["<unk>", "<s>", "</s>"])
+    words.save(str(tmp_path / "tokenizer.json"))
+    assert Tokenizer.load(tmp_path).special_ids == {1, 2}

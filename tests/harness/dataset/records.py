@@ -22,6 +22,7 @@ def make_record(num_samples: int = 16, **changes: Any) -> DatasetRecord:
         "origin": None,
         "num_samples": num_samples,
         "num_distinct": num_samples,
+        "all_articles": False,
         "digest": "0" * 64,
         "articles_digest": "0" * 64,
         "prompt_tokens": PromptTokens(min=5, median=12, max=20, total=12 * num_samples),

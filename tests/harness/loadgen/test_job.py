@@ -41,7 +41,7 @@ def test_a_job_comes_back_as_it_went(tmp_path: Path, executor: Any) -> None:
         ({**JOB.to_json(), "schema_version": 1}, "was written by an older enginebench"),
         ({**JOB.to_json(), "stop_ids": "2"}, "`stop_ids` must be"),
         ({**JOB.to_json(), "sample": 2}, "`sample` is not a key."),
-        ({**JOB.to_json(), "schema_version": 3}, "was written by a newer enginebench"),
+        ({**JOB.to_json(), "schema_version": 4}, "was written by a newer enginebench"),
         ([], "it is no record of ours"),
     ],
 )

@@ -77,8 +77,8 @@ def test_a_cheat_is_named_by_the_runs_own_verdict(
 @pytest.mark.parametrize(
     ("cheat", "rules"),
     [
-        ("short answers", {"answers of the accuracy test", "lengths of the accuracy test"}),
-        ("padded with spaces", {"answers of the accuracy test", "lengths of the accuracy test"}),
+        ("short answers", {"lengths of the accuracy test"}),
+        ("padded with spaces", {"lengths of the accuracy test"}),
         ("longer answers", {"lengths of the accuracy test"}),
         ("another first token", {"answers of the accuracy test"}),
     ],
@@ -119,8 +119,9 @@ def test_what_is_no_answer_ends_the_run_with_its_cause(
     ("cheat", "rules"), [("cached", {"answers from a cache"}), ("none", set())]
 )
 def test_an_audit_asks_one_sample_again_and_again(
-    tmp_path: Path, cheat: str, rules: set[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cheat: str, rules: set[str]
 ) -> None:
+    monkeypatch.setattr("harness.runs.audit.never_packed", lambda record, chosen: iter(()))
     run = run_cheat(tmp_path, cheat, OFFLINE, ("performance",))
     assert failed(run, "performance") == set()
     audited = audit(run.folder.path, None, NullProgress())

@@ -107,9 +107,14 @@ def test_a_good_choice_becomes_a_run(
     assert request.engine.recipe == "int8_wo"
     assert request.folder == tmp_path / "results" / "first"
     assert not request.folder.exists()
-    assert request.marks == ("demo workload", "short")
+    assert request.marks == ("demo workload",)  # all of a user's own articles
     choice.request()
     assert len(built) == 1
+
+
+def test_a_count_makes_a_trial_of_own_articles(choice: Choice, built: list[EngineSpec]) -> None:
+    request = _with_run(choice, count=2).request()
+    assert request.marks == ("demo workload", "short")
 
 
 @pytest.mark.parametrize(("setting", "marked"), [("kv_cache=int8", True), ("kv_cache=bf16", False)])

@@ -33,7 +33,7 @@ def test_each_number_of_run_json_is_that_of_loadgens_log(run: Run) -> None:
     for field, value in (("metrics", metrics), ("primary", primary)):
         edited = tests.performance.model_copy(update={field: value})
         with_it = tests.model_copy(update={"performance": edited})
-        record = run.record.model_copy(update={"tests": with_it})
+        record = run.record.model_copy(update={"tests": with_it}).sealed()
         found = problems(Run(run.folder, record))
         assert len(found) == 1
         assert found[0].endswith("by LoadGen's log; run again.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -102,6 +103,22 @@ def test_less_time_than_the_workload_asks_for_is_a_trial() -> None:
     )
     assert scope.whole_dataset
     assert scope.trial
+
+
+@pytest.mark.parametrize("workload", [OFFICIAL, BUNDLED], ids=lambda each: each.name)
+def test_all_of_a_users_own_articles_are_a_whole_run(workload: Workload) -> None:
+    scope = RunScope(
+        workload=workload, scenario=Scenario.OFFLINE, num_samples=100, own_set=True, qps=10.0
+    )
+    assert not scope.trial
+    assert scope.whole_dataset
+    assert not scope.gated  # the reference's score is that of other articles
+    plan = scope.plan("performance", PROBE)
+    assert plan.min_duration_s == 600.0
+    assert (plan.min_query_count, plan.trial) == (100, False)
+    assert "performance_sample_count_override = 100\n" in plan.user_conf
+    shorter = dataclasses.replace(scope, duration_s=30.0)
+    assert shorter.trial
 
 
 def test_the_users_rate_wins_over_the_warm_ups() -> None:

@@ -1,0 +1,46 @@
+"""The marks of a run: what keeps it from being a benchmark result, shown wherever the run is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from build_engine import recipe
+from runtime.backend import backend
+
+if TYPE_CHECKING:
+    from build_engine.store.manifest import EngineManifest
+    from harness.dataset.record import DatasetRecord
+    from harness.runs.record import Mark
+    from harness.runs.scope import RunScope
+    from runtime.spec import ExecutorSpec
+
+
+def marks_of(
+    scope: RunScope,
+    dataset: DatasetRecord,
+    engine: EngineManifest | None,
+    executor: ExecutorSpec,
+) -> tuple[Mark, ...]:
+    """Those of a run of this engine, None for an executor without one, on this dataset."""
+    benchmark = scope.workload.benchmark is not None
+    pretended = not backend(executor.backend).measured
+    found: dict[Mark, bool] = {
+        "simulated": pretended and engine is None,
+        "emulated": pretended and engine is not None,
+        "demo workload": not benchmark,
+        "changed recipe": bool(engine and recipe.changes(engine.identity.recipe)),
+        "changed workload": benchmark and not scope.unchanged,
+        "no MLPerf scenario": benchmark and scope.unchanged and not scope.official,
+        "other data": benchmark and dataset.benchmark is None,
+        "other weights": _other_weights(scope, engine),
+        "short": scope.trial,
+    }
+    return tuple(mark for mark, holds in found.items() if holds)
+
+
+def _other_weights(scope: RunScope, engine: EngineManifest | None) -> bool:
+    """Whether an engine was not built from the very weights of the benchmark's model."""
+    model = scope.workload.model
+    if scope.workload.benchmark is None or model is None or engine is None:
+        return False
+    return not model.has_weights(engine.model.weights)
