@@ -12,8 +12,10 @@ from harness.rules.verdict import Rule
 if TYPE_CHECKING:
     from harness.loadgen.given import GivenAnswers
 
-# Of an answer that is as long as this, no more than this share comes at one moment; an engine that
-# makes several tokens in a step stays far below.
+# What is shorter than this shows nothing: a busy machine hands several tokens over together.
+_LONG_S = 0.05
+# Of an answer of as many tokens as this, no more than this share comes at one moment; an engine
+# that makes several tokens in a step stays far below.
 _LONG = 16
 _MAX_BURST = 0.25
 # The first token takes an iteration over the whole prompt, the second one over one token.
@@ -30,7 +32,7 @@ def as_made(given: GivenAnswers) -> Rule:
     """Tokens were handed over as they were made, and not kept back to be told together."""
     import numpy as np
 
-    long = given.lengths >= _LONG
+    long = (given.lengths >= _LONG) & (given.latency_s >= _LONG_S)
     bursts = given.burst[long] / given.lengths[long]
     share = float(np.median(bursts)) if len(bursts) else 0.0
     return Rule(
@@ -48,7 +50,7 @@ def first_computed(given: GivenAnswers) -> Rule:
     """The first token took the time of an iteration, as the second did."""
     import numpy as np
 
-    followed = np.isfinite(given.second_s)
+    followed = np.isfinite(given.second_s) & (given.latency_s >= _LONG_S)
     ratios = given.ttft_s[followed] / given.second_s[followed]
     ratio = float(np.median(ratios)) if len(ratios) else _MIN_FIRST
     return Rule(

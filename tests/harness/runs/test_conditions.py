@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,10 @@ def test_several_tokens_of_a_step_are_no_withheld_ones() -> None:
     assert as_made(given(10, 0.1, 0.01)).passed
     assert not as_made(given(11, 0.1, 0.01)).passed
     assert as_made(given(8, 0.1, 0.01, length=8)).passed  # short answers show nothing
+    quick = given(40, 0.001, 0.02)
+    quick = replace(quick, latency_s=quick.latency_s * 0.01)
+    assert as_made(quick).passed
+    assert first_computed(quick).passed
 
 
 def test_a_first_token_takes_about_as_long_as_the_second_or_longer() -> None:
