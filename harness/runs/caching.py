@@ -75,7 +75,8 @@ def not_cached(folder: Path) -> Rule:
         measured=f"{repeated:.3g} samples/s of one sample repeated, {different:.3g} of different "
         f"ones ({ratio:.2f} times)",
         allowed=f"{MAX_RATIO:g} times",
-        remedy="every query must be computed, whatever was asked before",
+        remedy="every query must be computed, whatever was asked before; if the machine was busy, "
+        "audit again",
         value=ratio,
         limit=MAX_RATIO,
     )

@@ -110,7 +110,7 @@ def other_edits(content: Any) -> Iterator[tuple[str, Any]]:
         edited = copy.deepcopy(content)
         del parent(edited, at)[at[-1]]
         yield f"{where} taken away", edited
-        if isinstance(parent(content, at), dict):
+        if isinstance(parent(content, at), dict) and at[-1] == next(iter(parent(content, at))):
             parent(edited, at).update({at[-1]: parent(content, at)[at[-1]], "extra": 1})
             yield f"{where} extra", edited
 
