@@ -183,13 +183,16 @@ def _round(run: Run, chosen: Round | None) -> Round:
 
 
 def _without_audit(run: Run) -> Run:
-    """The run as it was before an audit that was moved away since."""
+    """The run as it was before an audit that was moved away since; sealed if it was."""
+    record = run.record
     files = {
         name: digest
-        for name, digest in run.record.files.items()
+        for name, digest in record.files.items()
         if not name.startswith(f"{AUDIT_TEST}/")
     }
-    return Run(run.folder, run.record.model_copy(update={"files": files}))
+    audits = {name: audit for name, audit in record.audits.items() if name != AUDIT_TEST}
+    before = record.model_copy(update={"files": files, "audits": audits})
+    return Run(run.folder, before.sealed() if record.is_sealed else before)
 
 
 def _plan(run: Run) -> LoadgenPlan:

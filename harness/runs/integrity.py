@@ -45,7 +45,7 @@ def _problems(run: Run) -> Iterator[str]:
 
 
 def _unsealed(run: Run) -> Iterator[str]:
-    if run.record.seal != run.record.seal_of_fields():
+    if not run.record.is_sealed:
         yield "run.json was edited: its seal does not match its fields; run again."
 
 

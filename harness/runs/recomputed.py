@@ -29,7 +29,7 @@ from harness.runs.folder import AUDIT_TEST
 from harness.runs.judging import evidence_of, record_of
 from harness.runs.marks import marks_of
 from harness.runs.reading import Language
-from harness.runs.record import AccuracyRecord, AuditRecord, TestRecord
+from harness.runs.record import AuditRecord, TestRecord
 from harness.runs.scope import RunScope
 from harness.scoring.accuracy import check_gates
 
@@ -49,7 +49,7 @@ def contradictions(run: Run) -> Iterator[str]:
         yield from _what_ran(run)
         for mode, test in run.record.tests.begun.items():
             yield from _test(run, mode, test, chosen, language)
-        yield from _accuracy(run)
+        yield from _accuracy(run, chosen)
         for name, audit in run.record.audits.items():
             yield from _audit(run, name, audit, chosen, language)
     except (EnginebenchError, OSError, ArithmeticError) as error:
@@ -147,19 +147,15 @@ def _job(run: Run, mode: Mode, job: Job) -> Iterator[str]:
             yield f"{job.dataset} is not as it was prepared; prepare it again, and run again."
 
 
-def _accuracy(run: Run) -> Iterator[str]:
-    """The gates, which follow from the scores."""
-    record = run.record
-    if record.accuracy is None:
+def _accuracy(run: Run, chosen: Round) -> Iterator[str]:
+    """The scores as they are beside run.json, and the gates, which follow from them."""
+    record, test = run.record, run.record.tests.accuracy
+    yield from _differs("scores", record.accuracy is not None, run.folder.accuracy.is_file())
+    if record.accuracy is None or test is None or test.plan is None:
         return
-    target, plan = record.workload.accuracy, None
-    test = record.tests.accuracy
-    if test is not None:
-        plan = test.plan
-    whole = plan is not None and scope_of(run, plan, load_round(record.round)).gated
-    gates = check_gates(record.accuracy.scores, target) if target and whole else ()
-    again = AccuracyRecord(scores=record.accuracy.scores, gates=tuple(gates))
-    yield from _differs("accuracy", record.accuracy, again)
+    target, gated = record.workload.accuracy, scope_of(run, test.plan, chosen).gated
+    gates = check_gates(record.accuracy.scores, target) if target and gated else ()
+    yield from _differs("gates", record.accuracy.gates, tuple(gates))
     yield from _copy("accuracy", record.accuracy.model_dump(mode="json"), run.folder.accuracy)
 
 

@@ -204,6 +204,11 @@ class RunRecord(Record):
         """The sha256 that `seal` must be."""
         return content_key(self.model_dump(mode="json", by_alias=True, exclude={"seal"}))
 
+    @property
+    def is_sealed(self) -> bool:
+        """Whether no field was edited since it was sealed."""
+        return self.seal == self.seal_of_fields()
+
     def sealed(self) -> RunRecord:
         """The same with its seal."""
         return self.model_copy(update={"seal": self.seal_of_fields()})

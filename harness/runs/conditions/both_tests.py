@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.rules.verdict import Rule
@@ -39,17 +40,16 @@ def of_both_tests(
     yield same_length(pairs, name)
 
 
+@dataclass(slots=True)
 class _Pair:
-    """The answers to one sample: how many, their tokens, how much is shared with the other one's
-    answer, and the tokens of that.
+    """The answers to one sample: the tokens of the other test's answer, how many there are here,
+    their tokens, and how much they share with the other.
     """
 
-    __slots__ = ("count", "length", "shared", "total")
-
-    def __init__(self, length: int) -> None:
-        self.length = length
-        self.count = self.total = 0
-        self.shared = 0.0
+    length: int
+    count: int = 0
+    total: int = 0
+    shared: float = 0.0
 
 
 def same_ids(pairs: Mapping[int, _Pair], name: str) -> Rule:

@@ -196,6 +196,19 @@ def test_an_audit_that_failed_is_repeated_once_it_is_moved_away(tmp_path: Path) 
     assert Run.read(run.folder.path).record.audits[TEST].status == "complete"
 
 
+def test_a_complete_audit_is_repeated_once_it_is_removed(tmp_path: Path) -> None:
+    run = rehearse(tmp_path, spec=FAST)
+    assert run_audit(run.folder.path)[0] == 0
+    shutil.rmtree(run.folder.path / TEST)
+    edited = Run.read(run.folder.path).record.model_copy(update={"command": "mine"})
+    before = run.folder.record.read_bytes()
+    write_json(run.folder.record, edited.to_json())
+    with pytest.raises(ResultProblem, match=r"run\.json was edited"):
+        audit(run.folder.path, V61, NullProgress())
+    run.folder.record.write_bytes(before)
+    assert run_audit(run.folder.path)[0] == 0
+
+
 def test_an_audit_config_in_the_working_directory_is_not_picked_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from build_engine.records import read_record
 from build_engine.store.manifest import write_manifest
 from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
+from harness.rules.verdict import Verdict
 from harness.runs.audit import audit
 from harness.runs.folder import AUDIT_TEST
 from harness.runs.integrity import is_intact, problems
@@ -162,6 +163,27 @@ def test_an_edited_run_is_not_audited(run: Run, tmp_path: Path) -> None:
         patch.setattr("harness.runs.audit.never_packed", lambda record, chosen: iter(()))
         with pytest.raises(ResultProblem, match=r"run\.json was edited: its seal does not match"):
             audit(tmp_path / "run", None, NullProgress())
+
+
+def test_what_was_left_out_is_noticed(run: Run) -> None:
+    """Whole parts of the record, sealed again."""
+    tests, audits = run.record.tests, run.record.audits[AUDIT_TEST]
+    assert tests.performance is not None
+    fewer = Verdict.of(tests.performance.verdict.rules[:-1])
+    shorter = Verdict.of(audits.verdict.rules[:-1])
+    judged = tests.performance.model_copy(update={"verdict": fewer})
+    parts: tuple[dict[str, Any], ...] = (
+        {"accuracy": None},
+        {"engine": None},
+        {"marks": ()},
+        {"tests": tests.model_copy(update={"accuracy": None})},
+        {"tests": tests.model_copy(update={"performance": judged})},
+        {"audits": {AUDIT_TEST: audits.model_copy(update={"verdict": shorter})}},
+        {"files": {}},
+    )
+    for part in parts:
+        record = run.record.model_copy(update=part).sealed()
+        assert not is_intact(Run(run.folder, record)), part
 
 
 def test_another_engine_in_its_place_is_named(run: Run) -> None:
