@@ -35,9 +35,10 @@ from build_engine.store.manifest import (
     content_key,
 )
 from build_engine.store.spec import SHORT_KEY_LEN, build_record, folder_name
+from build_engine.trtllm.form import is_calibrated
 from build_engine.trtllm.modelopt import library_versions
 from build_engine.trtllm.modelopt_job import SEED
-from build_engine.trtllm.quantise import QUANTISER, format_for, is_calibrated, quantise
+from build_engine.trtllm.quantise import QUANTISER, format_for, quantise
 from build_engine.validation import Frozen, Sha256, Text
 
 if TYPE_CHECKING:

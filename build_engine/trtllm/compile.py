@@ -43,7 +43,7 @@ def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> B
     BuildFailed where the builder fails or makes something else, and what quantising raises.
     """
     progress.phase("machine")
-    require_machine(spec, folder, PROGRAM)
+    require_machine(spec, folder)
     checkpoint = quantised_checkpoint(spec, progress)
     form = format_of(spec.recipe)
     _require_checkpoint(checkpoint, form, spec)

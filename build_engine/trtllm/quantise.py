@@ -21,6 +21,7 @@ from build_engine.errors import RecipeRefused
 from build_engine.store.manifest import Precision
 from build_engine.trtllm.algorithm import PER_TENSOR, PER_TOKEN, NoSuchFormat, format_of
 from build_engine.trtllm.description import write_description
+from build_engine.trtllm.form import is_calibrated
 from build_engine.trtllm.layout import KV_SCALE, check_shapes, tensors
 from build_engine.trtllm.modelopt import exported, kv_scales, run_job
 from build_engine.trtllm.shards import plain_source, write_ranks
@@ -66,11 +67,6 @@ def format_for(spec: EngineSpec) -> QuantFormat:
         raise RecipeRefused(f"`{spec.recipe.name}` is refused: {reason}.") from None
     check_shapes(spec.checkpoint.config, form, spec.limits.tensor_parallel)
     return form
-
-
-def is_calibrated(form: QuantFormat) -> bool:
-    """Whether Model Optimizer, and so the whole model in memory, is needed."""
-    return not form.is_plain or form.kv_cache_quant_algo == "INT8"
 
 
 def quantise(spec: EngineSpec, folder: Path, progress: BuildProgress) -> Quantised:

@@ -25,7 +25,7 @@ from harness.loadgen.settings import Mode
 from harness.rules.rounds import DEFAULT, Round, load_round
 from harness.rules.scenario import Scenario
 from harness.rules.workload import Workload, load_workload
-from harness.runs.engine_choice import EngineChoice, build_spec, require_backend
+from harness.runs.engine_choice import EngineChoice, build_spec
 from harness.runs.request import RunRequest
 from harness.runs.run import require_free
 from harness.runs.scope import RunScope
@@ -81,9 +81,9 @@ class RunChoice:
         asked = self._checked(chosen.workload_settings)
         if chosen.emulate:
             _require_accuracy(asked.modes)
+        chosen.require_here()
         source = Source.for_workload(self.dataset, asked.workload, progress)
         spec = chosen.spec(asked.workload, progress)
-        require_backend(spec)
         # the dataset before the engine: its mistakes are found in seconds, a build takes minutes
         model = _Model(spec.checkpoint.folder, spec.limits, spec.checkpoint.config.vocab_size)
         dataset = self._dataset(asked, source, model, progress)

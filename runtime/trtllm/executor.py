@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from build_engine.errors import EngineError
 from runtime.executor import Chunk, Request
 from runtime.remote import RemoteExecutor
+from runtime.trtllm.room import require_room
 from runtime.trtllm.spec import TRTLLMSpec
 
 
@@ -19,8 +20,9 @@ class TRTLLMExecutor(RemoteExecutor):
     """An Executor over an engine folder of a GPU target.
 
     Raises EngineError when the engine is damaged or was built by another version or for another
-    GPU, EngineDied when it does not start. An engine that goes silent has died: a scheduler that
-    finds no memory for anything looks for it for ever, and reports no error.
+    GPU, EnvironmentFault when the GPU has too little memory free, EngineDied when it does not
+    start. An engine that goes silent has died: a scheduler that finds no memory for anything looks
+    for it for ever, and reports no error.
     """
 
     def __init__(self, spec: TRTLLMSpec) -> None:
@@ -34,6 +36,7 @@ class TRTLLMExecutor(RemoteExecutor):
                 f"Engine `{spec.folder.name}` is spread over {engine.limits.tensor_parallel} GPUs, "
                 f"and each of our processes executes one; build it for one GPU."
             )
+        require_room(engine, spec.gpu)
         self._silence_s = spec.silence_s
         self._count_lock = threading.Lock()
         self._num_open = 0

@@ -26,7 +26,8 @@ from build_engine.trtllm.algorithm import format_of
 from build_engine.trtllm.plan import timing_cache
 from build_engine.trtllm.tool import child_environment, run_tool
 from tests.build_engine.specs import Notes
-from tests.contract.machines import GIB, fake_nvml, make_spec, set_up, split
+from tests.contract.machines import fake_nvml, make_spec, set_up, split
+from tests.nvml_double import GIB
 
 ROOT = Path(__file__).parents[2]
 

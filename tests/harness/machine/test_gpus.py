@@ -34,7 +34,7 @@ A30: Mapping[str, Callable[..., Any]] = {
     "nvmlSystemGetDriverVersion": lambda: "550.54.15",
     "nvmlSystemGetCudaDriverVersion": lambda: 12040,
     "nvmlDeviceGetName": lambda handle: "NVIDIA A30",
-    "nvmlDeviceGetMemoryInfo": lambda handle: SimpleNamespace(total=24576 << 20),
+    "nvmlDeviceGetMemoryInfo": lambda handle: SimpleNamespace(total=24 << 30, free=1),
     "nvmlDeviceGetEccMode": lambda handle: [1, 1],
     "nvmlDeviceGetMigMode": lambda handle: [0, 0],
     "nvmlDeviceGetEnforcedPowerLimit": lambda handle: 165_000,
