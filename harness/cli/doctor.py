@@ -16,6 +16,9 @@ def doctor(
 ) -> int:
     """Check this machine: what can be built and run here, and what is missing.
 
+    Each finding passes, warns or fails, and comes with its remedy. A warning costs speed, or is of
+    something that you may not want here; only a failure ends with exit code 3.
+
     Parameters
     ----------
     contract
@@ -34,20 +37,24 @@ def doctor(
     from dataclasses import asdict
 
     from build_engine.errors import EXIT_ENVIRONMENT, EXIT_OK
-    from harness.doctor import all_checks
+    from harness.doctor.check import Level
+    from harness.doctor.checks import all_checks
     from harness.rules.rounds import load_round
 
     out = Output(as_json=json)
     checks = all_checks(load_round(round))
     for check in checks:
-        out.say(f"{'ok     ' if check.ok else 'PROBLEM'} {check.name:16} {check.finding}")
-    problems = [check for check in checks if not check.ok and check.required]
-    out.result({"ok": not problems, "checks": [asdict(check) for check in checks]})
-    if problems:
-        out.advice(problems[0].remedy)
+        level = check.level.upper() if check.level is Level.FAIL else check.level
+        out.say(f"{level} {check.name:16} {check.finding}")
+        if check.remedy:
+            out.say(f"{'':21} -> {check.remedy}")
+    failures = [check for check in checks if check.level is Level.FAIL]
+    out.result({"ok": not failures, "checks": [asdict(check) for check in checks]})
+    if failures:
+        out.advice(failures[0].remedy)
     else:
         out.next("demo", *([] if round == DEFAULT else ["--round", round]))
-    return EXIT_ENVIRONMENT if problems else EXIT_OK
+    return EXIT_ENVIRONMENT if failures else EXIT_OK
 
 
 def _compare_contract(out: Output) -> int:
