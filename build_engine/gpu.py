@@ -115,7 +115,7 @@ def _devices(nvml: Nvml) -> list[_Device]:
 
 
 def _parts(nvml: Nvml, number: int, gpu: Any) -> Iterator[_Device]:
-    parts = nvml.instances(gpu) if nvml.is_split(gpu) else [None]
+    parts = nvml.instances(gpu) if nvml.is_divided(gpu) else [None]
     for part in parts:
         handles = (gpu,) if part is None else (part, gpu)
         uuids = (nvml.ask("nvmlDeviceGetUUID", handle) for handle in handles)

@@ -54,14 +54,16 @@ class Nvml:
         count = self.must("nvmlDeviceGetCount")
         return [self.must("nvmlDeviceGetHandleByIndex", number) for number in range(count)]
 
-    def is_split(self, gpu: Any) -> bool:
-        """Whether MIG is on, so that programs see only the instances of a GPU."""
+    def is_divided(self, gpu: Any) -> bool | None:
+        """Whether MIG is on, so that programs see only the instances of a GPU; None for a GPU that
+        cannot be divided.
+        """
         mode = self.ask("nvmlDeviceGetMigMode", gpu)  # [now, after the next reset]
-        return mode is not None and bool(mode[0])
+        return None if mode is None else bool(mode[0])
 
     def instances(self, gpu: Any) -> list[Any]:
         """The MIG instances of a GPU, none where MIG is off."""
-        if not self.is_split(gpu):
+        if not self.is_divided(gpu):
             return []
         places = range(self.ask("nvmlDeviceGetMaxMigDeviceCount", gpu) or 0)
         found = (self.ask("nvmlDeviceGetMigDeviceHandleByIndex", gpu, place) for place in places)

@@ -24,12 +24,14 @@ _NOT_REPORTED = "not reported"
 
 
 def gpu_checks(report: GpuReport) -> list[Check]:
-    """What NVML says of the GPUs; nothing where there is none."""
+    """What NVML says of the GPUs; nothing where there is none and none is wanted."""
     if report.blind:
         remedy = "reinstall NVIDIA's driver, or pip install nvidia-ml-py"
         return [Check("GPUs", Level.WARN, f"cannot be asked: {report.reason}", remedy)]
     if not report.gpus:
-        return []
+        finding = f"TensorRT-LLM is installed, and there is none: {report.reason}"
+        remedy = "start the container with `--gpus all`"
+        return [require("GPUs", False, finding, remedy)] if _is_wanted() else []
     try:
         gpus = read_conditions()
     except NoNvml as reason:  # it could be asked a moment ago
@@ -63,21 +65,25 @@ def _driver(report: GpuReport) -> Check:
     of the same major version does by minor version compatibility; CUDA's compatibility package
     makes an older driver of a data-centre GPU report its own version of CUDA.
     """
-    major = _numbers(PIN.cuda)[0]
-    oldest = OLDEST_DRIVER[major]
+    oldest = OLDEST_DRIVER[_numbers(PIN.cuda)[0]]
     found, cuda = _numbers(report.driver), _numbers(report.cuda)
-    if not found and not cuda:
-        return Check("driver", Level.WARN, f"version {_NOT_REPORTED}", _driver_remedy(oldest))
-    told = f"{report.driver or _NOT_REPORTED}, "
+    told = report.driver if found else f"version {report.driver or _NOT_REPORTED};"
     if cuda >= _numbers(PIN.cuda):
-        return Check("driver", Level.PASS, f"{told}runs CUDA {PIN.cuda}")
+        return Check("driver", Level.PASS, f"{told} runs CUDA {PIN.cuda}")
     if found and found[0] >= oldest:
         how = f"runs CUDA {PIN.cuda} by minor version compatibility (needs {oldest} or newer)"
-        return Check("driver", Level.PASS, f"{told}{how}")
-    finding = f"{told}is too old for CUDA {PIN.cuda}, which needs {oldest} or newer"
-    wanted = installed_version("tensorrt-llm") is not None
-    graded = require if wanted else advise
+        return Check("driver", Level.PASS, f"{told} {how}")
+    if not found and not cuda:
+        finding = f"{told} CUDA {PIN.cuda} needs {oldest} or newer"
+        return Check("driver", Level.WARN, finding, _driver_remedy(oldest))
+    finding = f"{told} is too old for CUDA {PIN.cuda}, which needs {oldest} or newer"
+    graded = require if _is_wanted() else advise
     return graded("driver", False, finding, _driver_remedy(oldest))
+
+
+def _is_wanted() -> bool:
+    """Whether GPU engines were meant to be built or executed here."""
+    return installed_version("tensorrt-llm") is not None
 
 
 def _driver_remedy(oldest: int) -> str:
@@ -94,22 +100,25 @@ def _numbers(version: str | None) -> tuple[int, ...]:
 
 
 def _mig(gpus: Sequence[GpuCondition]) -> list[Check]:
-    divided = [gpu for gpu in gpus if gpu.instances is not None]
-    if not divided:
+    """Nothing for GPUs that cannot be divided."""
+    able = [gpu for gpu in gpus if gpu.divided is not None]
+    if not able:
         return []
-    finding = of_gpus((gpu.number, _divided(gpu)) for gpu in divided)
-    numbers = ",".join(str(gpu.number) for gpu in divided)
+    divided = [str(gpu.number) for gpu in able if gpu.divided]
     remedy = (
-        f"for engines of the whole GPU switch MIG off: `sudo nvidia-smi -i {numbers} -mig 0`; an "
-        "instance is a GPU type of its own, and needs its own target file"
+        f"for engines of the whole GPU switch MIG off: `sudo nvidia-smi -i {','.join(divided)} "
+        "-mig 0`; an instance is a GPU type of its own, and needs its own target file"
     )
-    return [advise("MIG", False, finding, remedy)]
+    finding = of_gpus((gpu.number, _mig_text(gpu)) for gpu in able)
+    return [advise("MIG", not divided, finding, remedy)]
 
 
-def _divided(gpu: GpuCondition) -> str:
+def _mig_text(gpu: GpuCondition) -> str:
+    if not gpu.divided:
+        return "off"
     if not gpu.instances:
         return "on, and without an instance: programs see no GPU"
-    return f"on: programs see one of {'; '.join(map(str, gpu.instances))}"
+    return f"on: programs see one of {', '.join(map(str, gpu.instances))}"
 
 
 def _ecc(report: GpuReport) -> Check:
@@ -121,8 +130,8 @@ def _ecc(report: GpuReport) -> Check:
 def _clocks(gpus: Sequence[GpuCondition]) -> Check:
     finding = of_gpus((gpu.number, _clock_text(gpu)) for gpu in gpus)
     remedy = (
-        "see `nvidia-smi -q -d PERFORMANCE,TEMPERATURE`: cool the GPU, check its power supply, or "
-        "reset application clocks with `sudo nvidia-smi -rac`"
+        "see `nvidia-smi -q -d PERFORMANCE,POWER,TEMPERATURE`: cool the GPU, look at its power "
+        "limit and supply, or reset application clocks with `sudo nvidia-smi -rac`"
     )
     return advise("clocks", not any(gpu.slowed for gpu in gpus), finding, remedy)
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from build_engine.backend import Backend, backend, backends
+from build_engine.backend import Backend, backends
 from build_engine.libraries import installed_version
-from build_engine.target import detect_target, load_target
 from harness.doctor.check import Check, advise, require
 from harness.loadgen.installed import installed_problem
 from harness.rules.rounds import LIBRARY, Round, loadgen_remedy
 
 
 def library_checks() -> list[Check]:
-    """Those of every backend. What an extra installs may be missing where the machine's own GPU has
-    its backend: in a GPU container.
+    """Those of every backend. What an extra installs may be missing where another backend is here:
+    in a GPU container.
     """
-    graded = advise if _has_gpu_backend() else require
+    kinds = backends().values()
+    others = (kind.framework_library for kind in kinds if kind.extra is None)
+    graded = advise if any(map(installed_version, others)) else require
     found = []
-    for kind in backends().values():
+    for kind in kinds:
         if kind.extra is None:
             found.append(_framework(kind))
             continue
@@ -39,12 +40,3 @@ def _framework(kind: Backend) -> Check:
     version = installed_version(kind.framework_library)
     finding = version or f"not installed; its engines {kind.absent}"
     return advise(kind.framework, version is not None, finding)
-
-
-def _has_gpu_backend() -> bool:
-    found = detect_target().value
-    if found is None:
-        return False
-    target = load_target(found)
-    library = backend(target.backend).framework_library
-    return target.kind == "gpu" and installed_version(library) is not None

@@ -52,9 +52,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuCondition:
-    """One GPU. `slowed` are the reasons why its clocks are held down now; `instances` are those of
-    a divided GPU, and None is a GPU that cannot be divided or is whole.
-    """
+    """One GPU. `slowed` are the reasons why its clocks are held down now."""
 
     number: int
     """As nvidia-smi counts."""
@@ -70,7 +68,10 @@ class GpuCondition:
     default_power_limit_w: float | None
     persistent: bool | None
     """Whether the driver stays loaded while nobody uses it."""
-    instances: tuple[Instance, ...] | None
+    divided: bool | None
+    """Whether MIG is on; None for a GPU that cannot be divided."""
+    instances: tuple[Instance, ...]
+    """Of a divided GPU."""
 
 
 def read_conditions() -> tuple[GpuCondition, ...]:
@@ -95,7 +96,8 @@ def _condition(nvml: Nvml, number: int, gpu: Any) -> GpuCondition:
         power_limit_w=_watts(nvml.ask("nvmlDeviceGetEnforcedPowerLimit", gpu)),
         default_power_limit_w=_watts(nvml.ask("nvmlDeviceGetPowerManagementDefaultLimit", gpu)),
         persistent=None if persistence is None else bool(persistence),
-        instances=_instances(nvml, gpu) if nvml.is_split(gpu) else None,
+        divided=nvml.is_divided(gpu),
+        instances=_instances(nvml, gpu),
     )
 
 

@@ -122,8 +122,9 @@ def test_doctor_finds_a_good_machine(line: Line, monkeypatch: pytest.MonkeyPatch
 
 
 def test_doctor_finds_a_problem(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = ("nncf", "tensorrt-llm")
     monkeypatch.setattr(
-        libraries, "installed_version", lambda name: None if name == "nncf" else "6.0.17"
+        libraries, "installed_version", lambda name: None if name in missing else "6.0.17"
     )
     said = line("doctor", "--json")
     assert said.code == 3

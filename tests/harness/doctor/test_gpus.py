@@ -34,7 +34,8 @@ def test_a_good_a30_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {check.level for check in told.values()} == {Level.PASS}
     assert {name: check.finding for name, check in told.items()} == {
         "GPUs": "1 x NVIDIA A30 (sm_80), 24 GiB; driver 590.48.01, CUDA up to 13.1",
-        "driver": "590.48.01, runs CUDA 13.1",
+        "driver": "590.48.01 runs CUDA 13.1",
+        "MIG": "off",
         "ECC": "on",
         "clocks": "SM 210 of 1440 MHz, memory 1215 of 1215 MHz",
         "power limit": "165 W, the card's default is 165 W; persistence mode on",
@@ -48,6 +49,14 @@ def test_a_machine_without_a_gpu_hears_nothing_of_it(monkeypatch: pytest.MonkeyP
     assert gpu_checks(detect_gpus()) == []
 
 
+def test_a_container_that_sees_no_gpu_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "installed_version", lambda name: PIN.distributions[name])
+    (check,) = found(monkeypatch).values()
+    assert check.level is Level.FAIL
+    assert check.finding == "TensorRT-LLM is installed, and there is none: NVML lists no GPU"
+    assert "--gpus all" in check.remedy
+
+
 def test_the_pinned_cuda_has_a_known_oldest_driver() -> None:
     assert OLDEST_DRIVER[int(PIN.cuda.partition(".")[0])] == 580
 
@@ -55,18 +64,19 @@ def test_the_pinned_cuda_has_a_known_oldest_driver() -> None:
 @pytest.mark.parametrize(
     ("driver", "cuda", "level", "told"),
     [
-        ("590.44.01", 13010, Level.PASS, "590.44.01, runs CUDA 13.1"),
-        ("610.43.02", 13030, Level.PASS, "610.43.02, runs CUDA 13.1"),
-        ("700.1", 14000, Level.PASS, "700.1, runs CUDA 13.1"),
+        ("590.44.01", 13010, Level.PASS, "590.44.01 runs CUDA 13.1"),
+        ("610.43.02", 13030, Level.PASS, "610.43.02 runs CUDA 13.1"),
+        ("700.1", 14000, Level.PASS, "700.1 runs CUDA 13.1"),
         ("580.65.06", 13000, Level.PASS, "by minor version compatibility (needs 580 or newer)"),
         # the compatibility package of a data-centre GPU brings its own CUDA
-        ("535.261.03", 13010, Level.PASS, "535.261.03, runs CUDA 13.1"),
-        ("575.57.08", 12090, Level.WARN, "575.57.08, is too old for CUDA 13.1, which needs 580"),
+        ("535.261.03", 13010, Level.PASS, "535.261.03 runs CUDA 13.1"),
+        ("575.57.08", 12090, Level.WARN, "575.57.08 is too old for CUDA 13.1, which needs 580"),
         ("575.57.08", None, Level.WARN, "is too old for CUDA 13.1"),
         ("580.65.06", None, Level.PASS, "by minor version compatibility"),
-        (None, 13010, Level.PASS, "not reported, runs CUDA 13.1"),
-        (None, None, Level.WARN, "version not reported"),
-        ("a driver", None, Level.WARN, "version not reported"),
+        (None, 13010, Level.PASS, "version not reported; runs CUDA 13.1"),
+        (None, None, Level.WARN, "version not reported; CUDA 13.1 needs 580 or newer"),
+        ("a driver", None, Level.WARN, "version a driver; CUDA 13.1 needs 580 or newer"),
+        (None, 12040, Level.WARN, "version not reported; is too old for CUDA 13.1"),
     ],
 )
 def test_a_driver_is_held_against_the_pinned_cuda(
@@ -146,12 +156,13 @@ def test_a_divided_gpu_says_what_programs_see(monkeypatch: pytest.MonkeyPatch) -
     check = found(monkeypatch, A30, replace(A30, mig=[1, 1], instances=(part, mute)))["MIG"]
     assert check.level is Level.WARN
     assert check.finding == (
-        "on: programs see one of NVIDIA A30 MIG 1g.6gb, 6.4 GB; NVIDIA A30 MIG 2g.12gb, memory "
-        "not reported"
+        "GPU 0: off; GPU 1: on: programs see one of NVIDIA A30 MIG 1g.6gb, 6.4 GB, NVIDIA A30 MIG "
+        "2g.12gb, memory not reported"
     )
     assert "sudo nvidia-smi -i 1 -mig 0" in check.remedy
     empty = found(monkeypatch, replace(A30, mig=[1, 1]))["MIG"]
     assert "without an instance: programs see no GPU" in empty.finding
+    assert "MIG" not in found(monkeypatch, replace(A30, mig=None))
 
 
 def test_unlike_gpus_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

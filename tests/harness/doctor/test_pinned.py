@@ -147,11 +147,10 @@ def test_outside_of_it_one_line_has_the_pin_and_a_gpu_gets_the_remedy(
 
 
 def test_in_its_container_the_cpu_engine_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    install_nvml(monkeypatch, Card())
     missing = [check for check in library_checks() if check.finding == "not installed"]
     assert {check.name for check in missing} >= {"openvino", "openvino-genai", "nncf"}
     assert {check.level for check in missing} == {Level.WARN}
-    install_nvml(monkeypatch)  # the same without a GPU: then the CPU engine is what there is
+    install(monkeypatch, tensorrt_llm=None)
     levels = {check.name: check.level for check in library_checks()}
     assert levels["openvino"] is Level.FAIL
 
