@@ -140,7 +140,7 @@ def _shown(devices: list[_Device]) -> list[_Device]:
 
 def _is_meant(device: _Device, word: str) -> bool:
     """By its number, or by the beginning of its UUID."""
-    if word.isdigit():
+    if word.isdecimal():
         return device.number == int(word)
     if not word.startswith(("GPU-", "MIG-")):
         return False

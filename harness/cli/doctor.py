@@ -16,9 +16,6 @@ def doctor(
 ) -> int:
     """Check this machine: what can be built and run here, and what is missing.
 
-    Each finding passes, warns or fails, and comes with its remedy. A warning costs speed, or is of
-    something that you may not want here; only a failure ends with exit code 3.
-
     Parameters
     ----------
     contract
@@ -28,7 +25,8 @@ def doctor(
         Instead, describe this machine on standard output as MLPerf's system JSON, and list what a
         person must fill in.
     json
-        Write the findings to standard output as JSON.
+        Write the findings to standard output as JSON, each with its level: pass, warn (it costs
+        speed, or you may not want it here) or fail (exit code 3).
     """
     if contract:
         return _compare_contract(Output(as_json=json))

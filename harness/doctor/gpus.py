@@ -96,7 +96,7 @@ def _driver_remedy(oldest: int) -> str:
 def _numbers(version: str | None) -> tuple[int, ...]:
     """590.48.01 as (590, 48, 1); () for what is no such version."""
     parts = (version or "").split(".")
-    return tuple(map(int, parts)) if all(part.isdigit() for part in parts) else ()
+    return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else ()
 
 
 def _mig(gpus: Sequence[GpuCondition]) -> list[Check]:

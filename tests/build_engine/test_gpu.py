@@ -40,7 +40,7 @@ def test_a_variable_says_which_gpus_programs_see(
     assert [gpu.uuid for gpu in visible_gpus()] == shown
 
 
-@pytest.mark.parametrize("visible", ["", "-1", "7", "GPU-zz", "MIG-11", "none"])
+@pytest.mark.parametrize("visible", ["", "-1", "7", "GPU-zz", "MIG-11", "none", "²"])
 def test_a_variable_that_shows_none(monkeypatch: pytest.MonkeyPatch, visible: str) -> None:
     install_nvml(monkeypatch, A30)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)

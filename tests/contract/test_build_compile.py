@@ -21,13 +21,13 @@ from build_engine.errors import BuildFailed, EnvironmentFault
 from build_engine.files import read_json
 from build_engine.progress import NullProgress
 from build_engine.store.store import EngineStore
-from build_engine.trtllm import artefact
+from build_engine.trtllm import artefact, tool
 from build_engine.trtllm.algorithm import format_of
 from build_engine.trtllm.plan import timing_cache
 from build_engine.trtllm.tool import child_environment, run_tool
 from tests.build_engine.specs import Notes
 from tests.contract.machines import fake_nvml, make_spec, set_up, split
-from tests.nvml_double import GIB
+from tests.nvml_double import GIB, Card, install_nvml
 
 ROOT = Path(__file__).parents[2]
 
@@ -298,3 +298,10 @@ def test_a_checkpoint_that_we_quantised_is_compiled(
     assert engine.manifest.precision.weights.startswith("int8")
     (checkpoint,) = (store.root / "quantised" / "newsbrief").glob("int8_wo-*")
     assert (checkpoint / "rank1.safetensors").is_file()
+
+
+def test_memory_that_a_gpu_does_not_report_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    install_nvml(monkeypatch, Card(free=22 * GIB))
+    assert tool._memory(os.getpid()).endswith(" of host memory, 2.1 GB of GPU memory in use")
+    install_nvml(monkeypatch, Card(total=None))
+    assert tool._memory(os.getpid()).endswith(" of host memory")
