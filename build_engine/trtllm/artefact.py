@@ -8,6 +8,7 @@ compilation with the same recipe, prompts and number of GPUs uses the same one.
 
 from __future__ import annotations
 
+import glob
 import shutil
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
@@ -133,6 +134,11 @@ def identity_of(spec: EngineSpec) -> CheckpointIdentity:
         libraries=library_versions() if calibrated else {},
         seed=SEED if calibrated else None,
     )
+
+
+def has_any(recipe: str) -> bool:
+    """Whether the store has a checkpoint of a recipe, of whatever model."""
+    return any((cache_root() / STORE).glob(f"*/{glob.escape(folder_name(recipe))}-*/{MANIFEST}"))
 
 
 def read_checkpoint(folder: Path) -> CheckpointManifest:

@@ -16,6 +16,7 @@ from build_engine.libraries import installed_version
 from build_engine.progress import size_text
 from build_engine.target import load_target, target_names
 from build_engine.trtllm.algorithm import NoSuchFormat, format_of
+from build_engine.trtllm.artefact import has_any
 from build_engine.trtllm.form import is_calibrated
 from build_engine.trtllm.modelopt import library_versions
 from build_engine.trtllm.pin import PIN
@@ -60,14 +61,15 @@ def require_compiler(recipe: RecipeRules, target: Target) -> None:
 
 
 def require_quantiser(recipe: RecipeRules, _target: Target) -> None:
-    """Return where checkpoints of the recipe can be quantised, which is the same for every target.
-    Raises EnvironmentFault where Model Optimizer is needed and is not here, or in another version.
+    """Return where checkpoints of the recipe can be quantised, which is the same for every target,
+    or where the store has one that may be meant. Raises EnvironmentFault where Model Optimizer is
+    needed and is not here, or in another version.
     """
     try:
         calibrated = is_calibrated(format_of(recipe))
     except NoSuchFormat:  # the refusal of the recipe says why
         return
-    if calibrated:
+    if calibrated and not has_any(recipe.name):
         library_versions()
 
 

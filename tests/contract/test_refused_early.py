@@ -94,6 +94,20 @@ def test_another_version_is_refused_before_the_checkpoint_comes(
     assert fetched == []
 
 
+def test_a_quantised_checkpoint_that_may_be_the_one_is_looked_for_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fetched: list[str]
+) -> None:
+    set_up(monkeypatch, tmp_path, transformers="5.0.0")
+    for name in ("int8_sq_static-0123", "int8_sq-0123"):
+        assert run([*BUILD, "--recipe", "int8_sq"]) == 3
+        assert fetched == []
+        made = tmp_path / "home" / "quantised" / "a-model" / name / "checkpoint.json"
+        made.parent.mkdir(parents=True)
+        made.touch()
+    assert run([*BUILD, "--recipe", "int8_sq"]) == 3
+    assert len(fetched) == 1
+
+
 def test_the_first_stage_needs_its_libraries_and_no_gpu(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
