@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from build_engine.backend import backend
 from build_engine.errors import EngineError, EnvironmentFault
 from build_engine.recipe import RecipeRules, changes, recipe_names
+from build_engine.store.contents import FileEntry
 from build_engine.store.limits import DEFAULT_BATCH_SIZE, EngineLimits
 from build_engine.store.manifest import EngineIdentity, EngineManifest, read_manifest
+from build_engine.store.sealed import require_sound
+from build_engine.store.spec import folder_name
 from build_engine.target import detect_target, load_target
 
 
@@ -71,7 +75,18 @@ class Engine:
     @property
     def size_bytes(self) -> int:
         """Bytes of the engine's files, without the manifest."""
-        return sum(entry.bytes for entry in self.manifest.files.values())
+        return self.manifest.size_bytes
+
+    @property
+    def files(self) -> Mapping[str, FileEntry]:
+        """What the manifest vouches for."""
+        return self.manifest.files
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """`model/target/recipe` as it is shown, and as folder names."""
+        rest = f"{self.target}/{self.recipe}"
+        return f"{self.model}/{rest}", f"{folder_name(self.model)}/{rest}"
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
@@ -125,6 +140,13 @@ def _recipe_options(recipe: RecipeRules) -> list[str]:
         text = value if isinstance(value, str) else json.dumps(value)
         words += ["--set", f"{field}={text}"]
     return words
+
+
+def open_engine(folder: Path) -> Engine:
+    """The engine in `folder`. Raises EngineError unless each file is there as it was built."""
+    engine = Engine.load(folder)
+    require_sound(folder, engine.files, f"Build it again: {engine.rebuild_command()}")
+    return engine
 
 
 def check_loadable(engine: Engine) -> None:

@@ -16,7 +16,7 @@ from build_engine.config import apply_overrides
 from build_engine.errors import UnknownName, UsageError
 from build_engine.files import check_writable
 from build_engine.paths import cache_root
-from build_engine.store.store import open_engine
+from build_engine.store.engine import open_engine
 from harness.dataset.preparation import check_count, prepare
 from harness.dataset.sources.bundled import NAME as BUNDLED
 from harness.dataset.sources.source import Source

@@ -24,8 +24,7 @@ class TRTLLMExecutor(RemoteExecutor):
     """
 
     def __init__(self, spec: TRTLLMSpec) -> None:
-        from build_engine.store.engine import check_loadable
-        from build_engine.store.store import open_engine
+        from build_engine.store.engine import check_loadable, open_engine
 
         engine = open_engine(spec.folder)
         check_loadable(engine)

@@ -40,7 +40,7 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> EngineStore:
 
 def assert_nothing_built(store: EngineStore) -> None:
     assert store.list() == [] and store.damaged() == {}
-    left = store.engines.rglob("*") if store.engines.exists() else []
+    left = store.top.rglob("*") if store.top.exists() else []
     assert [path for path in left if path.is_file() and ".locks" not in path.parts] == []
 
 
