@@ -111,6 +111,8 @@ class Engine:
         words += ["--emulate"] if backend(self.backend).emulates else []
         words += calibration.options if calibration else ()
         words += self._size_options(target)
+        parts = limits.tensor_parallel
+        words += ["--tensor-parallel", str(parts)] if parts > 1 else []
         words += ["--max-input-len", str(limits.max_input_len)]
         words += ["--max-new-tokens", str(limits.max_new_tokens)]
         return words

@@ -297,3 +297,5 @@ def test_a_checkpoint_that_we_quantised_is_compiled(
     assert engine.manifest.precision.weights.startswith("int8")
     (checkpoint,) = (store.root / "quantised" / "newsbrief").glob("int8_wo-*")
     assert (checkpoint / "rank1.safetensors").is_file()
+    assert (engine.folder / "rank1.engine").is_file()
+    assert "--tensor-parallel 2" in engine.rebuild_command()

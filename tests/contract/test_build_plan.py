@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from build_engine.errors import ConfigError
+from build_engine.errors import ConfigError, RecipeRefused
 from build_engine.planned import PlannedBuild
 from build_engine.store.spec import EngineSpec
 from build_engine.trtllm.algorithm import format_of
@@ -149,9 +149,11 @@ def test_int8_kv_reads_the_longest_prompt_in_one_iteration() -> None:
 def test_matrices_that_the_kernels_cannot_take_are_refused() -> None:
     spec = make_spec()
     odd = replace(spec.checkpoint.config, intermediate_size=720)
-    with pytest.raises(ConfigError, match=r"multiples of 64, and intermediate_size .* 720"):
+    with pytest.raises(RecipeRefused, match=r"multiple of 64 elements, and `mlp\..*` of .* 720 "):
         plan_of(replace(spec, checkpoint=replace(spec.checkpoint, config=odd)), Path("x"))
-    with pytest.raises(ConfigError, match=r"make 96 on each of 8 GPUs|make 32 on each of 8 GPUs"):
+    with pytest.raises(RecipeRefused, match=r" 360 (in|out) on each of 2 GPUs"):
+        plan_of(split(replace(spec, checkpoint=replace(spec.checkpoint, config=odd)), 2), Path("x"))
+    with pytest.raises(ConfigError, match=r"tensor_parallel 8 does not divide num_key_value_heads"):
         plan_of(split(spec, 8), Path("x"))
     plain = make_spec("bf16")
     plan_of(replace(plain, checkpoint=replace(plain.checkpoint, config=odd)), Path("x"))

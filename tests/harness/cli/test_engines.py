@@ -252,3 +252,46 @@ def test_a_sound_engine_is_found_beside_a_damaged_one_of_its_name(
     broken.mkdir()
     shown = line("engines", "show", "tiny/cpu/int8_wo", "--json")
     assert shown.document["key"] == engine["key"]
+
+
+OFFLINE = ("--scenario", "Offline", "--output", "out")
+GPUS = ("--model", "newsbrief", "--target", "a30", "--recipe", "int8_wo", "--tensor-parallel")
+
+
+def test_an_engine_for_two_gpus_is_planned_and_its_checkpoint_has_two_parts(line: Line) -> None:
+    plan = line("build", *GPUS, 2, "--dry-run", "--json")
+    assert plan.code == 0
+    command = plan.document["command"]
+    assert command[command.index("--nccl_plugin") + 1] == "auto"
+    assert {"field": "pretrained_config.mapping.tp_size", "values": [2], "rule": ""} in (
+        plan.document["expected"]
+    )
+    assert "the part of one GPU after the other" in " ".join(plan.err.split())
+    made = line("build", *GPUS, 2, "--stage", "quantise", "--json")
+    folder = Path(made.document["folder"])
+    assert {path.name for path in folder.glob("*.safetensors")} == {
+        "rank0.safetensors",
+        "rank1.safetensors",
+    }
+    assert "--tensor-parallel 2" in made.err.splitlines()[-1]
+    one = line("build", *GPUS, 1, "--stage", "quantise", "--json")
+    assert one.document["folder"] != made.document["folder"]
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("build", *GPUS, 3, "--dry-run"), "tensor_parallel 3 does not divide num_key_value_heads"),
+        (("build", *GPUS, 3, "--stage", "quantise"), "does not divide num_key_value_heads 2"),
+        (("build", *GPUS, 0, "--dry-run"), "limits.tensor_parallel is 0; give 1 or more."),
+        (("build", *GPUS[:2], *GPUS[4:], 2), "the CPU engine has one part"),
+        (("build", *GPUS, 2, "--emulate"), "the CPU engine has one part"),
+        (("run", *GPUS, 2, *OFFLINE), "2 GPUs share is built here and not executed"),
+        (("run", *GPUS, 2, *OFFLINE, "--emulate", "--mode", "accuracy"), "here and not executed"),
+    ],
+)
+def test_gpus_that_cannot_share_an_engine(
+    line: Line, command: tuple[object, ...], told: str, tmp_path: Path
+) -> None:
+    assert told in line.refused(2, *command)
+    assert not (tmp_path / "home").exists()  # nothing was quantised, prepared or built

@@ -140,7 +140,7 @@ def test_an_engine_for_another_gpu_is_not_started(
 
 def test_an_engine_over_several_gpus_is_not_started(start: Start) -> None:
     limits = EngineLimits(max_input_len=64, max_seq_len=200, tensor_parallel=2)
-    with pytest.raises(EngineError, match="is spread over 2 GPUs"):
+    with pytest.raises(EngineError, match="that 2 GPUs share is built here and not executed"):
         start(limits=limits)
 
 
