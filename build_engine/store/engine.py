@@ -6,7 +6,6 @@ loaded only where the libraries and the arithmetic are those it was built for.
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from build_engine.backend import backend
 from build_engine.errors import EngineError, EnvironmentFault
-from build_engine.recipe import RecipeRules, changes, recipe_names
+from build_engine.recipe import RecipeRules, changes, recipe_names, setting_text
 from build_engine.store.contents import FileEntry
 from build_engine.store.limits import DEFAULT_BATCH_SIZE, EngineLimits
 from build_engine.store.manifest import EngineIdentity, EngineManifest, read_manifest
@@ -139,8 +138,7 @@ def _recipe_options(recipe: RecipeRules) -> list[str]:
     name = recipe.name
     words = ["--recipe", name if name in recipe_names() else f"{name}.yaml"]
     for field, value in changes(recipe).items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        words += ["--set", f"{field}={text}"]
+        words += ["--set", f"{field}={setting_text(value)}"]
     return words
 
 

@@ -28,7 +28,7 @@ from build_engine.trtllm.tool import child_environment
 _TIMEOUT_S = 600.0  # the library is imported, which takes a minute on a cold disk
 _OPTION = re.compile(r"^ {1,6}(--\w+.*?)(?: {2,}.*)?$")
 _CHOICES = re.compile(r"\{([^}]*)\}")
-# as argparse's ArgumentDefaultsHelpFormatter ends a help text; tensorrt_llm/commands/build.py has it
+# so argparse's ArgumentDefaultsHelpFormatter ends a text; tensorrt_llm/commands/build.py has it
 _DEFAULT = re.compile(r"\(default: (.*)\)$")
 
 
