@@ -118,7 +118,7 @@ def _notes(spec: EngineSpec, form: QuantFormat) -> tuple[str, ...]:
 
 
 def _files(places: Places) -> list[Setting]:
-    one_rank = "one rank after the other, so that each is timed with the whole GPU"
+    one_rank = "the part of one GPU after the other, so that each is timed with a whole GPU"
     return [
         Setting("--checkpoint_dir", places.checkpoint, "the quantised checkpoint of the store"),
         Setting("--output_dir", places.engine, "a temporary folder, kept only when all went well"),

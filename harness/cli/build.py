@@ -63,6 +63,9 @@ def build(
         f"{manifest.build.duration_s:.1f} s on {manifest.build.host}"
     )
     out.result({"folder": str(built.folder), **manifest.to_json()})
+    if built.limits.tensor_parallel > 1:  # no executor of ours takes it
+        out.next("engines", "show", built.key[:12])
+        return
     trial = ["--workload", workload, "--scenario", Scenario.OFFLINE, "--count", 200]
     out.next("run", *engine.options, *trial, "--output", new_folder("results/first"))
 

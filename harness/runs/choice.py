@@ -16,7 +16,8 @@ from build_engine.config import apply_overrides
 from build_engine.errors import UnknownName, UsageError
 from build_engine.files import check_writable
 from build_engine.paths import cache_root
-from build_engine.store.store import open_engine
+from build_engine.store.engine import open_engine
+from build_engine.target import load_target
 from harness.dataset.preparation import check_count, prepare
 from harness.dataset.sources.bundled import NAME as BUNDLED
 from harness.dataset.sources.source import Source
@@ -29,7 +30,7 @@ from harness.runs.engine_choice import EngineChoice, build_spec
 from harness.runs.request import RunRequest
 from harness.runs.run import require_free
 from harness.runs.scope import RunScope
-from runtime.backend import backend, engine_spec
+from runtime.backend import backend, engine_spec, require_executable
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
@@ -82,6 +83,7 @@ class RunChoice:
         if chosen.emulate:
             _require_accuracy(asked.modes)
         chosen.require_here()
+        require_executable(load_target(chosen.target).backend, chosen.tensor_parallel or 1)
         source = Source.for_workload(self.dataset, asked.workload, progress)
         spec = chosen.spec(asked.workload, progress)
         # the dataset before the engine: its mistakes are found in seconds, a build takes minutes
@@ -96,6 +98,7 @@ class RunChoice:
         """
         asked = self._checked(())
         source = Source.for_workload(self.dataset, asked.workload, progress)
+        require_executable(engine.backend, engine.limits.tensor_parallel)
         engine = open_engine(engine.folder)
         if not backend(engine.backend).measured:
             _require_accuracy(asked.modes)

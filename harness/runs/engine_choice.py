@@ -53,6 +53,10 @@ class EngineChoice:
     """What it is tuned for, on GPUs: `throughput` (many requests at once, when left out) or
     `latency` (the shortest answer to one).
     """
+    tensor_parallel: int | None = None
+    """GPUs that share the engine, each with a part of every layer; such an engine is built, and
+    executed by other programs only.
+    """
     emulate: bool = False
     """Carry out a GPU recipe's arithmetic on this CPU instead: its accuracy, never its speed."""
     set: tuple[str, ...] = ()
@@ -119,6 +123,7 @@ class EngineChoice:
             "--max-input-len": self.max_input_len,
             "--max-new-tokens": self.max_new_tokens,
             "--profile": self.profile,
+            "--tensor-parallel": self.tensor_parallel,
         }
         for option, value in given.items():
             words += [] if value is None else [option, str(value)]
@@ -197,6 +202,8 @@ class EngineChoice:
             limits = replace(limits, max_input_len=prompt, max_seq_len=prompt + answer)
         if self.max_batch_size is not None:
             limits = replace(limits, max_batch_size=self.max_batch_size)
+        if self.tensor_parallel is not None:
+            limits = replace(limits, tensor_parallel=self.tensor_parallel)
         builder = backend(target.backend)
         return builder.fitted(
             limits,

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from build_engine.errors import EngineError
+from runtime.backend import require_executable
 from runtime.executor import Chunk, Request
 from runtime.remote import RemoteExecutor
 from runtime.trtllm.room import require_room
@@ -26,16 +26,13 @@ class TRTLLMExecutor(RemoteExecutor):
     """
 
     def __init__(self, spec: TRTLLMSpec) -> None:
-        from build_engine.store.engine import check_loadable
-        from build_engine.store.store import open_engine
+        from build_engine.store.engine import check_loadable, open_engine
 
         engine = open_engine(spec.folder)
         check_loadable(engine)
-        if engine.limits.tensor_parallel > 1:
-            raise EngineError(
-                f"Engine `{spec.folder.name}` is spread over {engine.limits.tensor_parallel} GPUs, "
-                f"and each of our processes executes one; build it for one GPU."
-            )
+        # several would need the library's orchestrator, which kills its parent with a worker, or
+        # processes that MPI starts
+        require_executable(spec.backend, engine.limits.tensor_parallel)
         require_room(engine, spec.gpu)
         self._silence_s = spec.silence_s
         self._count_lock = threading.Lock()

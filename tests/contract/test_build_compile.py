@@ -41,7 +41,7 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> EngineStore:
 
 def assert_nothing_built(store: EngineStore) -> None:
     assert store.list() == [] and store.damaged() == {}
-    left = store.engines.rglob("*") if store.engines.exists() else []
+    left = store.top.rglob("*") if store.top.exists() else []
     assert [path for path in left if path.is_file() and ".locks" not in path.parts] == []
 
 
@@ -298,6 +298,8 @@ def test_a_checkpoint_that_we_quantised_is_compiled(
     assert engine.manifest.precision.weights.startswith("int8")
     (checkpoint,) = (store.root / "quantised" / "newsbrief").glob("int8_wo-*")
     assert (checkpoint / "rank1.safetensors").is_file()
+    assert (engine.folder / "rank1.engine").is_file()
+    assert "--tensor-parallel 2" in engine.rebuild_command()
 
 
 def test_memory_that_a_gpu_does_not_report_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,9 @@ from build_engine.checkpoint.checkpoint import Checkpoint
 from build_engine.errors import CheckpointError, EngineError, OutputError, RunFailed
 from build_engine.paths import cache_root
 from build_engine.progress import BuildProgress, NullProgress
+from build_engine.store.quantised import open_quantised
 from build_engine.store.spec import EngineSpec
-from build_engine.trtllm.artefact import identity_of, quantised_checkpoint, read_checkpoint
+from build_engine.trtllm.artefact import identity_of, quantised_checkpoint
 from build_engine.trtllm.quantise import Quantised
 from tests.build_engine.specs import Notes, versions
 from tests.build_engine.trtllm.specs import RandomExport, gpu_spec, untied_checkpoint
@@ -46,7 +47,7 @@ def test_a_checkpoint_is_made_once_and_says_how(
     spec, told = gpu_spec(checkpoint, "int8_sq"), Notes()
     folder = quantised_checkpoint(spec, told)
     again = quantised_checkpoint(spec, told)
-    manifest = read_checkpoint(folder)
+    manifest = open_quantised(folder).manifest
 
     assert again == folder
     assert export.jobs == 1
@@ -110,9 +111,8 @@ def test_a_streamed_checkpoint_needs_no_library(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     versions(monkeypatch)
-    manifest = read_checkpoint(
-        quantised_checkpoint(gpu_spec(checkpoint, "int4_wo"), NullProgress())
-    )
+    folder = quantised_checkpoint(gpu_spec(checkpoint, "int4_wo"), NullProgress())
+    manifest = open_quantised(folder).manifest
 
     assert manifest.identity.libraries == {}
     assert manifest.calibration is None
@@ -128,13 +128,13 @@ def test_a_failure_leaves_nothing(checkpoint: Checkpoint, export: RandomExport) 
     assert names(cache_root() / "quantised") == [".locks"]
 
     del export.changes[name]
-    read_checkpoint(quantised_checkpoint(spec, NullProgress()))
+    open_quantised(quantised_checkpoint(spec, NullProgress()))
 
 
 def test_what_a_killed_process_left_is_no_checkpoint_and_goes_away(checkpoint: Checkpoint) -> None:
     spec = gpu_spec(checkpoint, "bf16")
     folder = quantised_checkpoint(spec, NullProgress())
-    leftover = folder.parent / f".making-{identity_of(spec).key[:12]}-1"
+    leftover = folder.parent / f".building-{identity_of(spec).key[:12]}-1"
     shutil.copytree(folder, leftover)
     (leftover / "checkpoint.json").unlink()
     shutil.rmtree(folder)
@@ -142,7 +142,7 @@ def test_what_a_killed_process_left_is_no_checkpoint_and_goes_away(checkpoint: C
     assert quantised_checkpoint(spec, NullProgress()) == folder
     assert names(folder.parent) == [folder.name]
     with pytest.raises(EngineError, match=r"it has no checkpoint\.json; make one with"):
-        read_checkpoint(folder.parent)
+        open_quantised(folder.parent)
 
 
 def test_a_damaged_checkpoint_is_named_and_made_again(checkpoint: Checkpoint) -> None:
@@ -151,11 +151,11 @@ def test_a_damaged_checkpoint_is_named_and_made_again(checkpoint: Checkpoint) ->
     weights = folder / "rank0.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(EngineError, match=r"rank0\.safetensors has \d+ bytes instead of"):
-        read_checkpoint(folder)
+        open_quantised(folder)
 
     assert quantised_checkpoint(spec, told) == folder
-    assert told.notes[0].startswith("Replacing a damaged checkpoint: ")
-    read_checkpoint(folder)
+    assert told.notes[-1].startswith("Replacing a damaged quantised checkpoint: ")
+    open_quantised(folder)
 
 
 def test_weights_that_change_meanwhile_make_no_checkpoint(

@@ -75,7 +75,7 @@ def test_a_calibration_set_is_for_a_build(line: Line, tiny: Path, news: Path) ->
 def test_an_engine_that_cannot_be_read_is_to_be_removed(line: Line, engine: dict[str, Any]) -> None:
     (Path(engine["folder"]) / "engine.json").write_text("{")
     assert next_line(line("engines", "verify")) == (
-        f"remove {engine['folder']}, and build that engine again"
+        f"enginebench engines remove {engine['folder']} --damaged"
     )
 
 
