@@ -179,18 +179,21 @@ def remove(engine: str, *, damaged: bool = False, json: bool = False) -> None:
     """
     out = Output(as_json=json)
     stores = _stores()
-    lost = next(unreadable(stores, engine), None)
-    if lost is not None and damaged:
-        store, folder = lost
+    lost = list(unreadable(stores, engine))
+    if damaged and len(lost) > 1:
+        folders = ", ".join(str(folder) for _, folder in lost)
+        raise EngineError(f"`{engine}` fits {len(lost)} damaged folders; give one: {folders}.")
+    if damaged and lost:
+        store, folder = lost[0]
         store.remove_damaged(folder)
         removed: dict[str, object] = {"kind": store.kind.noun, "folder": str(folder)}
     else:
         try:
             store, found = _find(engine)
         except EngineError as reason:
-            if lost is None:
+            if not lost:
                 raise
-            command = out.command("engines", "remove", lost[1], "--damaged")
+            command = out.command("engines", "remove", lost[0][1], "--damaged")
             raise EngineError(f"{reason} To remove what is in that folder: {command}") from None
         store.remove(found)
         removed = _summary(found)

@@ -234,6 +234,15 @@ def test_what_cannot_be_read_is_removed_when_that_is_meant(
     assert len(line("engines", "verify", "--json").document) == 1
 
 
+def test_of_several_damaged_folders_one_is_asked_for(line: Line, engine: dict[str, Any]) -> None:
+    (Path(engine["folder"]) / "engine.json").unlink()
+    other = Path(engine["folder"]).with_name("int8_wo-0123456789ab")
+    other.mkdir()
+    sentence = line.refused(2, "engines", "remove", "tiny/cpu/int8_wo", "--damaged")
+    assert "fits 2 damaged folders; give one: " in sentence
+    assert other.exists() and Path(engine["folder"]).exists()
+
+
 def test_only_folders_with_a_name_of_the_store_are_removed_as_damaged(
     line: Line, engine: dict[str, Any]
 ) -> None:
