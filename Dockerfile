@@ -26,7 +26,8 @@ RUN python3 -m venv --without-pip /opt/enginebench
 COPY container/constraints.txt /build/
 COPY --from=requirements /requirements /build/requirements
 RUN python3 -m pip --python /opt/enginebench/bin/python install --no-cache-dir \
-    --constraint /build/constraints.txt --requirement /build/requirements/base.txt --requirement /build/requirements/cpu.txt
+    --constraint /build/constraints.txt \
+    --requirement /build/requirements/base.txt --requirement /build/requirements/cpu.txt
 COPY --from=wheel /wheel /build/wheel
 RUN python3 -m pip --python /opt/enginebench/bin/python install --no-cache-dir --no-deps \
     /build/wheel/*.whl

@@ -17,17 +17,18 @@ from packaging.version import InvalidVersion, Version
 
 
 def installed() -> dict[str, str]:
-    """Versions by normalised name. Without those that pip cannot compare, such as a distribution's
-    own `0.23ubuntu1`; the first on the path counts, as it does for an import.
+    """Versions by normalised name; the first on the path counts, as it does for an import. Without
+    those that pip cannot compare: remains that have no name, and versions like `0.23ubuntu1`.
     """
     found: dict[str, str] = {}
     for package in metadata.distributions():
-        name = _normalised(package.metadata["Name"])
+        if not (package.metadata and package.metadata["Name"]):
+            continue
         try:
             Version(package.version)
         except InvalidVersion:
             continue
-        found.setdefault(name, package.version)
+        found.setdefault(_normalised(package.metadata["Name"]), package.version)
     return found
 
 

@@ -137,6 +137,7 @@ def base(tmp_path: Path) -> Path:
         info = folder / f"{name}-{version}.dist-info"
         info.mkdir(parents=True)
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (folder / "remains-1.0.dist-info").mkdir()
     return folder
 
 
