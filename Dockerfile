@@ -60,7 +60,7 @@ COPY --from=gpu-environment /opt/enginebench /opt/enginebench
 ENV PATH=/opt/enginebench/bin:${PATH} \
     HOME=/home/enginebench USER=enginebench LOGNAME=enginebench \
     HF_HOME=/models ENGINEBENCH_HOME=/store
-# Downloaded models; engines, quantised checkpoints and logs; results, and what a run is given.
+# The Hugging Face library's cache, to read; all that we keep; results, and what a run is given.
 VOLUME ["/models", "/store", "/work"]
 WORKDIR /work
 USER 10001
