@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test bench rehearsal clean
+.PHONY: demo test bench rehearsal image container-test clean
 
 demo: $(VENV)/.cpu
 	$(BIN)/enginebench demo
@@ -25,6 +25,13 @@ bench: $(VENV)/.dev
 rehearsal: $(VENV)/.dev
 	$(BIN)/python -m tests.rehearsal.full $(if $(CHECKER),--checker $(CHECKER)) $(if $(QPS),--qps $(QPS)) \
 		$(if $(QUICK),--quick)
+
+# With Docker, or with buildah where Docker does not run. IMAGE_FLAGS are flags of their `build`.
+image:
+	container/build cpu $(IMAGE_FLAGS)
+
+container-test: image
+	container/demo
 
 clean:
 	rm -rf $(VENV) results

@@ -1,5 +1,8 @@
 """The one entry point of a build: what is asked for is checked first, then the target's backend
 builds it once.
+
+`build_engine/backend.py` says what that calls: `openvino/compile.py` for a CPU, and for a GPU
+`trtllm/compile.py`, which takes the checkpoint that `trtllm/quantise.py` writes.
 """
 
 from __future__ import annotations

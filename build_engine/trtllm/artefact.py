@@ -18,6 +18,7 @@ from build_engine.store.quantised import (
     place,
 )
 from build_engine.store.sealed import write_sealed
+from build_engine.store.spec import folder_name
 from build_engine.trtllm.form import is_calibrated
 from build_engine.trtllm.modelopt import library_versions
 from build_engine.trtllm.modelopt_job import SEED
@@ -69,7 +70,9 @@ def identity_of(spec: EngineSpec) -> CheckpointIdentity:
 
 def has_any(recipe: str) -> bool:
     """Whether the store has a checkpoint of a recipe, of whatever model."""
-    return any(found.recipe == recipe for found in CheckpointStore(cache_root()).list())
+    name = folder_name(recipe)
+    folders = CheckpointStore(cache_root()).folders()
+    return any(folder.name.rpartition("-")[0] == name for folder in folders)
 
 
 def _make(

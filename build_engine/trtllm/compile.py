@@ -1,8 +1,9 @@
 """Compile an engine with `trtllm-build`: refused before anything is spent where it cannot work,
 kept only where it is what was asked for.
 
-The order: this machine, the quantised checkpoint, the plan, the command, what the engine says of
-itself, and then its files.
+The order: this machine (`machine.py`), the quantised checkpoint (`artefact.py` finds it, or has
+`quantise.py` write it), the plan (`plan.py`), the command (`tool.py`), what the engine says of
+itself (`readback.py`), and then its files. `runtime/trtllm/` executes what comes out.
 """
 
 from __future__ import annotations

@@ -7,6 +7,9 @@ others, and an INT8 KV cache, are calibrated with NVIDIA's Model Optimizer on th
 the model then lies in 16 bits on the GPU (8B: 16 GB) or, without one, in host memory, and its
 export needs as much host memory again. The library's own script is not used: it insists on a GPU
 and loses an INT8 KV cache without a word.
+
+`algorithm.py` says what a recipe is called there, `layout.py` which tensors such a checkpoint has,
+and `modelopt_worker.py` is the process that calibrates. `compile.py` takes it from here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The TensorRT-LLM executor: in-flight batching on a GPU, in a process of its own.
 
-`runtime/trtllm/worker.py` is what runs there; nothing of the library is imported here.
+`runtime/trtllm/worker.py` is what runs there: `library.py` has every call of the library, and
+`answers.py` what its responses mean. Nothing of the library is imported here.
 """
 
 from __future__ import annotations
