@@ -3,7 +3,8 @@
 `<root>/quantised/<model>/<recipe>-<key12>` holds TensorRT-LLM's `config.json`, its weights in
 `rank{N}.safetensors`, and our `checkpoint.json`, which is written last. A folder appears by a
 rename when it is complete; a lock per key lets one process quantise while others wait. Every
-compilation with the same recipe, prompts and number of GPUs uses the same one.
+compilation with the same recipe, prompts and number of GPUs uses the same one, and needs none of
+the libraries that made it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from filelock import FileLock, Timeout
 from pydantic import NonNegativeInt, PositiveInt
 
 from build_engine.digest import file_sha256
-from build_engine.errors import CheckpointError, EngineError
+from build_engine.errors import CheckpointError, EngineError, EnvironmentFault
 from build_engine.files import CACHE_REMEDY, cannot_write, sync, write_json
 from build_engine.paths import cache_root
 from build_engine.progress import PhaseTimer, size_text
@@ -35,7 +36,7 @@ from build_engine.store.manifest import (
     content_key,
 )
 from build_engine.store.spec import SHORT_KEY_LEN, build_record, folder_name
-from build_engine.trtllm.modelopt import library_versions
+from build_engine.trtllm.modelopt import MODELOPT, library_versions
 from build_engine.trtllm.modelopt_job import SEED
 from build_engine.trtllm.quantise import QUANTISER, format_for, is_calibrated, quantise
 from build_engine.validation import Frozen, Sha256, Text
@@ -53,8 +54,8 @@ _REMEDY = "delete that folder and quantise again"
 
 
 class CheckpointIdentity(Frozen):
-    """The content of the key: equal identities are one checkpoint. `libraries` and `seed` are those
-    of the calibration, {} and None for what is not calibrated.
+    """The content of the key: equal identities are one checkpoint. `libraries` holds the version of
+    Model Optimizer, and `seed` is that of the calibration: {} and None for what is not calibrated.
     """
 
     quantiser: int
@@ -73,10 +74,11 @@ class CheckpointIdentity(Frozen):
 
 class CheckpointManifest(Record):
     """The content of `checkpoint.json`. `algorithm` is what Model Optimizer was given, as JSON; ""
-    where it was not needed. Memory is the largest of the process that quantised, in bytes.
+    where it was not needed. `libraries` are the versions of all that took part in the calibration.
+    Memory is the largest of the process that quantised, in bytes.
     """
 
-    SCHEMA: ClassVar[int] = 1
+    SCHEMA: ClassVar[int] = 2
 
     key: Sha256
     identity: CheckpointIdentity
@@ -84,6 +86,7 @@ class CheckpointManifest(Record):
     calibration: CalibrationRecord | None
     precision: Precision
     algorithm: str
+    libraries: dict[str, str]
     device: Text
     peak_host_bytes: NonNegativeInt
     peak_gpu_bytes: NonNegativeInt
@@ -95,10 +98,16 @@ def quantised_checkpoint(spec: EngineSpec, progress: BuildProgress) -> Path:
     """The folder of the quantised checkpoint that the engine of `spec` is compiled from, found or
     made now.
 
-    Raises EnvironmentFault where Model Optimizer is needed and is not here, OutputError when the
-    store cannot be written, and what `quantise` raises.
+    Raises EnvironmentFault where one has to be calibrated and Model Optimizer is not here,
+    OutputError when the store cannot be written, and what `quantise` raises.
     """
-    identity = identity_of(spec)
+    try:
+        identity = identity_of(spec)
+    except EnvironmentFault:
+        found = _made_elsewhere(spec)
+        if found is None:
+            raise
+        return found
     key = identity.key
     final = _folder(spec, key)
     if _sound(final, key) is None:
@@ -119,19 +128,10 @@ def identity_of(spec: EngineSpec) -> CheckpointIdentity:
     """What decides the checkpoint of a spec. Raises RecipeRefused, ConfigError and EnvironmentFault
     as `quantised_checkpoint` does.
     """
-    calibrated = is_calibrated(format_for(spec))
-    looked_at = spec.calibration
-    return CheckpointIdentity(
-        quantiser=QUANTISER,
-        checkpoint=spec.checkpoint.digest,
-        recipe=spec.recipe.rules,
-        calibration=None
-        if looked_at is None
-        else CalibrationIdentity(digest=looked_at.digest, official=looked_at.official),
-        tensor_parallel=spec.limits.tensor_parallel,
-        libraries=library_versions() if calibrated else {},
-        seed=SEED if calibrated else None,
-    )
+    libraries = _libraries(spec)
+    # PyTorch and transformers only carry out the model, whose checkpoint may come from a machine
+    # with others: the release container has its own PyTorch.
+    return _identity(spec, {name: libraries[name] for name in libraries if name == MODELOPT})
 
 
 def read_checkpoint(folder: Path) -> CheckpointManifest:
@@ -156,9 +156,45 @@ def read_checkpoint(folder: Path) -> CheckpointManifest:
     return manifest
 
 
+def _libraries(spec: EngineSpec) -> dict[str, str]:
+    """Versions of what calibrates; {} where nothing does. Raises EnvironmentFault."""
+    return library_versions() if is_calibrated(format_for(spec)) else {}
+
+
+def _identity(spec: EngineSpec, libraries: dict[str, str]) -> CheckpointIdentity:
+    looked_at = spec.calibration
+    return CheckpointIdentity(
+        quantiser=QUANTISER,
+        checkpoint=spec.checkpoint.digest,
+        recipe=spec.recipe.rules,
+        calibration=None
+        if looked_at is None
+        else CalibrationIdentity(digest=looked_at.digest, official=looked_at.official),
+        tensor_parallel=spec.limits.tensor_parallel,
+        libraries=libraries,
+        seed=SEED if is_calibrated(format_for(spec)) else None,
+    )
+
+
+def _made_elsewhere(spec: EngineSpec) -> Path | None:
+    """The newest whole checkpoint of `spec`, whichever version of Model Optimizer it is of."""
+    found = []
+    for file in _model_folder(spec).glob(f"{folder_name(spec.recipe.name)}-*/{MANIFEST}"):
+        with suppress(EngineError, OSError):
+            manifest = read_record(file, CheckpointManifest, EngineError, _REMEDY)
+            wanted = _identity(spec, manifest.identity.libraries)
+            if manifest.identity == wanted and _sound(file.parent, wanted.key) is None:
+                found.append((manifest.build.started_utc, file.parent))
+    return max(found)[1] if found else None
+
+
+def _model_folder(spec: EngineSpec) -> Path:
+    return cache_root() / STORE / folder_name(spec.checkpoint.name)
+
+
 def _folder(spec: EngineSpec, key: str) -> Path:
     leaf = f"{folder_name(spec.recipe.name)}-{key[:SHORT_KEY_LEN]}"
-    return cache_root() / STORE / folder_name(spec.checkpoint.name) / leaf
+    return _model_folder(spec) / leaf
 
 
 def _sound(folder: Path, key: str) -> str | None:
@@ -228,6 +264,7 @@ def _manifest(
         ),
         precision=done.precision,
         algorithm=done.algorithm,
+        libraries=_libraries(spec),
         device=done.device,
         peak_host_bytes=done.peak_host_bytes,
         peak_gpu_bytes=done.peak_gpu_bytes,
