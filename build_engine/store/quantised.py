@@ -28,8 +28,8 @@ _REMEDY = "delete that folder and quantise again"
 
 
 class CheckpointIdentity(Identity):
-    """The content of the key: equal identities are one checkpoint. `libraries` and `seed` are those
-    of the calibration, {} and None for what is not calibrated.
+    """The content of the key: equal identities are one checkpoint. `libraries` holds the version of
+    Model Optimizer, and `seed` is that of the calibration: {} and None for what is not calibrated.
     """
 
     quantiser: int
@@ -43,7 +43,8 @@ class CheckpointIdentity(Identity):
 
 class CheckpointManifest(Manifest):
     """The content of `checkpoint.json`. `algorithm` is what Model Optimizer was given, as JSON; ""
-    where it was not needed. Memory is the largest of the process that quantised, in bytes.
+    where it was not needed. `libraries` are the versions of all that took part in the calibration.
+    Memory is the largest of the process that quantised, in bytes.
     """
 
     SCHEMA: ClassVar[int] = 2
@@ -53,6 +54,7 @@ class CheckpointManifest(Manifest):
     calibration: CalibrationRecord | None
     precision: Precision
     algorithm: str
+    libraries: dict[str, str]
     device: Text
     peak_host_bytes: NonNegativeInt
     peak_gpu_bytes: NonNegativeInt

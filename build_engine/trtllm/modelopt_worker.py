@@ -13,7 +13,6 @@ import copy
 import json
 import os
 import random
-import resource
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from build_engine.errors import EnvironmentFault
 from build_engine.files import read_json, write_json
 from build_engine.gpu import read_gpu
+from build_engine.peak_memory import peak_bytes
 from build_engine.trtllm.algorithm import PER_TENSOR, PER_TOKEN
 from build_engine.trtllm.modelopt_job import (
     JOB_FILE,
@@ -94,7 +94,7 @@ def main(folder: Path) -> Any:
     on_gpu = device.type == "cuda"
     outcome = Outcome(
         device=torch.cuda.get_device_name() if on_gpu else "CPU",
-        peak_host_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_host_bytes=peak_bytes(),
         peak_gpu_bytes=torch.cuda.max_memory_allocated() if on_gpu else 0,
         algorithm=json.dumps(config["algorithm"]),
     )

@@ -14,13 +14,13 @@ and `modelopt_worker.py` is the process that calibrates. `compile.py` takes it f
 
 from __future__ import annotations
 
-import resource
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from build_engine.errors import RecipeRefused
+from build_engine.peak_memory import forget_peak, peak_bytes
 from build_engine.store.manifest import Precision
 from build_engine.trtllm.algorithm import PER_TENSOR, PER_TOKEN, NoSuchFormat, format_of
 from build_engine.trtllm.description import write_description
@@ -79,6 +79,7 @@ def quantise(spec: EngineSpec, folder: Path, progress: BuildProgress) -> Quantis
     """
     form = format_for(spec)
     config, recipe, ranks = spec.checkpoint.config, spec.recipe, spec.limits.tensor_parallel
+    forget_peak()
     work = folder / "export"
     work.mkdir()
     device, gpu_bytes, algorithm, num_prompts = "CPU", 0, "", 0
@@ -94,12 +95,11 @@ def quantise(spec: EngineSpec, folder: Path, progress: BuildProgress) -> Quantis
     write_ranks(folder, tensors(config, form), _source(spec, form, work), ranks)
     write_description(folder, config, form, recipe, ranks)
     shutil.rmtree(work)
-    ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Quantised(
         precision=precision(form, recipe),
         num_prompts=num_prompts,
         device=device,
-        peak_host_bytes=host_bytes or ours,
+        peak_host_bytes=host_bytes or peak_bytes(),
         peak_gpu_bytes=gpu_bytes,
         algorithm=algorithm,
     )

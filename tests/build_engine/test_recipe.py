@@ -185,12 +185,12 @@ def test_calibration_can_be_shortened() -> None:
         ("bf16", "bf16", 0, None, True),
         ("int8_wo", "bf16", 0, None, True),
         ("int4_wo", "bf16", 0, 128, True),
-        ("int4_awq", "bf16", 512, 128, True),
+        ("int4_awq", "bf16", 32, 128, True),
         ("fp16", "fp16", 0, None, True),
         ("int8_sq", "int8", 512, None, False),
         ("int8_sq_static", "int8", 512, None, False),
         ("fp8", "fp8", 512, None, False),
-        ("w4a8_awq", "fp8", 512, 128, False),
+        ("w4a8_awq", "fp8", 32, 128, False),
     ],
 )
 def test_a_recipe_is_what_its_name_says(

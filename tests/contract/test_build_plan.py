@@ -17,7 +17,7 @@ from build_engine.store.spec import EngineSpec
 from build_engine.trtllm.algorithm import format_of
 from build_engine.trtllm.engine_config import read_engine_config
 from build_engine.trtllm.facts import build_tool_facts
-from build_engine.trtllm.plan import NOT_STATED, Places, plan_build
+from build_engine.trtllm.plan import NOT_STATED, Places, plan_build, planned
 from build_engine.trtllm.readback import differences
 from tests.contract.build_double import RULES, Build, parser, write
 from tests.contract.machines import checkpoint_config, make_spec, split
@@ -211,3 +211,11 @@ def test_the_batch_of_llama_8b_on_an_a30_comes_from_its_memory() -> None:
     assert 64 <= limits.max_batch_size <= 224
     own = replace(asked, max_batch_size=40)
     assert fitted(own, llama, spec.recipe, spec.target, "throughput", True).max_batch_size == 40
+
+
+def test_layers_without_kernels_are_refused_before_anything_is_quantised() -> None:
+    spec = make_spec("int4_awq", "a30")
+    odd = replace(spec.checkpoint, config=replace(spec.checkpoint.config, hidden_size=576))
+
+    with pytest.raises(RecipeRefused, match="layers of a multiple of 128 elements"):
+        planned(replace(spec, checkpoint=odd))

@@ -10,10 +10,17 @@ import pytest
 
 import build_engine.trtllm.quantise as quantise_module
 from build_engine.checkpoint.checkpoint import Checkpoint
-from build_engine.errors import CheckpointError, EngineError, OutputError, RunFailed
+from build_engine.errors import (
+    CheckpointError,
+    EngineError,
+    EnvironmentFault,
+    OutputError,
+    RunFailed,
+)
 from build_engine.paths import cache_root
 from build_engine.progress import BuildProgress, NullProgress
-from build_engine.store.quantised import open_quantised
+from build_engine.store.quantised import MANIFEST_NAME, open_quantised
+from build_engine.store.sealed import write_sealed
 from build_engine.store.spec import EngineSpec
 from build_engine.trtllm.artefact import identity_of, quantised_checkpoint
 from build_engine.trtllm.quantise import Quantised
@@ -41,6 +48,13 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def _date(folder: Path, started_utc: str) -> None:
+    manifest = open_quantised(folder).manifest
+    build = manifest.build.model_copy(update={"started_utc": started_utc})
+    dated = manifest.model_copy(update={"build": build})
+    write_sealed(folder / MANIFEST_NAME, dated)
+
+
 def test_a_checkpoint_is_made_once_and_says_how(
     checkpoint: Checkpoint, export: RandomExport
 ) -> None:
@@ -56,6 +70,11 @@ def test_a_checkpoint_is_made_once_and_says_how(
     assert told.phases == ["calibration", "weights", "checksums"]
     assert "at most 1.0 kB of host memory" in told.notes[-1]
     assert manifest.identity.libraries["nvidia-modelopt"] == "0.37.0"
+    assert manifest.libraries == {
+        "nvidia-modelopt": "0.37.0",
+        "transformers": "4.57.3",
+        "torch": "2.9.1",
+    }
     assert manifest.identity.seed == 1234
     assert manifest.identity.recipe.smoothquant_alpha == 0.5
     assert manifest.identity.calibration is not None
@@ -105,6 +124,51 @@ def test_another_version_of_the_quantiser_makes_another_checkpoint(
 
     assert before[0] != after[0]
     assert before[1] == after[1]  # nothing of it is calibrated
+
+
+def test_a_calibrated_checkpoint_serves_machines_without_its_libraries(
+    checkpoint: Checkpoint, export: RandomExport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = gpu_spec(checkpoint, "int8_sq")
+    folder = quantised_checkpoint(spec, NullProgress())
+
+    versions(monkeypatch, **{**WITH_MODELOPT, "torch": "2.13.0"})
+    assert quantised_checkpoint(spec, NullProgress()) == folder
+    versions(monkeypatch, **{**WITH_MODELOPT, "transformers": "5.2.0"})
+    assert quantised_checkpoint(spec, NullProgress()) == folder
+    versions(monkeypatch)
+    assert quantised_checkpoint(spec, NullProgress()) == folder
+    assert export.jobs == 1
+
+
+def test_without_the_libraries_the_newest_whole_checkpoint_of_the_same_spec_is_taken(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = gpu_spec(checkpoint, "int8_sq")
+    made = []
+    for version, date in (("0.37.1", "2026-01-01"), ("0.37.0", "2026-01-02")):
+        versions(monkeypatch, **{**WITH_MODELOPT, "nvidia_modelopt": version})
+        made.append(quantised_checkpoint(spec, NullProgress()))
+        _date(made[-1], date)
+    versions(monkeypatch)
+
+    assert quantised_checkpoint(spec, NullProgress()) == made[1]
+    (made[1] / "rank0.safetensors").write_bytes(b"")
+    assert quantised_checkpoint(spec, NullProgress()) == made[0]
+    (made[0] / "checkpoint.json").write_text("{}")
+    with pytest.raises(EnvironmentFault, match="`nvidia-modelopt` is not installed"):
+        quantised_checkpoint(spec, NullProgress())
+
+
+@pytest.mark.parametrize("settings", [["smoothquant_alpha=0.6"], ["kv_cache=fp16"]])
+def test_another_checkpoint_is_not_taken_for_want_of_the_libraries(
+    checkpoint: Checkpoint, settings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quantised_checkpoint(gpu_spec(checkpoint, "int8_sq"), NullProgress())
+    versions(monkeypatch)
+
+    with pytest.raises(EnvironmentFault, match="`nvidia-modelopt` is not installed"):
+        quantised_checkpoint(gpu_spec(checkpoint, "int8_sq", *settings), NullProgress())
 
 
 def test_a_streamed_checkpoint_needs_no_library(
