@@ -38,8 +38,8 @@ def audit(
         finished = run_audit(run, load_round(round) if round else None, progress)
     finally:
         progress.close()
-    for rule in finished.verdict.rules:
-        out.say(f"{'ok     ' if rule.passed else 'PROBLEM'} {rule.name:20} {rule.measured}")
+    rules = finished.verdict.rules
+    out.lines([["ok" if rule.passed else "PROBLEM", rule.name, rule.measured] for rule in rules])
     valid = finished.verdict.valid
     out.say(f"{AUDIT_TEST}: {'passed' if valid else finished.verdict.sentence}")
     out.say(f"Everything lies in {finished.folder}")

@@ -39,8 +39,7 @@ def doctor(
 
     out = Output(as_json=json)
     checks = all_checks(load_round(round))
-    for check in checks:
-        out.say(f"{'ok     ' if check.ok else 'PROBLEM'} {check.name:16} {check.finding}")
+    out.lines([["ok" if check.ok else "PROBLEM", check.name, check.finding] for check in checks])
     problems = [check for check in checks if not check.ok and check.required]
     out.result({"ok": not problems, "checks": [asdict(check) for check in checks]})
     if problems:
@@ -79,8 +78,7 @@ def _describe_system() -> int:
     out.result(system.fields)
     if system.to_fill:
         out.say(f"{len(system.to_fill)} fields are for a person to fill in:")
-        for name, what in system.to_fill:
-            out.say(f"  {name:34} {what}")
+        out.lines([[f"  {name}", what] for name, what in system.to_fill])
     for note in system.notes:
         out.say(f"Note: {note}")
     for problem in system.closed_problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import sys
@@ -14,7 +15,7 @@ import pytest
 from build_engine.recipe import load_recipe, refusal
 from build_engine.target import load_target, target_names
 from harness.cli.output import Output, new_folder
-from harness.cli.program import command_line, program
+from harness.cli.program import command_line, here, program
 from harness.demo import DemoRow, Latencies
 from harness.rules.scenario import Scenario
 from harness.scoring.accuracy import Accuracy
@@ -131,6 +132,50 @@ def test_the_program_is_named_as_it_was_started(
     assert program() == orig
     monkeypatch.setattr(sys, "argv", ["/usr/bin/pytest"])
     assert program() == ["enginebench"]
+
+
+def test_commands_within_sentences_are_named_as_it_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [".venv/bin/enginebench", "targets"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    out = Output(as_json=True)
+    out.error("It is gone; see `enginebench engines list`, of enginebench.", 2)
+    out.advice("prepare it with `enginebench dataset`")
+    captured = capsys.readouterr()
+    told = "It is gone; see `.venv/bin/enginebench engines list`, of enginebench."
+    assert captured.err == (
+        f"enginebench: {told}\nThen: prepare it with `.venv/bin/enginebench dataset`\n"
+    )
+    assert json.loads(captured.out)["error"] == told
+
+
+@pytest.mark.parametrize(
+    ("origin", "requirement"),
+    [
+        (None, "'enginebench[cpu]'"),
+        ("{broken", "'enginebench[cpu]'"),
+        (
+            {"url": "file:///home/a%20b", "dir_info": {"editable": True}},
+            "--editable '/home/a b[cpu]'",
+        ),
+        ({"url": "file:///src/enginebench", "dir_info": {}}, "'/src/enginebench[cpu]'"),
+        (
+            {"url": "https://x.org/e.git", "vcs_info": {"vcs": "git", "commit_id": "0a"}},
+            "'enginebench[cpu] @ git+https://x.org/e.git'",
+        ),
+    ],
+)
+def test_an_installation_is_told_for_this_interpreter_and_from_where_this_package_came(
+    monkeypatch: pytest.MonkeyPatch, origin: dict[str, Any] | str | None, requirement: str
+) -> None:
+    text = json.dumps(origin) if isinstance(origin, dict) else origin
+    package = SimpleNamespace(read_text=lambda _name: text)
+    monkeypatch.setattr("harness.cli.program.metadata.distribution", lambda _name: package)
+    monkeypatch.setattr(sys, "executable", "/opt/py 3/bin/python")
+    said = here("`nncf` is not installed; install it with: pip install 'enginebench[cpu]'")
+    assert said.endswith(f"with: '/opt/py 3/bin/python' -m pip install {requirement}")
+    assert here("(pip install x==1)") == "('/opt/py 3/bin/python' -m pip install x==1)"
 
 
 def test_words_that_a_terminal_cannot_show_are_given_by_their_bytes() -> None:
