@@ -80,12 +80,24 @@ class Backend:
     where compiling quantises.
     """
 
+    machine: str | None = None
+    """`(target) -> None`: raises EnvironmentFault where this machine cannot build for it; None
+    where the libraries are enough.
+    """
     emulated_by: str | None = None
     """The backend that carries out its arithmetic on a CPU, for accuracy alone; None where none
     does.
     """
     emulates: bool = False
     """Whether its engines are such: executed on any machine, whatever target they are for."""
+
+    def require_here(self, target: Target) -> None:
+        """Raise MissingLibrary or EnvironmentFault unless this machine can build for `target`."""
+        if self.compile is None:
+            raise self._missing(self.framework_library, target.name)
+        self.versions(self.build_libraries, target.name)
+        if self.machine is not None:
+            load_object(self.machine)(target)
 
     def builder_of(self, target: str) -> Builder:
         """What builds engines. Raises EnvironmentFault where this version builds none."""
@@ -210,6 +222,7 @@ BACKENDS = {
             fit="build_engine.trtllm.sizes:fitted",
             plan="build_engine.trtllm.plan:planned",
             quantise="build_engine.trtllm.artefact:quantised_checkpoint",
+            machine="build_engine.trtllm.machine:require_gpu",
         ),
         Backend(
             name="emulated",

@@ -40,7 +40,7 @@ def require_machine(spec: EngineSpec, folder: Path, program: str) -> GpuState:
             f"`{program}` is not on PATH, though TensorRT-LLM is installed; use the container "
             f"{PIN.container}."
         )
-    gpu = _require_gpu(spec.target)
+    gpu = require_gpu(spec.target)
     _require_room(spec, gpu, folder)
     return gpu
 
@@ -56,7 +56,8 @@ def _require_versions(spec: EngineSpec) -> None:
             )
 
 
-def _require_gpu(target: Target) -> GpuState:
+def require_gpu(target: Target) -> GpuState:
+    """The GPU that engines for `target` are compiled on. Raises EnvironmentFault without it."""
     try:
         gpu = read_gpu()
     except EnvironmentFault as reason:

@@ -8,7 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from harness.cli.options import RoundName
-from harness.cli.output import Output, new_folder
+from harness.cli.output import Output
+from harness.runs.folder import new_folder
 
 _OWN_ROUND = Parameter(
     help="The MLPerf round whose audit settings apply; the run's own when left out."

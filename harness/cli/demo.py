@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.options import RoundName
-from harness.cli.output import Output, new_folder
+from harness.cli.output import Output
 from harness.rules.rounds import DEFAULT
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def demo(
     out.result([row.model_dump(mode="json") for row in rows])
     server = ["--model", "newsbrief", "--recipe", "int8_wo", "--scenario", Scenario.SERVER]
     of_round = [] if round == DEFAULT else ["--round", round]
-    trial = ["--count", 1000, *of_round, "--output", new_folder("results/server")]
+    trial = ["--count", 1000, *of_round]
     out.next("run", *server, *trial)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from harness.cli.options import RoundName
-from harness.cli.output import Output, new_folder
+from harness.cli.output import Output
 from harness.rules.rounds import DEFAULT
+from harness.runs.folder import new_folder
 
 
 def doctor(

@@ -8,6 +8,7 @@ from build_engine.errors import EXIT_OK, EXIT_RESULT
 from build_engine.paths import cache_root
 from build_engine.store.engine import Engine
 from build_engine.store.store import EngineStore, flat
+from harness.cli.here import TRIED, next_with_cpu
 from harness.cli.output import Output
 
 app = App(
@@ -51,7 +52,7 @@ def list_engines(*, json: bool = False) -> None:
     elif engines:
         out.next("engines", "verify", engines[0].key[:12])
     else:
-        out.next("build", "--model", "newsbrief", "--recipe", "int8_wo")
+        next_with_cpu(out, "build", *TRIED)
 
 
 @app.command

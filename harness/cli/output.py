@@ -8,12 +8,10 @@ This is the only module that prints, but for the help. Text is shown as it is: a
 from __future__ import annotations
 
 import io
-import itertools
 import json
 import sys
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cli.program import command_line, here
@@ -96,12 +94,6 @@ class Output:
             emoji=False,
             highlight=False,
         )
-
-
-def new_folder(wish: str) -> str:
-    """A folder for the next command to write: as wished, or with the first free number behind."""
-    names = (wish if number == 1 else f"{wish}-{number}" for number in itertools.count(1))
-    return next(name for name in names if not Path(name).exists())
 
 
 def _wrapped(line: str, width: int) -> str:

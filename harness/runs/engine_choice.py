@@ -84,15 +84,8 @@ class EngineChoice:
         """
         from build_engine.build import make_spec
         from build_engine.checkpoint.resolve import resolve_checkpoint
-        from build_engine.config import apply_overrides
-        from build_engine.recipe import load_recipe, require
-        from build_engine.target import load_target
 
-        target = load_target(self.target)
-        recipe = apply_overrides(load_recipe(self.recipe), self.recipe_settings)
-        require(recipe, target)  # before the checkpoint is read, which may take minutes
-        if self.emulate:
-            target = _emulated(target)
+        target, recipe = self._asked()  # before the checkpoint is read, which may take minutes
         checkpoint = resolve_checkpoint(self.model, workload.revision_of(self.model), progress)
         calibration = None
         if recipe.is_calibrated:
@@ -104,6 +97,17 @@ class EngineChoice:
             )
         limits = self._limits(checkpoint, workload, recipe, target)
         return make_spec(checkpoint, target, recipe, limits, calibration, self.profile)
+
+    def require_here(self) -> None:
+        """Raise UsageError for names that do not go together, MissingLibrary or EnvironmentFault
+        where this machine cannot build the engine: before anything is fetched, read or built.
+        """
+        from build_engine.backend import backend
+
+        target, _ = self._asked()
+        builder = backend(target.backend)
+        builder.profile(self.profile)
+        builder.require_here(target)
 
     @property
     def options(self) -> list[str]:
@@ -136,6 +140,7 @@ class EngineChoice:
         Raises ConfigError for a setting of the workload, and what `spec` and the build raise.
         """
         self._refuse_workload_settings()
+        self.require_here()
         return build_spec(self.spec(workload, progress), progress)
 
     def quantise(self, workload: Workload, progress: Progress) -> Path:
@@ -151,6 +156,17 @@ class EngineChoice:
         spec = self.spec(workload, progress)
         progress.phase(f"Checkpoint {spec.checkpoint.name}, {spec.recipe.name}")
         return make(spec, _Steps(progress))
+
+    def _asked(self) -> tuple[Target, Recipe]:
+        """What the names stand for. Raises UnknownName, ConfigError and RecipeRefused."""
+        from build_engine.config import apply_overrides
+        from build_engine.recipe import load_recipe, require
+        from build_engine.target import load_target
+
+        target = load_target(self.target)
+        recipe = apply_overrides(load_recipe(self.recipe), self.recipe_settings)
+        require(recipe, target)
+        return (_emulated(target) if self.emulate else target), recipe
 
     def _refuse_workload_settings(self) -> None:
         for setting in self.workload_settings:
@@ -200,13 +216,6 @@ def _emulated(target: Target) -> Target:
             "out --emulate, or choose a GPU as the target."
         )
     return target.model_copy(update={"backend": builder.emulated_by})
-
-
-def require_backend(spec: EngineSpec) -> None:
-    """Raise MissingLibrary or EnvironmentFault when what builds for the spec's target is not
-    here.
-    """
-    _ = spec.identity
 
 
 def build_spec(spec: EngineSpec, progress: Progress) -> Engine:

@@ -14,7 +14,7 @@ import pytest
 
 from build_engine.recipe import load_recipe, refusal
 from build_engine.target import load_target, target_names
-from harness.cli.output import Output, new_folder
+from harness.cli.output import Output
 from harness.cli.program import command_line, here, program
 from harness.demo import DemoRow, Latencies
 from harness.rules.scenario import Scenario
@@ -40,15 +40,31 @@ def test_no_build_is_told_that_would_be_refused(line: Line, target: str) -> None
         assert words == ["enginebench", "doctor"]
 
 
-def test_a_build_tells_of_a_run_into_a_folder_that_is_free(
-    line: Line, tiny: Path, quick_builder: None
-) -> None:
+def test_a_build_tells_of_a_run(line: Line, tiny: Path, quick_builder: None) -> None:
     build = ["build", "--model", tiny, "--recipe", "int8_wo"]
-    assert next_line(line(*build)).endswith(" --output results/first")
-    (Path("results") / "first").mkdir(parents=True)
-    assert next_line(line(*build)).endswith(" --output results/first-2")
-    (Path("results") / "first-2").touch()
-    assert new_folder("results/first") == "results/first-3"
+    assert next_line(line(*build)).endswith(" --scenario Offline --count 200")
+    edge = [*build, "--workload", "llama3.1-8b", "--max-input-len", 64, "--max-new-tokens", 64]
+    assert next_line(line(*edge)).endswith(" --count 200 --dataset FILE")
+
+
+def test_a_machine_that_builds_nothing_is_told_of_the_doctor(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("build_engine.backend.installed_version", lambda name: None)
+    assert next_line(line("recipes")) == "enginebench doctor"
+    assert next_line(line("engines", "list")) == "enginebench doctor"
+
+
+def test_a_build_for_a_gpu_that_is_not_here_is_told_for_its_machine(line: Line, tiny: Path) -> None:
+    plan = ["build", "--model", tiny, "--recipe", "int8_wo", "--target", "a30", "--dry-run"]
+    said = line(*plan).err.splitlines()[-1]
+    assert said.startswith("Then: in the container, on a machine with that GPU: enginebench build")
+
+
+def test_a_tokenizer_alone_is_told_to_need_its_weights(line: Line, tiny: Path, news: Path) -> None:
+    (tiny / "config.json").unlink()
+    said = line("dataset", "--dataset", news, "--model", tiny).err.splitlines()[-1]
+    assert said.startswith("Then: get the weights of that tokenizer as well, then run: enginebench")
 
 
 def test_a_told_command_is_taken_as_it_stands(
@@ -61,7 +77,7 @@ def test_a_told_command_is_taken_as_it_stands(
     prepared = line("dataset", "--dataset", news, "--model", model, "--count", 3)
     told = shlex.split(next_line(prepared))
     assert told[1] == "run"
-    assert ["--dataset", str(news), "--count", "3"] == told[-8:-4]
+    assert ["--dataset", str(news), "--count", "3"] == told[-6:-2]
 
 
 def test_a_calibration_set_is_for_a_build(line: Line, tiny: Path, news: Path) -> None:
