@@ -110,10 +110,12 @@ def test_the_demo_of_another_round_goes_on_in_it(
         size_bytes=1,
         samples_per_s=1.0,
         tokens_per_s=1.0,
+        offline_tokens_per_s=(1.0, 1.0),
         server=latencies,
         single_stream=latencies,
         accuracy=Accuracy(1.0, 1.0, 1.0, 1.0, gen_len=1, gen_num=1),
         num_latency_samples=1,
+        busy={},
         verdicts={Scenario.OFFLINE: "VALID"},
         runs=(),
     )

@@ -27,10 +27,12 @@ def row(recipe: str, slow: float) -> DemoRow:
         size_bytes=9_000_000,
         samples_per_s=37.4,
         tokens_per_s=12_345.6,
+        offline_tokens_per_s=(12_300.0, 12_400.0),
         server=latencies,
         single_stream=latencies,
         accuracy=Accuracy(96.53 - slow, 1.0, 1.0, 1.0, gen_len=1, gen_num=1),
         num_latency_samples=64,
+        busy={},
         verdicts={},
         runs=(),
     )
