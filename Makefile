@@ -5,6 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# One sentence, before pip gives fifty; of the interpreter that $(1) is.
+define CHECK
+@$(1) -c 'import sys; found = tuple(sys.version_info[:2]); found >= (3, 10) or sys.exit("enginebench \
+needs Python 3.10 or later, and this is %d.%d (%s); name a later one, as in: make $(2) \
+PYTHON=python3.12" % (found + (sys.executable,)))'
+endef
+
 .PHONY: demo test bench rehearsal clean
 
 demo: $(VENV)/.cpu
