@@ -14,7 +14,7 @@ import hashlib
 import json
 import shutil
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from harness.dataset.sources.source import Source
 from harness.loadgen.installed import require_loadgen
 from harness.loadgen.metrics import Metrics
 from harness.machine.facts import library_versions
+from harness.machine.load import MachineLoad
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
 from harness.runs.choice import RunChoice
@@ -75,7 +76,7 @@ class DemoRow(Frozen):
     """What the table shows of one recipe; ROUGE in percent.
 
     Rates are medians of the Offline tests, `offline_tokens_per_s` those of each. `busy` has the
-    evidence for each scenario that was measured on a busy machine.
+    load of each scenario that was measured on a busy machine, the highest of its tests.
     """
 
     recipe: str
@@ -87,7 +88,7 @@ class DemoRow(Frozen):
     single_stream: Latencies
     accuracy: Accuracy
     num_latency_samples: int
-    busy: dict[Scenario, str]
+    busy: dict[Scenario, MachineLoad]
     verdicts: dict[Scenario, str]
     runs: tuple[str, ...]
 
@@ -120,7 +121,7 @@ class DemoRuns:
             single_stream=Latencies.of(_metrics(self.single_stream)),
             accuracy=accuracy.scores,
             num_latency_samples=self.server.record.num_samples,
-            busy=dict(_busy(runs)),
+            busy=_busy(runs),
             verdicts=_verdicts(runs),
             runs=tuple(str(run.folder.path) for run in runs),
         )
@@ -292,12 +293,15 @@ def _rates(run: Run) -> tuple[float, float]:
     return metrics.samples_per_s, metrics.tokens_per_s
 
 
-def _busy(runs: Iterable[Run]) -> Iterator[tuple[Scenario, str]]:
-    """The evidence of each scenario that was measured beside other work, of its last such test."""
+def _busy(runs: Iterable[Run]) -> dict[Scenario, MachineLoad]:
+    """The highest load of each scenario that was measured beside other work."""
+    found: dict[Scenario, MachineLoad] = {}
     for run in runs:
-        load = _performance(run).load
-        if load is not None and load.busy is not None:
-            yield run.record.scenario, load.busy
+        load, scenario = _performance(run).load, run.record.scenario
+        if load is None or load.busy is None:
+            continue
+        found[scenario] = max(load, found.get(scenario, load), key=lambda each: each.taken)
+    return found
 
 
 def _verdicts(runs: Iterable[Run]) -> dict[Scenario, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,9 +93,13 @@ def _explain(out: Output, rows: list[DemoRow]) -> None:
         f"{_apart({row.recipe: row.offline_tokens_per_s for row in rows})} The latencies are of "
         "one test each, where a small difference may be noise."
     )
-    busy = [(row.recipe, scenario, said) for row in rows for scenario, said in row.busy.items()]
-    for recipe, scenario, said in busy:
-        out.say(f"* {recipe} {scenario}: {said}")
+    if busy := [load for row in rows for load in row.busy.values()]:
+        low, high = (pick(load.taken for load in busy) for pick in (min, max))
+        share = f"{low:.0%} to {high:.0%}" if high - low >= 0.005 else f"{high:.0%}"
+        out.say(
+            f"* busy machine: while these were measured, other work took {share} of the time of "
+            f"{busy[0].num_cpus} CPUs"
+        )
     invalid = {
         (name, said) for row in rows for name, said in row.verdicts.items() if said != "VALID"
     }
@@ -111,6 +116,8 @@ def _apart(speeds: dict[str, tuple[float, ...]]) -> str:
             f"{tests}: the recipes can be told apart, as no test of one is as fast as any of "
             f"another (by luck alone in 1 of {chance(num)} pairs)."
         )
+    if len(pairs) == math.comb(len(speeds), 2):
+        return f"{tests}: the tests of all recipes overlap, so that none can be told apart."
     named = "; ".join(f"{first} and {second}" for first, second in pairs)
     return f"{tests}: their tests overlap, so these cannot be told apart: {named}."
 

@@ -33,6 +33,7 @@ _COMMANDS = {
     "doctor": "Check this machine: what can be built and run here, and what is missing.",
     "targets": "List the GPU types and CPUs that engines are built for.",
     "recipes": "List the quantisation recipes, and where each can run.",
+    "workloads": "List the workloads: what is asked, by which rules, and what can be changed.",
     "dataset": "Prepare a dataset, or show what is in it.",
     "build": "Build an engine from a checkpoint, once.",
     "engines": "List, explain, verify and remove built engines.",

@@ -46,7 +46,8 @@ class Output:
         text = io.StringIO()
         console = self._console(text)
         if rows:
-            console.print(make_table(columns, rows, console.width, title))
+            cells = [[here(cell) for cell in row] for row in rows]
+            console.print(make_table(columns, cells, console.width, title))
         tell(sys.stderr, _without_trailing_spaces(text.getvalue()))
 
     def lines(self, rows: Sequence[Sequence[str]]) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _GAP = 2  # spaces between two columns
 _WORD = 16  # characters of a cell that no shape breaks ...
 _NAME = 30  # ... and of what names a row
-_MAX_LINES = 4  # of one cell: a text in more of them is a column of its own
+_MAX_LINES = 6  # of one cell: a text in more of them is a column of its own
 _INDENT = 2
 
 

@@ -32,6 +32,7 @@ COMMANDS = [
     "run",
     "submission",
     "targets",
+    "workloads",
 ]
 
 

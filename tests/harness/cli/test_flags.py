@@ -86,6 +86,7 @@ FROZEN = {
         "-o",
     ],
     "targets": ["--json"],
+    "workloads": ["--json", "--name", "--round"],
 }
 
 
@@ -130,7 +131,7 @@ def test_the_round_stands_once() -> None:
     }
     assert defaults.pop("audit") is None  # the run's own
     assert set(defaults.values()) == {DEFAULT}
-    assert len(defaults) == 5
+    assert len(defaults) == 6
     written = [
         path.name
         for room in ("cli", "runs", "loadgen")

@@ -58,12 +58,16 @@ def test_nothing_is_divided_by_no_time() -> None:
 @pytest.mark.parametrize("stranger", [False, True])
 def test_a_process_is_ours_or_another(stranger: bool) -> None:
     """It computes for a second; whose that is depends on the process that is measured for."""
-    with subprocess.Popen([sys.executable, "-c", SPIN.format(3)]) as spinning:
+    with (
+        subprocess.Popen([sys.executable, "-c", SPIN.format(9)]) as spinning,
+        subprocess.Popen(["sleep", "9"]) as sleeping,
+    ):
         time.sleep(0.3)
-        meter = LoadMeter(1 if stranger else spinning.pid)
+        meter = LoadMeter(sleeping.pid if stranger else spinning.pid)
         time.sleep(1.0)
         load = meter.read()
         spinning.kill()
+        sleeping.kill()
     assert load is not None
     assert load.num_cpus == len(os.sched_getaffinity(0))
     assert load.wall_s >= 1.0
