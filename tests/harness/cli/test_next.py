@@ -16,11 +16,9 @@ from build_engine.recipe import load_recipe, refusal
 from build_engine.target import load_target, target_names
 from harness.cli.output import Output
 from harness.cli.program import command_line, here, program
-from harness.demo import DemoRow, Latencies
-from harness.rules.scenario import Scenario
-from harness.scoring.accuracy import Accuracy
 from tests.build_engine.checkpoints import write_checkpoint
 from tests.harness.cli.line import Line, Said
+from tests.harness.cli.rows import make_row
 
 
 def next_line(said: Said) -> str:
@@ -104,22 +102,7 @@ def test_doctor_begins_a_system_file_for_packing(line: Line) -> None:
 def test_the_demo_of_another_round_goes_on_in_it(
     line: Line, commands_told: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    latencies = Latencies(ttft_p50_s=1.0, ttft_p99_s=1.0, tpot_p50_s=None, tpot_p99_s=None)
-    row = DemoRow(
-        recipe="bf16",
-        size_bytes=1,
-        samples_per_s=1.0,
-        tokens_per_s=1.0,
-        offline_tokens_per_s=(1.0, 1.0),
-        server=latencies,
-        single_stream=latencies,
-        accuracy=Accuracy(1.0, 1.0, 1.0, 1.0, gen_len=1, gen_num=1),
-        num_latency_samples=1,
-        busy={},
-        verdicts={Scenario.OFFLINE: "VALID"},
-        runs=(),
-    )
-
+    row = make_row("bf16")
     monkeypatch.setattr("harness.demo.run_demo", lambda *_, **__: [SimpleNamespace(row=row)])
     line("demo")
     line("demo", "--round", "v6.0")
