@@ -40,7 +40,7 @@ _COMMANDS = {
     "run": "Benchmark an engine with MLPerf LoadGen.",
     "audit": "Run the compliance test TEST06 on a finished run.",
     "submission": "Pack runs into an MLPerf submission, and check one.",
-    "demo": "Build three engines of a small model and benchmark them, in about two minutes.",
+    "demo": "Build three engines of a small model and benchmark them, in a few minutes.",
 }
 
 _GROUPS = ("engines", "submission")  # commands with commands of their own

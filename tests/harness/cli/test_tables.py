@@ -43,6 +43,7 @@ def test_the_table_of_the_demo_is_whole(
 )
 def test_lists_are_whole(line: Line, width: int, command: tuple[str, ...], whole: str) -> None:
     *table, _next = line(*command).err.splitlines()
+    table = [row for row in table if "a run changes a field by" not in row]  # a sentence
     text = "\n".join(table)
     assert "…" not in text
     assert whole in text
