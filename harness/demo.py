@@ -120,7 +120,7 @@ class DemoRuns:
             server=Latencies.of(_metrics(self.server)),
             single_stream=Latencies.of(_metrics(self.single_stream)),
             accuracy=accuracy.scores,
-            num_latency_samples=self.server.record.num_samples,
+            num_latency_samples=self.single_stream.record.num_samples,
             busy=_busy(runs),
             verdicts=_verdicts(runs),
             runs=tuple(str(run.folder.path) for run in runs),
