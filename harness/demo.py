@@ -11,10 +11,11 @@ once.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -159,7 +160,9 @@ def run_demo(
         count: prepare(workload, source, engines[0].folder, cache_root(), count, progress)
         for count in {size.samples, size.server_samples, size.latency_samples}
     }
-    return _in_turns(_Demo(folder, datasets, chosen, progress, fresh), engines, size)
+    num_runs = len(engines) * (size.offline + 2)
+    turns = (f"Run {turn} of {num_runs}" for turn in itertools.count(1))
+    return _in_turns(_Demo(folder, datasets, chosen, progress, fresh, turns), engines, size)
 
 
 def _in_turns(demo: _Demo, engines: Sequence[Engine], size: DemoSize) -> list[DemoRuns]:
@@ -201,6 +204,8 @@ class _Demo:
     round: Round
     progress: Progress
     fresh: bool
+    turns: Iterator[str]
+    """How each run is numbered."""
 
     def run(
         self,
@@ -212,7 +217,7 @@ class _Demo:
         again: int = 1,
     ) -> Run:
         """The complete run of these inputs: an earlier one, or one made now."""
-        dataset = self.datasets[count]
+        turn, dataset = next(self.turns), self.datasets[count]
         inputs = [engine.key, scenario, list(modes), dataset.digest, qps, library_versions(), again]
         digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
         number = f"-{again}" if again > 1 else ""
@@ -220,9 +225,9 @@ class _Demo:
         earlier = self._earlier(folder)
         if earlier is not None:
             started = earlier.record.started_utc
-            self.progress.note(f"{engine.recipe} {scenario}{number}: measured {started}")
+            self.progress.note(f"{turn}, {engine.recipe} {scenario}: measured {started}")
             return earlier
-        self.progress.phase(f"Run {engine.recipe}{f', test {again}' if number else ''}")
+        self.progress.phase(f"{turn}, {engine.recipe}")
         choice = RunChoice(
             scenario=scenario,
             output=folder,
