@@ -5,6 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# Of an interpreter: one sentence now is better than fifty of pip's later.
+OLD := import sys; found = sys.version_info; found >= (3, 10) or sys.exit( \
+	"enginebench needs Python 3.10 or later, and %s is %d.%d; remove $(VENV) if it is there, and name \
+	a later one: make $(MAKECMDGOALS) PYTHON=python3.12" % (sys.executable, found[0], found[1]))
+
 .PHONY: demo test bench rehearsal image container-test clean
 
 demo: $(VENV)/.cpu
@@ -37,13 +42,18 @@ clean:
 	rm -rf $(VENV) results
 
 $(VENV)/bin/python:
+	@$(PYTHON) -c '$(OLD)'
 	$(PYTHON) -m venv $(VENV)
 
 # A stamp is as new as the last installation; a changed pyproject.toml installs again.
 $(VENV)/.cpu: pyproject.toml | $(VENV)/bin/python
+	@$(BIN)/python -c '$(OLD)'
+	@echo "Installing enginebench and its CPU engine in $(VENV): this takes a minute or more."
 	$(PIP) --editable '.[cpu]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	@$(BIN)/python -c '$(OLD)'
+	@echo "Installing enginebench and what its tests need in $(VENV): this takes a minute or more."
 	$(PIP) --editable '.[cpu,dev]'
 	touch $@ $(VENV)/.cpu

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from harness.cli.options import RoundName
-from harness.cli.output import Output, new_folder
+from harness.cli.output import Output
 from harness.rules.rounds import DEFAULT
+from harness.runs.folder import new_folder
 
 
 def doctor(
@@ -41,11 +42,13 @@ def doctor(
 
     out = Output(as_json=json)
     checks = all_checks(load_round(round))
+    rows = []
     for check in checks:
-        level = check.level.upper() if check.level is Level.FAIL else check.level
-        out.say(f"{level} {check.name:16} {check.finding}")
+        level = check.level.upper() if check.level is Level.FAIL else str(check.level)
+        rows.append([level, check.name, check.finding])
         if check.remedy:
-            out.say(f"{'':21} -> {check.remedy}")
+            rows.append(["", "", f"-> {check.remedy}"])
+    out.lines(rows)
     failures = [check for check in checks if check.level is Level.FAIL]
     out.result({"ok": not failures, "checks": [asdict(check) for check in checks]})
     if failures:
@@ -84,8 +87,7 @@ def _describe_system() -> int:
     out.result(system.fields)
     if system.to_fill:
         out.say(f"{len(system.to_fill)} fields are for a person to fill in:")
-        for name, what in system.to_fill:
-            out.say(f"  {name:34} {what}")
+        out.lines([[f"  {name}", what] for name, what in system.to_fill])
     for note in system.notes:
         out.say(f"Note: {note}")
     for problem in system.closed_problems:

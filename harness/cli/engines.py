@@ -14,6 +14,7 @@ from build_engine.store.engine import Engine
 from build_engine.store.quantised import CheckpointStore, QuantisedCheckpoint
 from build_engine.store.resolve import resolve, unreadable
 from build_engine.store.store import EngineStore
+from harness.cli.here import TRIED, next_with_cpu
 from harness.cli.output import Output
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def list_engines(*, json: bool = False) -> None:
     elif engines or checkpoints:
         out.next("engines", "verify", (engines or checkpoints)[0].key[:12])
     else:
-        out.next("build", "--model", "newsbrief", "--recipe", "int8_wo")
+        next_with_cpu(out, "build", *TRIED)
 
 
 @app.command

@@ -23,6 +23,7 @@ from harness.runs.record import (
     SystemFacts,
     TestRecord,
 )
+from harness.runs.repeats import folder_name, with_test
 from harness.runs.run import Run
 from harness.runs.verdict import judge, judge_unfinished
 
@@ -37,16 +38,16 @@ if TYPE_CHECKING:
 
 
 def execute(request: RunRequest, progress: Progress) -> Run:
-    """Run every mode that was asked for, stopping at the first that does not complete.
+    """Run every test that was asked for, stopping at the first that does not complete.
 
     Raises EnvironmentFault (a LoadGen of another round), RunExists and OutputError before anything
     runs; after that the returned Run says how it went.
     """
     require_loadgen(request.scope.round)
     running = _Execution(request, progress, claim(request))
-    for mode in request.modes:
+    for mode, number in request.tests:
         try:
-            outcome = running.test(mode)
+            outcome = running.test(mode, number)
         except EnginebenchError as error:  # LoadGen's logs or the disk; the record says so
             outcome = Outcome("failed", str(error), None, None, exit_code=error.exit_code)
         except OSError as error:  # a full disk, for the most part
@@ -95,26 +96,28 @@ class _Execution:
         self._progress = progress
         self._run = run
 
-    def test(self, mode: Mode) -> Outcome:
-        """One LoadGen test, judged and recorded; an accuracy test is scored as well."""
-        scope, folder = self._request.scope, self._run.folder.test(mode)
+    def test(self, mode: Mode, number: int) -> Outcome:
+        """The LoadGen test of this number in its mode, judged and recorded; an accuracy test is
+        scored as well.
+        """
+        name = folder_name(number) if mode == "performance" else mode
+        scope, folder = self._request.scope, self._run.folder.test(name)
         try:
             folder.path.mkdir()
         except OSError as error:
             raise cannot_write(folder.path, error) from None
-        self._progress.phase(f"{scope.scenario}, {mode}: loading the engine and warming up")
+        self._progress.phase(f"{scope.scenario}, {name}: loading the engine and warming up")
         outcome = run_test(
             self._request.job,
-            lambda probe: self._plan(mode, probe),
+            lambda probe: self._plan(mode, name, probe),
             folder.path,
             self._progress,
-            on_figures=lambda figures: self._run.log_progress(mode, figures),
+            on_figures=lambda figures: self._run.log_progress(name, figures),
         )
         complete = outcome.status == "complete"
         answers = logs.read_answers(folder.path) if complete and mode == "accuracy" else []
         measured = self._measured(outcome, folder, answers) if complete else _unfinished(outcome)
-        tests = self._run.record.tests.model_copy(update={mode: measured})
-        self._run = self._run.changed(tests=tests)
+        self._keep(mode, measured)
         if answers and self._request.engine is not None:
             self._progress.phase(f"{scope.scenario}, {mode}: scoring {len(answers):,} answers")
             accuracy = self._score(self._request.engine, folder, answers)
@@ -126,10 +129,20 @@ class _Execution:
         code = outcome.exit_code if outcome.status == "failed" else None
         return self._run.ended(outcome.status, outcome.cause, code)
 
-    def _plan(self, mode: Mode, probe: Probe) -> LoadgenPlan:
-        scope = self._request.scope
-        plan = scope.plan(mode, probe)
-        self._progress.phase(f"{scope.scenario}, {mode}: {scope.announcement(plan, probe)}")
+    def _keep(self, mode: Mode, measured: TestRecord) -> None:
+        tests, repeats = self._run.record.tests, self._run.record.repeats
+        if mode == "performance" and tests.performance is not None:
+            repeats = with_test(tests.performance, repeats, measured)
+            self._run = self._run.changed(repeats=repeats)
+        else:
+            self._run = self._run.changed(tests=tests.model_copy(update={mode: measured}))
+
+    def _plan(self, mode: Mode, name: str, probe: Probe) -> LoadgenPlan:
+        """A repeat has the plan of the first test, at whatever rate it warmed up."""
+        scope, first = self._request.scope, self._run.record.tests.performance
+        plan = first.plan if mode == "performance" and first else None
+        plan = plan or scope.plan(mode, probe)
+        self._progress.phase(f"{scope.scenario}, {name}: {scope.announcement(plan, probe)}")
         return plan
 
     def _measured(
@@ -164,6 +177,7 @@ class _Execution:
                 warnings=detail.warnings,
             ),
             verdict=judge(evidence),
+            load=outcome.load,
         )
 
     def _score(

@@ -21,6 +21,7 @@ from harness.loadgen.metrics import Metrics
 from harness.loadgen.settings import LoadgenPlan, Mode
 from harness.loadgen.supervise import Status
 from harness.machine.facts import MachineFacts
+from harness.machine.load import MachineLoad
 from harness.progress import ProgressFigures
 from harness.rules.scenario import Scenario
 from harness.rules.verdict import Verdict
@@ -88,7 +89,7 @@ class LoadgenRecord(Frozen):
 
 class TestRecord(Frozen):
     """One LoadGen test. `plan` and `probe` are there once it was warm, `metrics` and what follows
-    once it was complete.
+    once it was complete. `load` is the machine's meanwhile, None where the kernel does not tell.
     """
 
     __test__ = False  # no test case of pytest's
@@ -102,6 +103,7 @@ class TestRecord(Frozen):
     metrics: Metrics | None = None
     primary: PrimaryResult | None = None
     loadgen: LoadgenRecord | None = None
+    load: MachineLoad | None = None
 
 
 class TestRecords(Frozen):
@@ -120,6 +122,25 @@ class TestRecords(Frozen):
             "accuracy": self.accuracy,
         }
         return {mode: test for mode, test in tests.items() if test is not None}
+
+
+class Spread(Frozen):
+    """One figure over several tests: its median, and the lowest and highest of them."""
+
+    name: Text
+    unit: Literal["ms", "tokens/s"]
+    median: float
+    low: float
+    high: float
+
+
+class Repeats(Frozen):
+    """The performance tests after the first, and the spread of all of them. The first one is the
+    run's result whatever the others say, so that nobody picks the best.
+    """
+
+    tests: tuple[TestRecord, ...]
+    spreads: tuple[Spread, ...] = ()
 
 
 class AccuracyRecord(Frozen):
@@ -184,6 +205,7 @@ class RunRecord(Record):
     system: SystemFacts
     versions: dict[str, str | None]
     tests: TestRecords = TestRecords()
+    repeats: Repeats | None = None
     accuracy: AccuracyRecord | None = None
     audits: dict[str, AuditRecord] = Field(default_factory=dict)
     files: dict[str, Sha256] = Field(default_factory=dict)
@@ -196,6 +218,13 @@ class RunRecord(Record):
                 if test is None or test.status != "complete" or test.metrics is None:
                     raise ValueError(f"it is complete, and its {mode} test has no figures.")
         return self
+
+    @property
+    def performance_tests(self) -> tuple[TestRecord, ...]:
+        """All that were begun: the run's result, and then its repeats."""
+        first = self.tests.performance
+        again = self.repeats.tests if self.repeats else ()
+        return again if first is None else (first, *again)
 
     @property
     def failed_with(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,8 @@ class RunRequest:
     engine: Engine | None
     executor: ExecutorSpec
     folder: Path
+    repeat: int = 1
+    """Times that the performance test is run."""
     command: str
     """What makes the same run on the command line, however it was asked for."""
 
@@ -49,6 +51,13 @@ class RunRequest:
             "short": self.scope.trial,
         }
         return tuple(mark for mark, holds in found.items() if holds)
+
+    @property
+    def tests(self) -> Iterator[tuple[Mode, int]]:
+        """Each test in turn, with its number among those of its mode."""
+        for mode in self.modes:
+            times = self.repeat if mode == "performance" else 1
+            yield from ((mode, number) for number in range(1, times + 1))
 
     @property
     def job(self) -> Job:

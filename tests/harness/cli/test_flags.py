@@ -43,6 +43,7 @@ FROZEN = {
         "--json",
         "--model",
         "--output",
+        "--set",
         "--workload",
     ],
     "demo": ["--fresh", "--json", "--output", "--round"],
@@ -67,6 +68,7 @@ FROZEN = {
         "--profile",
         "--qps",
         "--recipe",
+        "--repeat",
         "--round",
         "--scenario",
         "--set",
@@ -86,6 +88,7 @@ FROZEN = {
         "-o",
     ],
     "targets": ["--json"],
+    "workloads": ["--json", "--name", "--round"],
 }
 
 
@@ -130,7 +133,7 @@ def test_the_round_stands_once() -> None:
     }
     assert defaults.pop("audit") is None  # the run's own
     assert set(defaults.values()) == {DEFAULT}
-    assert len(defaults) == 5
+    assert len(defaults) == 6
     written = [
         path.name
         for room in ("cli", "runs", "loadgen")
@@ -150,4 +153,4 @@ def test_help_lists_the_names_that_are_shipped(line: Line) -> None:
     assert "[default: False]" not in said
     assert "[default: ()]" not in said
     table = said.split("Parameters", 1)[1]
-    assert table.index("--output") < table.index("--target")  # what must be given stands first
+    assert table.index("--scenario") < table.index("--target")  # what must be given stands first
