@@ -73,7 +73,7 @@ def _show(out: Output, workload: Workload) -> None:
     out.say(f"{workload.title}; a run changes a field by --set workload.FIELD=VALUE")
     rows = [
         [field, text.dumps(value, ensure_ascii=False)]
-        for field, value in flat(workload)
+        for field, value in flat(workload.model_dump(mode="json"))
         if field.partition(".")[0] not in _FIXED
     ]
     out.table(["field", "value"], rows)
