@@ -90,8 +90,8 @@ class RunChoice:
         asked = self._checked(chosen.workload_settings)
         if chosen.emulate:
             _require_accuracy(asked.modes)
-        chosen.require_here()
         require_executable(load_target(chosen.target).backend, chosen.tensor_parallel or 1)
+        chosen.require_here()
         source = Source.for_workload(self.dataset, asked.workload, progress)
         spec = chosen.spec(asked.workload, progress)
         # the dataset before the engine: its mistakes are found in seconds, a build takes minutes
