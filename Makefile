@@ -5,7 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test bench rehearsal clean
+# Of an interpreter: one sentence now is better than fifty of pip's later.
+OLD := import sys; found = sys.version_info; found >= (3, 10) or sys.exit( \
+	"enginebench needs Python 3.10 or later, and %s is %d.%d; remove $(VENV) if it is there, and name \
+	a later one: make $(MAKECMDGOALS) PYTHON=python3.12" % (sys.executable, found[0], found[1]))
+
+.PHONY: demo test bench rehearsal image container-test clean
 
 demo: $(VENV)/.cpu
 	$(BIN)/enginebench demo
@@ -26,17 +31,29 @@ rehearsal: $(VENV)/.dev
 	$(BIN)/python -m tests.rehearsal.full $(if $(CHECKER),--checker $(CHECKER)) $(if $(QPS),--qps $(QPS)) \
 		$(if $(QUICK),--quick)
 
+# With Docker, or with buildah where Docker does not run. IMAGE_FLAGS are flags of their `build`.
+image:
+	container/build cpu $(IMAGE_FLAGS)
+
+container-test: image
+	container/demo
+
 clean:
 	rm -rf $(VENV) results
 
 $(VENV)/bin/python:
+	@$(PYTHON) -c '$(OLD)'
 	$(PYTHON) -m venv $(VENV)
 
 # A stamp is as new as the last installation; a changed pyproject.toml installs again.
 $(VENV)/.cpu: pyproject.toml | $(VENV)/bin/python
+	@$(BIN)/python -c '$(OLD)'
+	@echo "Installing enginebench and its CPU engine in $(VENV): this takes a minute or more."
 	$(PIP) --editable '.[cpu]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	@$(BIN)/python -c '$(OLD)'
+	@echo "Installing enginebench and what its tests need in $(VENV): this takes a minute or more."
 	$(PIP) --editable '.[cpu,dev]'
 	touch $@ $(VENV)/.cpu

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ceiling, dataset, efficiency, peers, startup
+from benchmarks import ceiling, dataset, efficiency, emulation, peers, startup
 from benchmarks.noise import StolenTime
 from benchmarks.result import Result
 from build_engine.errors import EXIT_INTERRUPTED, EXIT_OK, EnginebenchError, UnknownName
@@ -50,6 +50,19 @@ def _startup(options: Options, progress: Progress) -> Result:
     return startup.measure(options.repeats or 20, progress)
 
 
+def _emulation(options: Options, progress: Progress) -> Result:
+    choice = emulation.Choice(
+        model=options.model,
+        workload=options.workload,
+        dataset=options.dataset,
+        calibration=options.calibration,
+        count=options.samples or emulation.NUM_SAMPLES,
+        recipes=tuple(options.recipes or ()),
+        prompts=options.prompts,
+    )
+    return emulation.measure(choice, progress)
+
+
 def _peers(options: Options, progress: Progress) -> Result:
     bundled = options.model == "newsbrief"
     choice = peers.Choice(
@@ -69,6 +82,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "dataset": _dataset,
     "ceiling": _ceiling,
     "efficiency": _efficiency,
+    "emulation": _emulation,
     "peers": _peers,
 }
 
@@ -124,7 +138,12 @@ def _options(arguments: list[str] | None) -> Options:
     add("--recipe", default="int8_wo", help="efficiency: the engine's recipe")
     add("--qps", type=float, default=ceiling.SERVER_GOAL, help="ceiling: Server queries/s")
     add("--seconds", type=float, default=6.0, help="ceiling: length of the Server test")
-    add("--model", default="newsbrief", help="peers, dataset: a checkpoint folder")
+    add("--model", default="newsbrief", help="peers, dataset, emulation: a checkpoint folder")
+    add("--workload", default="newsbrief", help="emulation: a workload or its .yaml file")
+    add("--dataset", help="emulation: a .jsonl of articles")
+    add("--calibration", help="emulation: a .jsonl of articles for calibrated recipes")
+    add("--recipes", nargs="+", help="emulation: bf16 and only these")
+    add("--prompts", type=int, help="emulation: calibration prompts, instead of the recipe's")
     add("--concurrency", type=int, nargs="+", help="peers: requests at once")
     add("--new-tokens", type=int, default=64, help="peers: length of every answer")
     add("--no-peers", action="store_true", help="peers: only this project's engines")

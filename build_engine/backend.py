@@ -80,12 +80,33 @@ class Backend:
     where compiling quantises.
     """
 
+    machine: str | None = None
+    """`(recipe, target) -> None`: raises EnvironmentFault where this machine cannot build for it,
+    as far as that is known without the checkpoint; None where the libraries are enough.
+    """
+    quantiser: str | None = None
+    """The same for quantised checkpoints."""
     emulated_by: str | None = None
     """The backend that carries out its arithmetic on a CPU, for accuracy alone; None where none
     does.
     """
     emulates: bool = False
     """Whether its engines are such: executed on any machine, whatever target they are for."""
+
+    def require_here(self, recipe: Recipe, target: Target) -> None:
+        """Raise MissingLibrary or EnvironmentFault unless this machine can build for `target`, as
+        far as that is known without the checkpoint.
+        """
+        if self.compile is None:
+            raise self._missing(self.framework_library, target.name)
+        self.versions(self.build_libraries, target.name)
+        if self.machine is not None:
+            load_object(self.machine)(recipe, target)
+
+    def require_quantiser(self, recipe: Recipe, target: Target) -> None:
+        """The same for quantised checkpoints. Raises EnvironmentFault."""
+        if self.quantiser is not None:
+            load_object(self.quantiser)(recipe, target)
 
     def builder_of(self, target: str) -> Builder:
         """What builds engines. Raises EnvironmentFault where this version builds none."""
@@ -210,6 +231,8 @@ BACKENDS = {
             fit="build_engine.trtllm.sizes:fitted",
             plan="build_engine.trtllm.plan:planned",
             quantise="build_engine.trtllm.artefact:quantised_checkpoint",
+            machine="build_engine.trtllm.machine:require_compiler",
+            quantiser="build_engine.trtllm.machine:require_quantiser",
         ),
         Backend(
             name="emulated",
@@ -221,6 +244,7 @@ BACKENDS = {
             extra="cpu",
             absent="",
             compile="build_engine.trtllm.emulated_engine:compile_engine",
+            machine="build_engine.trtllm.machine:require_quantiser",
             compute="build_engine.trtllm.emulated_engine:compute",
             refusal="build_engine.trtllm.support:refusal",
             emulates=True,

@@ -1,5 +1,8 @@
 """The one entry point of a build: what is asked for is checked first, then the target's backend
 builds it once.
+
+`build_engine/backend.py` says what that calls: `openvino/compile.py` for a CPU, and for a GPU
+`trtllm/compile.py`, which takes the checkpoint that `trtllm/quantise.py` writes.
 """
 
 from __future__ import annotations
@@ -83,7 +86,8 @@ def _check_limits(limits: EngineLimits, checkpoint: Checkpoint, target: Target) 
             f"limits.max_seq_len {limits.max_seq_len} is more than the {positions} positions of"
             f" `{checkpoint.name}`; lower it to {positions} or less."
         )
-    if target.kind == "cpu" and limits.tensor_parallel != 1:
+    builder = backend(target.backend)
+    if (target.kind == "cpu" or builder.emulates) and limits.tensor_parallel != 1:
         raise ConfigError(
             f"limits.tensor_parallel is {limits.tensor_parallel}, and the CPU engine has one"
             " part; leave it at 1."

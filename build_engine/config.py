@@ -6,6 +6,7 @@ ConfigError, which names the file, the dotted key (or the line), and what would 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ from build_engine.validation import Frozen, Invalid, Name, Text, validated
 __all__ = ["KINDS", "Frozen", "Name", "Text", "apply_overrides", "config_names", "load_config"]
 
 KINDS = {"targets": "target", "recipes": "recipe", "workloads": "workload", "rounds": "round"}
+
+_ESCAPED = {"n": "\n", "t": "\t", "\\": "\\"}
 
 M = TypeVar("M", bound=Frozen)
 
@@ -54,13 +57,15 @@ def load_config(
 
 
 def apply_overrides(model: M, assignments: Sequence[str]) -> M:
-    """A copy of `model` with `a.b=c` assignments applied; each value is parsed as YAML.
+    """A copy of `model` with `a.b=c` assignments applied.
 
-    Lists are replaced as a whole. Raises ConfigError, as a file with the same content would.
+    A value is parsed as YAML, but for that of a field of text, which is taken as it stands: with
+    \\n as a new line, \\t as a tab, and in quotes as YAML has it. Lists are replaced as a whole.
+    Raises ConfigError, as a file with the same content would.
     """
     data = model.model_dump(mode="json")
     for assignment in assignments:
-        _assign(data, assignment)
+        _assign(type(model), data, assignment)
     return _validate(type(model), data, "--set")
 
 
@@ -69,7 +74,7 @@ def _folder(kind: str) -> Path:
     return Path(configs.__file__).parent / kind
 
 
-def _assign(data: dict[str, Any], assignment: str) -> None:
+def _assign(model: type[Frozen], data: dict[str, Any], assignment: str) -> None:
     key, equals, text = assignment.partition("=")
     if not equals or not all(key.split(".")):
         raise ConfigError(f"--set {assignment}: write it as key=value, or section.key=value.")
@@ -82,10 +87,24 @@ def _assign(data: dict[str, Any], assignment: str) -> None:
             dotted = ".".join(path[:depth])
             raise ConfigError(f"--set {assignment}: `{dotted}` is one value; set it as a whole.")
         section = section[part]
+    if _is_text(model, key.split(".")) and not text.startswith(("'", '"')):
+        section[last] = re.sub(r"\\([nt\\])", lambda found: _ESCAPED[found.group(1)], text)
+        return
     try:
         section[last] = parse_yaml(text)
     except Unreadable as problem:
         raise ConfigError(f"--set {assignment}: the value {problem}.") from None
+
+
+def _is_text(model: type[Frozen], path: Sequence[str]) -> bool:
+    """Whether the field at `path` below `model` holds text and nothing else."""
+    kind: Any = model
+    for name in path:
+        fields = kind.model_fields if isinstance(kind, type) and issubclass(kind, Frozen) else {}
+        if name not in fields:
+            return False
+        kind = fields[name].annotation
+    return kind is str
 
 
 def _validate(model: type[M], data: dict[str, Any], origin: str) -> M:

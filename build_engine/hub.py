@@ -117,10 +117,7 @@ def explain(
 
     hub_id, endpoint, otherwise = repository.hub_id, constants.ENDPOINT, repository.otherwise
     if isinstance(error, errors.GatedRepoError):
-        return repository.fault(
-            f"{hub_id} is gated on {endpoint}; accept its terms there and log in with "
-            f"`hf auth login` (or set HF_TOKEN), {otherwise}."
-        )
+        return repository.fault(f"{_gated(repository, endpoint)}, {otherwise}.")
     if isinstance(error, errors.RevisionNotFoundError):
         return repository.fault(
             f"{hub_id} has no commit {revision} on {endpoint}; check HF_ENDPOINT, {otherwise}."
@@ -152,6 +149,25 @@ def explain(
     return EnvironmentFault(
         f"{repository.taken_for}{hub_id} cannot be fetched from {endpoint} ({reason}); check the "
         f"network and start again, what has arrived is kept, {otherwise}."
+    )
+
+
+def _gated(repository: Repository, endpoint: str) -> str:
+    """Where to ask for access, and what to set: by whether there is a token already."""
+    from huggingface_hub import get_token
+
+    place = "datasets/" if repository.kind == "dataset" else ""
+    page = f"{endpoint}/{place}{repository.hub_id}"
+    if get_token() is None:
+        return (
+            f"{repository.hub_id} is gated on {endpoint}, and no token is set; accept its terms on "
+            f"{page}, make a token on {endpoint}/settings/tokens, and log in with it by "
+            "`hf auth login` (or set HF_TOKEN to it)"
+        )
+    return (
+        f"{repository.hub_id} is gated on {endpoint}, and your token has no access to it; ask for "
+        f"access on {page} (granting it may take a while), or log in with `hf auth login` (or set "
+        "HF_TOKEN) by the token of an account that has it, which may read gated repositories"
     )
 
 

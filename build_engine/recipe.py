@@ -6,6 +6,7 @@ of a recipe is refused, never served by a silent substitute.
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
@@ -115,13 +116,18 @@ def changes(rules: RecipeRules) -> dict[str, object]:
     return {field: value for field, value in ours.items() if shipped[field] != value}
 
 
+def setting_text(value: object) -> str:
+    """A plain JSON value as `--set` takes it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def refusal(recipe: Recipe, target: Target) -> str | None:
     """Why `target` cannot honestly execute `recipe`, with the nearest recipes; None if it can."""
     reason = _reason(recipe, target)
     if reason is None:
         return None
-    alternatives = _nearest(recipe, target)
-    remedy = f"; try {' or '.join(f'`{name}`' for name in alternatives)}" if alternatives else ""
+    alternatives = [_suggested(name, recipe) for name in _nearest(recipe, target)]
+    remedy = f"; try {' or '.join(alternatives)}" if alternatives else ""
     return f"`{recipe.name}` is refused on `{target.name}`: {reason}{remedy}."
 
 
@@ -133,6 +139,15 @@ def require(recipe: Recipe, target: Target) -> None:
 
 def _reason(recipe: Recipe, target: Target) -> str | None:
     return backend(target.backend).refusal_of(recipe, target)
+
+
+def _suggested(name: str, refused: Recipe) -> str:
+    """A recipe to try; where it has the name of the refused one, that without its changes."""
+    if name != refused.name:
+        return f"`{name}`"
+    shipped = load_recipe(name).rules.model_dump(mode="json")
+    fields = (f"{field}={setting_text(shipped[field])}" for field in changes(refused.rules))
+    return f"`{name}` as it is shipped ({', '.join(fields)})"
 
 
 def _nearest(recipe: Recipe, target: Target) -> list[str]:

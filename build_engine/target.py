@@ -6,7 +6,6 @@ a value with its reason; a GPU without a target file gets no value rather than a
 
 from __future__ import annotations
 
-import importlib
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -16,6 +15,9 @@ from typing import Annotated, Generic, Literal, TypeVar
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from build_engine.config import Frozen, Name, Text, config_names, load_config
+from build_engine.errors import EnvironmentFault
+from build_engine.gpu import visible_gpus
+from build_engine.nvml import NoNvml
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8", "fp8", "int4")
 
@@ -93,17 +95,20 @@ def load_target(name: str) -> Target:
 
 
 def detect_target() -> Detected[str | None]:
-    """The target of this machine: NVML is asked first, then nvidia-smi; without a GPU it is "cpu".
+    """The target of this machine, by the GPUs that programs see: NVML is asked first, and where it
+    cannot be, nvidia-smi; without a GPU it is "cpu".
 
     The value is None for a GPU that no shipped target names, and for GPUs of different types.
     """
-    refusals = []
-    for ask in (_ask_nvml, _ask_nvidia_smi):
-        found = ask()
+    try:
+        return _match(tuple(gpu.name for gpu in visible_gpus()), "NVML")
+    except NoNvml as reason:
+        found = _ask_nvidia_smi()
         if found.value:
             return _match(found.value, found.reason)
-        refusals.append(found.reason)
-    return Detected("cpu", f"no NVIDIA GPU found: {'; '.join(refusals)}")
+        return Detected("cpu", f"no NVIDIA GPU found: {reason}; {found.reason}")
+    except EnvironmentFault as reason:
+        return Detected("cpu", f"no NVIDIA GPU found: {reason}")
 
 
 def detect_cpu_compute(cpuinfo: Path = Path("/proc/cpuinfo")) -> Detected[str]:
@@ -126,35 +131,16 @@ def _match(gpu_names: tuple[str, ...], source: str) -> Detected[str | None]:
     kinds = sorted(set(gpu_names))
     reported = f"{source} reports {', '.join(f'{gpu_names.count(k)} x {k}' for k in kinds)}"
     if len(kinds) > 1:
-        return Detected(None, f"{reported}: GPUs of different types; choose one with --target")
+        return Detected(
+            None,
+            f"{reported}: GPUs of different types; choose one with --target, "
+            "and show programs that GPU alone (CUDA_VISIBLE_DEVICES=, with its UUID)",
+        )
     for name in target_names():
         if kinds[0] in load_target(name).gpu_names:
             return Detected(name, reported)
     known = ", ".join(target_names())
     return Detected(None, f"{reported}, which no target names; known targets: {known}")
-
-
-def _ask_nvml() -> Detected[tuple[str, ...]]:
-    """GPU names from NVML with its name as the reason, or none with what was missing."""
-    try:
-        nvml = importlib.import_module("pynvml")
-    except ImportError:
-        return Detected((), "pynvml is not installed")
-    try:
-        nvml.nvmlInit()
-    except nvml.NVMLError as error:
-        return Detected((), f"NVML does not start ({error})")
-    try:
-        handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-        names = [nvml.nvmlDeviceGetName(handle) for handle in handles]
-    except nvml.NVMLError as error:
-        return Detected((), f"NVML cannot name the GPUs ({error})")
-    finally:
-        nvml.nvmlShutdown()
-    if not names:
-        return Detected((), "NVML lists no GPU")
-    # nvidia-ml-py before version 11.5 returned bytes.
-    return Detected(tuple(n.decode() if isinstance(n, bytes) else n for n in names), "NVML")
 
 
 def _ask_nvidia_smi() -> Detected[tuple[str, ...]]:

@@ -62,7 +62,7 @@ def run(
     engine: Engine | str | Path,
     scenario: str,
     *,
-    output: str | Path,
+    output: str | Path | None = None,
     recipe: str | None = None,
     target: str | None = None,
     workload: str = "newsbrief",
@@ -71,6 +71,7 @@ def run(
     count: int | None = None,
     qps: float | None = None,
     duration_s: float | None = None,
+    repeat: int = 1,
     round: str | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -81,8 +82,9 @@ def run(
 
     `engine` is what `build` gave, or a model, which is then built by `recipe` for `target` (the CPU
     when None). `scenario` is Offline, Server, Interactive or SingleStream, `mode` performance,
-    accuracy or both; `output` must be new or empty. `count` makes a short trial of the first
-    samples, `duration_s` sets the seconds of a performance test, `qps` the queries a second.
+    accuracy or both; `output` must be new or empty, and is a new folder in `results` when None.
+    `count` makes a short trial of the first samples, `duration_s` sets the seconds of a performance
+    test, `qps` the queries a second; `repeat` runs that test so many times.
     `dataset` and `round` are those of the workload and the newest round when None.
 
     A run that was interrupted, failed or is INVALID is returned as well: its `exit_code` says so,
@@ -97,13 +99,14 @@ def run(
 
     choice = RunChoice(
         scenario=scenario,
-        output=Path(output),
+        output=None if output is None else Path(output),
         workload=workload,
         dataset=None if dataset is None else str(dataset),
         mode=mode,
         count=count,
         qps=qps,
         duration_s=duration_s,
+        repeat=repeat,
         round=round or DEFAULT,
     )
     progress = progress or NullProgress()

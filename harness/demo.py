@@ -1,5 +1,8 @@
 """The demo: three engines of the bundled model, benchmarked in short form, side by side.
 
+The engines take turns, so that whatever else the machine does meets all of them, and Offline is
+measured several times over the whole demo, so that a difference can be held against its noise.
+
 Each run lies under the digest of its inputs. A demo that is started again takes up the runs that
 are complete, so an interrupted one goes on where it was, and a finished one shows its table at
 once.
@@ -8,9 +11,11 @@ once.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
-from collections.abc import Sequence
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +30,7 @@ from harness.dataset.sources.source import Source
 from harness.loadgen.installed import require_loadgen
 from harness.loadgen.metrics import Metrics
 from harness.machine.facts import library_versions
+from harness.machine.load import MachineLoad
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
 from harness.runs.choice import RunChoice
@@ -43,9 +49,12 @@ if TYPE_CHECKING:
     from harness.loadgen.settings import Mode
     from harness.progress import Progress
     from harness.rules.rounds import Round
+    from harness.rules.verdict import Verdict
 
 RECIPES = ("bf16", "int8_wo", "int4_wo")
+NUM_OFFLINE = 4  # tests of each engine: luck alone tells the same engine apart in 1 of 35 pairs
 NUM_SAMPLES = 128
+NUM_SERVER_SAMPLES = 512  # early stopping at p99 needs 459 without a slow one
 NUM_LATENCY_SAMPLES = 64  # the fewest from which LoadGen estimates a p90
 _SHARE_OF_OFFLINE = 0.5  # the Server rate: what the first recipe holds with ease, the same for all
 
@@ -65,16 +74,22 @@ class Latencies(Frozen):
 
 
 class DemoRow(Frozen):
-    """What the table shows of one recipe; ROUGE in percent."""
+    """What the table shows of one recipe; ROUGE in percent.
+
+    Rates are medians of the Offline tests, `offline_tokens_per_s` those of each. `busy` has the
+    load of each scenario that was measured on a busy machine, the highest of its tests.
+    """
 
     recipe: str
     size_bytes: int
     samples_per_s: float
     tokens_per_s: float
+    offline_tokens_per_s: tuple[float, ...]
     server: Latencies
     single_stream: Latencies
     accuracy: Accuracy
     num_latency_samples: int
+    busy: dict[Scenario, MachineLoad]
     verdicts: dict[Scenario, str]
     runs: tuple[str, ...]
 
@@ -84,43 +99,49 @@ class DemoRuns:
     """One recipe's engine and its runs, all of them complete."""
 
     engine: Engine
-    offline: Run
+    offline: tuple[Run, ...]
     server: Run
     single_stream: Run
 
     @property
     def row(self) -> DemoRow:
         """What the table shows."""
-        runs = (self.offline, self.server, self.single_stream)
-        offline, accuracy = _metrics(self.offline), self.offline.record.accuracy
-        assert offline.samples_per_s is not None and offline.tokens_per_s is not None
+        first, *_ = self.offline
+        runs = (*self.offline, self.server, self.single_stream)
+        rates = [_rates(run) for run in self.offline]
+        tokens_per_s = [tokens for _, tokens in rates]
+        accuracy = first.record.accuracy
         assert accuracy is not None, "Offline is scored"
         return DemoRow(
             recipe=self.engine.recipe,
             size_bytes=self.engine.size_bytes,
-            samples_per_s=offline.samples_per_s,
-            tokens_per_s=offline.tokens_per_s,
+            samples_per_s=statistics.median(samples for samples, _ in rates),
+            tokens_per_s=statistics.median(tokens_per_s),
+            offline_tokens_per_s=tuple(tokens_per_s),
             server=Latencies.of(_metrics(self.server)),
             single_stream=Latencies.of(_metrics(self.single_stream)),
             accuracy=accuracy.scores,
-            num_latency_samples=self.server.record.num_samples,
-            verdicts={run.record.scenario: _performance(run).verdict.sentence for run in runs},
+            num_latency_samples=self.single_stream.record.num_samples,
+            busy=_busy(runs),
+            verdicts=_verdicts(runs),
             runs=tuple(str(run.folder.path) for run in runs),
         )
 
 
-def run_demo(
-    folder: Path,
-    progress: Progress,
-    *,
-    fresh: bool,
-    chosen: Round,
-    num_samples: int = NUM_SAMPLES,
-    num_latency_samples: int = NUM_LATENCY_SAMPLES,
-) -> list[DemoRuns]:
-    """Build, run and score, in the order of RECIPES.
+@dataclass(frozen=True, slots=True)
+class DemoSize:
+    """How much the demo measures: Offline tests of each engine, and samples of each scenario."""
 
-    Offline runs over `num_samples`, Server and SingleStream over `num_latency_samples`.
+    offline: int = NUM_OFFLINE
+    samples: int = NUM_SAMPLES
+    server_samples: int = NUM_SERVER_SAMPLES
+    latency_samples: int = NUM_LATENCY_SAMPLES
+
+
+def run_demo(
+    folder: Path, progress: Progress, *, fresh: bool, chosen: Round, size: DemoSize | None = None
+) -> list[DemoRuns]:
+    """Build, run and score; the runs in the order of RECIPES.
 
     Raises OutputError and EnvironmentFault (a LoadGen of another round than `chosen`) before
     anything is built, Interrupted and RunFailed with the cause when a run does not complete; what
@@ -128,6 +149,7 @@ def run_demo(
     """
     check_writable(folder)
     require_loadgen(chosen)
+    size = size or DemoSize()
     workload = load_workload(BUNDLED)
     engines: list[Engine] = []
     for recipe in RECIPES:
@@ -136,21 +158,41 @@ def run_demo(
     source = Source.find(BUNDLED)
     datasets = {
         count: prepare(workload, source, engines[0].folder, cache_root(), count, progress)
-        for count in (num_samples, num_latency_samples)
+        for count in {size.samples, size.server_samples, size.latency_samples}
     }
-    demo = _Demo(folder, datasets, chosen, progress, fresh)
+    num_runs = len(engines) * (size.offline + 2)
+    turns = (f"Run {turn} of {num_runs}" for turn in itertools.count(1))
+    return _in_turns(_Demo(folder, datasets, chosen, progress, fresh, turns), engines, size)
+
+
+def _in_turns(demo: _Demo, engines: Sequence[Engine], size: DemoSize) -> list[DemoRuns]:
+    """Each scenario of all engines, one engine after the other, between rounds of Offline."""
     both: Sequence[Mode] = ("performance", "accuracy")
-    rows: list[DemoRuns] = []
-    server_qps: float | None = None
-    for engine in engines:
-        offline = demo.run(engine, Scenario.OFFLINE, both, num_samples)
-        if server_qps is None:
-            rate = _metrics(offline).samples_per_s or 1.0
-            server_qps = float(f"{rate * _SHARE_OF_OFFLINE:.2g}")
-        server = demo.run(engine, Scenario.SERVER, both[:1], num_latency_samples, server_qps)
-        single = demo.run(engine, Scenario.SINGLE_STREAM, both[:1], num_latency_samples)
-        rows.append(DemoRuns(engine, offline, server, single))
-    return rows
+    alone = both[:1]
+    offline: list[list[Run]] = [[] for _ in engines]
+
+    def offline_until(number: int) -> None:
+        while len(offline[0]) < number:
+            again = len(offline[0]) + 1
+            for engine, runs in zip(engines, offline, strict=True):
+                modes = alone if again > 1 else both
+                runs.append(demo.run(engine, Scenario.OFFLINE, modes, size.samples, again=again))
+
+    offline_until(max(size.offline - 2, 1))
+    rate = statistics.median(_rates(run)[0] for run in offline[0])
+    qps = float(f"{rate * _SHARE_OF_OFFLINE:.2g}")
+    single = [
+        demo.run(engine, Scenario.SINGLE_STREAM, alone, size.latency_samples) for engine in engines
+    ]
+    offline_until(max(size.offline - 1, 1))
+    server = [
+        demo.run(engine, Scenario.SERVER, alone, size.server_samples, qps) for engine in engines
+    ]
+    offline_until(size.offline)
+    return [
+        DemoRuns(engine, tuple(runs), *others)
+        for engine, runs, *others in zip(engines, offline, server, single, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +204,8 @@ class _Demo:
     round: Round
     progress: Progress
     fresh: bool
+    turns: Iterator[str]
+    """How each run is numbered."""
 
     def run(
         self,
@@ -170,18 +214,20 @@ class _Demo:
         modes: Sequence[Mode],
         count: int,
         qps: float | None = None,
+        again: int = 1,
     ) -> Run:
         """The complete run of these inputs: an earlier one, or one made now."""
-        dataset = self.datasets[count]
-        inputs = [engine.key, scenario, list(modes), dataset.digest, qps, library_versions()]
+        turn, dataset = next(self.turns), self.datasets[count]
+        inputs = [engine.key, scenario, list(modes), dataset.digest, qps, library_versions(), again]
         digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
-        folder = self.folder / f"{engine.recipe}-{scenario.lower()}-{digest}"
+        number = f"-{again}" if again > 1 else ""
+        folder = self.folder / f"{engine.recipe}-{scenario.lower()}{number}-{digest}"
         earlier = self._earlier(folder)
         if earlier is not None:
             started = earlier.record.started_utc
-            self.progress.note(f"{engine.recipe} {scenario}: measured {started}")
+            self.progress.note(f"{turn}, {engine.recipe} {scenario}: measured {started}")
             return earlier
-        self.progress.phase(f"Run {engine.recipe}")
+        self.progress.phase(f"{turn}, {engine.recipe}")
         choice = RunChoice(
             scenario=scenario,
             output=folder,
@@ -243,3 +289,31 @@ def _metrics(run: Run) -> Metrics:
     metrics = _performance(run).metrics
     assert metrics is not None, "it is complete"
     return metrics
+
+
+def _rates(run: Run) -> tuple[float, float]:
+    """Samples and tokens a second."""
+    metrics = _metrics(run)
+    assert metrics.samples_per_s is not None and metrics.tokens_per_s is not None
+    return metrics.samples_per_s, metrics.tokens_per_s
+
+
+def _busy(runs: Iterable[Run]) -> dict[Scenario, MachineLoad]:
+    """The highest load of each scenario that was measured beside other work."""
+    found: dict[Scenario, MachineLoad] = {}
+    for run in runs:
+        load, scenario = _performance(run).load, run.record.scenario
+        if load is None or load.busy is None:
+            continue
+        found[scenario] = max(load, found.get(scenario, load), key=lambda each: each.taken)
+    return found
+
+
+def _verdicts(runs: Iterable[Run]) -> dict[Scenario, str]:
+    """The sentence of each scenario: of its first test that is not VALID, if there is one."""
+    found: dict[Scenario, Verdict] = {}
+    for run in runs:
+        verdict, scenario = _performance(run).verdict, run.record.scenario
+        if scenario not in found or found[scenario].valid:
+            found[scenario] = verdict
+    return {scenario: verdict.sentence for scenario, verdict in found.items()}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _LINE_EVERY_S = 10.0
 _WINDOW_S = 5.0
+_WIDE = 120  # columns of a terminal that has room for a long bar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,12 +146,14 @@ class RichProgress:
     def _draw(self, done: int, total: int | None, text: str) -> None:
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as RichBar
+        from rich.table import Column
 
         if self._bar is None:
             self._bar = RichBar(
                 TextColumn(" "),
-                BarColumn(bar_width=24),
-                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=24 if self._console.width >= _WIDE else 8),
+                # what is longer than the line goes on below, where a bar would cut it off
+                TextColumn("{task.description}", markup=False, table_column=Column()),
                 console=self._console,
                 transient=True,
                 refresh_per_second=4,
@@ -191,30 +194,35 @@ class Rate:
 
 
 def describe(done: int, total: int | None, figures: ProgressFigures | None, rate: Rate) -> str:
-    """One line: done, rates, TTFT/TPOT p99, running and queued requests, time left."""
+    """One line: done, time left, rates, TTFT/TPOT p99, running and queued requests."""
     samples_per_s, tokens_per_s = rate.per_s
     parts = [f"{done:,}/{total:,}" if total else f"{done:,}"]
-    if tokens_per_s:
+    parts += _time_left(done, total, samples_per_s)
+    if tokens_per_s > 0:
         parts.append(f"{tokens_per_s:,.0f} tok/s")
     if figures is not None:
         for name, value_s in (("TTFT", figures.ttft_p99_s), ("TPOT", figures.tpot_p99_s)):
             if value_s is not None:
                 parts.append(f"{name} p99 {value_s * 1e3:,.1f} ms")
-        parts.append(f"{figures.active} running, {figures.queued} queued")
-    if total and samples_per_s and done < total:
-        parts.append(f"{duration((total - done) / samples_per_s)} left")
+        parts.append(f"{figures.active:,} running, {figures.queued:,} queued")
     return " | ".join(parts)
 
 
 def describe_transfer(done_bytes: int, total_bytes: int, rate: Rate) -> str:
-    """One line: how much is here, how fast it comes, time left."""
+    """One line: how much is here, time left, how fast it comes."""
     bytes_per_s, _ = rate.per_s
     parts = [f"{size_text(done_bytes)} of {size_text(total_bytes)}"]
-    if bytes_per_s:
+    parts += _time_left(done_bytes, total_bytes, bytes_per_s)
+    if bytes_per_s > 0:
         parts.append(f"{size_text(round(bytes_per_s))}/s")
-        if done_bytes < total_bytes:
-            parts.append(f"{duration((total_bytes - done_bytes) / bytes_per_s)} left")
     return " | ".join(parts)
+
+
+def _time_left(done: int, total: int | None, per_s: float) -> list[str]:
+    """Nothing where it is not known: work that begins again has a rate below 0."""
+    if total is None or done >= total or per_s <= 0:
+        return []
+    return [f"{duration((total - done) / per_s)} left"]
 
 
 def duration(seconds: float) -> str:

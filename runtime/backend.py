@@ -35,6 +35,8 @@ class Backend:
     """A subclass of `ExecutorSpec` whose `backend` is this one's name."""
     executor: str
     """`(spec) -> Executor`: starts an engine and returns when it takes requests."""
+    spreads: bool = False
+    """Whether it executes an engine that several GPUs share."""
     measured: bool = True
     """Whether an engine computes the answers, so that their times are a measurement."""
 
@@ -72,6 +74,18 @@ BACKENDS = {
         ),
     )
 }
+
+
+def require_executable(name: str, num_gpus: int) -> None:
+    """Raise EngineError for an engine that so many GPUs share, where the executor of the backend
+    `name` takes one.
+    """
+    if num_gpus > 1 and not backend(name).spreads:
+        raise EngineError(
+            f"An engine that {num_gpus} GPUs share is built here and not executed: the executor of "
+            f"`{name}` has one GPU; build it with `--tensor-parallel 1`, and a recipe with smaller "
+            "weights if it does not fit."
+        )
 
 
 def backend(name: str) -> Backend:

@@ -10,9 +10,10 @@ import contextlib
 import io
 import logging
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from build_engine.progress import BuildProgress
     from build_engine.recipe import Recipe
 
+    _Sample: TypeAlias = dict[str, npt.NDArray[np.integer]]
+
 # Every token costs a prefill on this CPU. Four times as many left the logit error of the bundled
 # model where it was (0.280 against 0.278).
 MAX_CALIBRATION_TOKENS = 8192
@@ -34,6 +37,7 @@ MIN_GROUP_SIZE = 32  # smaller groups cost more in scales than they bring; a sca
 TELEMETRY_OFF = (
     "NNCF_CI"  # set in the environment, NNCF reports no usage; read once, when it is imported
 )
+_TELL_EVERY_S = 5.0
 SUPPORTED = (
     ("int8", "round_to_nearest"),
     ("int4", "round_to_nearest"),
@@ -84,7 +88,12 @@ def quantise(
         samples = _samples(calibration) if recipe.algorithm == "awq" else []
         options: dict[str, Any] = {}
         if samples:
-            options = {"awq": True, "dataset": nncf.Dataset(samples), "subset_size": len(samples)}
+            told = _Shown(len(samples), progress)
+            options = {
+                "awq": True,
+                "dataset": nncf.Dataset(samples, told),
+                "subset_size": len(samples),
+            }
         model = nncf.compress_weights(
             model,
             mode=getattr(nncf.CompressWeightsMode, f"INT4_{suffix}"),
@@ -139,10 +148,10 @@ def _int4_note(recipe: Recipe, group_size: int, num_samples: int) -> str:
     return " ".join(sentences)
 
 
-def _samples(calibration: CalibrationSet | None) -> list[dict[str, npt.NDArray[np.integer]]]:
+def _samples(calibration: CalibrationSet | None) -> list[_Sample]:
     """Inputs of the stateful graph, one whole prompt each; NNCF resets the state before each."""
     assert calibration is not None, "make_spec gives a calibrated recipe its prompts"
-    samples: list[dict[str, npt.NDArray[np.integer]]] = []
+    samples: list[_Sample] = []
     num_tokens = 0
     for prompt in calibration.prompts:
         num_tokens += len(prompt)
@@ -158,6 +167,29 @@ def _samples(calibration: CalibrationSet | None) -> list[dict[str, npt.NDArray[n
             }
         )
     return samples
+
+
+class _Shown:
+    """Passes prompts on to NNCF, and tells how many it has looked at."""
+
+    def __init__(self, total: int, progress: BuildProgress) -> None:
+        self._total = total
+        self._progress = progress
+        self._done = 0
+        self._told_s = time.monotonic()
+
+    def __call__(self, sample: _Sample) -> _Sample:
+        now_s = time.monotonic()
+        if self._done and now_s - self._told_s >= _TELL_EVERY_S:
+            self._told_s = now_s
+            self._progress.note(f"{self._done} of {self._total} calibration prompts")
+        self._done += 1
+        if self._done == self._total:
+            self._progress.note(
+                f"the last of {self._total} calibration prompts; then each layer is scaled, and "
+                "its weights are rounded"
+            )
+        return sample
 
 
 class _Notes(logging.Handler):

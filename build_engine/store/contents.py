@@ -1,13 +1,22 @@
-"""The files that an engine's manifest vouches for: sealed when they are built, compared later."""
+"""The files that a manifest vouches for: sealed when they are written, compared later."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from pydantic import NonNegativeInt
+
 from build_engine.digest import hash_file
 from build_engine.files import sync
-from build_engine.store.manifest import MANIFEST_NAME, FileEntry
+from build_engine.validation import Frozen, Sha256
+
+
+class FileEntry(Frozen):
+    """A file that was written: its size and its SHA-256 in hex."""
+
+    bytes: NonNegativeInt
+    sha256: Sha256
 
 
 def seal_files(folder: Path) -> dict[str, FileEntry]:
@@ -51,12 +60,14 @@ def file_problems(
     return problems
 
 
-def content_problems(folder: Path, files: Mapping[str, FileEntry]) -> list[str]:
-    """One sentence per missing, truncated, altered or extra file; reads every byte."""
+def content_problems(folder: Path, files: Mapping[str, FileEntry], manifest: str) -> list[str]:
+    """One sentence per missing, truncated, altered or extra file other than the `manifest`; reads
+    every byte.
+    """
     problems = file_problems(folder, files, hash_file)
     for path in files_below(folder):
         name = path.relative_to(folder).as_posix()
-        if name not in files and name != MANIFEST_NAME:
+        if name not in files and name != manifest:
             problems[name] = f"{name} is extra: the build did not write it."
     return [problems[name] for name in sorted(problems)]
 

@@ -6,16 +6,19 @@ loaded only where the libraries and the arithmetic are those it was built for.
 
 from __future__ import annotations
 
-import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from build_engine.backend import backend
 from build_engine.errors import EngineError, EnvironmentFault
-from build_engine.recipe import RecipeRules, changes, recipe_names
+from build_engine.recipe import RecipeRules, changes, recipe_names, setting_text
+from build_engine.store.contents import FileEntry
 from build_engine.store.limits import DEFAULT_BATCH_SIZE, EngineLimits
 from build_engine.store.manifest import EngineIdentity, EngineManifest, read_manifest
+from build_engine.store.sealed import require_sound
+from build_engine.store.spec import folder_name
 from build_engine.target import detect_target, load_target
 
 
@@ -71,7 +74,18 @@ class Engine:
     @property
     def size_bytes(self) -> int:
         """Bytes of the engine's files, without the manifest."""
-        return sum(entry.bytes for entry in self.manifest.files.values())
+        return self.manifest.size_bytes
+
+    @property
+    def files(self) -> Mapping[str, FileEntry]:
+        """What the manifest vouches for."""
+        return self.manifest.files
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """`model/target/recipe` as it is shown, and as folder names."""
+        rest = f"{self.target}/{self.recipe}"
+        return f"{self.model}/{rest}", f"{folder_name(self.model)}/{rest}"
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
@@ -96,6 +110,8 @@ class Engine:
         words += ["--emulate"] if backend(self.backend).emulates else []
         words += calibration.options if calibration else ()
         words += self._size_options(target)
+        parts = limits.tensor_parallel
+        words += ["--tensor-parallel", str(parts)] if parts > 1 else []
         words += ["--max-input-len", str(limits.max_input_len)]
         words += ["--max-new-tokens", str(limits.max_new_tokens)]
         return words
@@ -122,9 +138,15 @@ def _recipe_options(recipe: RecipeRules) -> list[str]:
     name = recipe.name
     words = ["--recipe", name if name in recipe_names() else f"{name}.yaml"]
     for field, value in changes(recipe).items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        words += ["--set", f"{field}={text}"]
+        words += ["--set", f"{field}={setting_text(value)}"]
     return words
+
+
+def open_engine(folder: Path) -> Engine:
+    """The engine in `folder`. Raises EngineError unless each file is there as it was built."""
+    engine = Engine.load(folder)
+    require_sound(folder, engine.files, f"Build it again: {engine.rebuild_command()}")
+    return engine
 
 
 def check_loadable(engine: Engine) -> None:

@@ -6,32 +6,29 @@ checkpoint.
 
 from __future__ import annotations
 
-import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import PurePath
 
 from build_engine.backend import Backend, backend
 from build_engine.calibration import CalibrationSet
 from build_engine.checkpoint.checkpoint import Checkpoint
-from build_engine.libraries import installed_version
 from build_engine.recipe import Recipe
+from build_engine.store.contents import FileEntry
 from build_engine.store.limits import EngineLimits
 from build_engine.store.manifest import (
     BackendIdentity,
-    BuildRecord,
     CalibrationIdentity,
     CalibrationRecord,
     EngineIdentity,
     EngineManifest,
-    FileEntry,
     ModelRecord,
     Precision,
     TargetIdentity,
     WeightsRecord,
 )
+from build_engine.store.sealed import BuildRecord
 from build_engine.target import Target
 
 SHORT_KEY_LEN = 12  # hex digits of the key in folder names: 48 bits
@@ -154,17 +151,6 @@ class EngineSpec:
             files=dict(files),
             build=build,
         )
-
-
-def build_record(started: datetime, phases: Mapping[str, float]) -> BuildRecord:
-    """The record of a build that has just ended; `phases` are seconds by name."""
-    return BuildRecord(
-        started_utc=started.isoformat(timespec="seconds"),
-        duration_s=(datetime.now(timezone.utc) - started).total_seconds(),
-        phases=dict(phases),
-        host=platform.node(),
-        tool_version=installed_version("enginebench") or "source tree",
-    )
 
 
 def folder_name(name: str) -> str:

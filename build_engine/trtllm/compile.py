@@ -1,8 +1,9 @@
 """Compile an engine with `trtllm-build`: refused before anything is spent where it cannot work,
 kept only where it is what was asked for.
 
-The order: this machine, the quantised checkpoint, the plan, the command, what the engine says of
-itself, and then its files.
+The order: this machine (`machine.py`), the quantised checkpoint (`artefact.py` finds it, or has
+`quantise.py` write it), the plan (`plan.py`), the command (`tool.py`), what the engine says of
+itself (`readback.py`), and then its files. `runtime/trtllm/` executes what comes out.
 """
 
 from __future__ import annotations
@@ -13,17 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build_engine.errors import BuildFailed
-from build_engine.files import CACHE_REMEDY, cannot_write, replaced
+from build_engine.fields import flat
+from build_engine.files import CACHE_REMEDY, cannot_write, read_json, replaced
 from build_engine.paths import cache_root
 from build_engine.planned import Expected
 from build_engine.store.spec import SHORT_KEY_LEN, BuildFacts, folder_name
 from build_engine.trtllm.algorithm import format_of
 from build_engine.trtllm.artefact import quantised_checkpoint
+from build_engine.trtllm.description import DESCRIPTION
+from build_engine.trtllm.engine_config import CONFIG_FILE
 from build_engine.trtllm.form import reads_paged_context
 from build_engine.trtllm.machine import require_machine
 from build_engine.trtllm.plan import PROGRAM, Places, plan_build, timing_cache
 from build_engine.trtllm.quantise import precision
-from build_engine.trtllm.readback import CONFIG_FILE, differences, read_config, require_as_asked
+from build_engine.trtllm.readback import differences, require_as_asked
 from build_engine.trtllm.tool import run_tool
 
 if TYPE_CHECKING:
@@ -43,7 +47,7 @@ def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> B
     BuildFailed where the builder fails or makes something else, and what quantising raises.
     """
     progress.phase("machine")
-    require_machine(spec, folder, PROGRAM)
+    require_machine(spec, folder)
     checkpoint = quantised_checkpoint(spec, progress)
     form = format_of(spec.recipe)
     _require_checkpoint(checkpoint, form, spec)
@@ -79,12 +83,10 @@ def _require_checkpoint(checkpoint: Path, form: QuantFormat, spec: EngineSpec) -
         Expected("quantization.kv_cache_quant_algo", (form.kv_cache_quant_algo,)),
         Expected("mapping.tp_size", (spec.limits.tensor_parallel,)),
     )
-    problems = differences(read_config(checkpoint), wanted)
+    file, remedy = checkpoint / DESCRIPTION, "delete that folder and build again"
+    problems = differences(dict(flat(read_json(file, BuildFailed, remedy))), wanted)
     if problems:
-        raise BuildFailed(
-            f"{checkpoint / CONFIG_FILE} is not of recipe `{spec.recipe.name}`: {problems[0]}; "
-            "delete that folder and build again."
-        )
+        raise BuildFailed(f"{file} is not of recipe `{spec.recipe.name}`: {problems[0]}; {remedy}.")
 
 
 def _require_files(built: Path, parts: int) -> None:

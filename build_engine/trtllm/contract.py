@@ -28,6 +28,8 @@ from build_engine.trtllm.tool import child_environment
 _TIMEOUT_S = 600.0  # the library is imported, which takes a minute on a cold disk
 _OPTION = re.compile(r"^ {1,6}(--\w+.*?)(?: {2,}.*)?$")
 _CHOICES = re.compile(r"\{([^}]*)\}")
+# so argparse's ArgumentDefaultsHelpFormatter ends a text; tensorrt_llm/commands/build.py has it
+_DEFAULT = re.compile(r"\(default: (.*)\)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +56,33 @@ def compare_build_facts() -> Comparison:
     return Comparison(len(facts.flags) + len(fields) + len(facts.quant_algos), told)
 
 
-def _help() -> dict[str, str]:
-    """Each flag of `trtllm-build --help`, with what stands beside it on its line."""
-    found: dict[str, str] = {}
+@dataclass(slots=True)
+class _Told:
+    """What `--help` says of a flag: itself with its values, and the text below it in one line."""
+
+    usage: str
+    text: str
+
+    @property
+    def default(self) -> str | None:
+        """None where it is not told."""
+        found = _DEFAULT.search(self.text)
+        return found[1] if found else None
+
+
+def _help() -> dict[str, _Told]:
+    """Each flag of `trtllm-build --help`, by each of its names."""
+    found: dict[str, _Told] = {}
+    told: _Told | None = None
     for line in said_by([PROGRAM, "--help"]).splitlines():
         option = _OPTION.match(line)
         if option is not None:
-            for name in re.findall(r"--\w+", option[1]):
-                found[name] = option[1]
+            told = _Told(option[1], line[option.end(1) :].strip())
+            found |= dict.fromkeys(re.findall(r"--\w+", option[1]), told)
+        elif told is not None and line.startswith("  "):
+            told.text = f"{told.text} {line.strip()}".strip()
+        else:
+            told = None  # a heading
     return found
 
 
@@ -104,15 +125,22 @@ def said_by(command: Sequence[str], folder: str | None = None) -> str:
     return done.stdout
 
 
-def _flags(facts: BuildToolFacts, said: Mapping[str, str]) -> list[str]:
+def _flags(facts: BuildToolFacts, said: Mapping[str, _Told]) -> list[str]:
     known = {name: flag for flag in facts.flags for name in (flag.name, *flag.aliases)}
     found = [
         f"{PROGRAM} has no {name} (known from {facts.sources[known[name].source]})"
         for name in sorted(known.keys() - said.keys())
     ]
     found += [f"{PROGRAM} has {name}, which is not known" for name in sorted(_new(said, known))]
+    if all(told.default is None for told in said.values()):
+        found.append(f"`{PROGRAM} --help` tells no default, so none was compared")
     for flag in facts.flags:
-        beside = _CHOICES.search(said.get(flag.name, ""))
+        if flag.name not in said:
+            continue
+        default = said[flag.name].default
+        if default is not None and default != str(flag.default):
+            found.append(f"{flag.name} is {default} when left out, and not {flag.default}")
+        beside = _CHOICES.search(said[flag.name].usage)
         choices = set(beside[1].split(",")) if beside else set()
         if choices and flag.choices is not None and choices != set(flag.choices):
             found.append(
@@ -122,7 +150,7 @@ def _flags(facts: BuildToolFacts, said: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _new(said: Mapping[str, str], known: Mapping[str, Flag]) -> set[str]:
+def _new(said: Mapping[str, _Told], known: Mapping[str, Flag]) -> set[str]:
     return said.keys() - known.keys() - {"--help"}
 
 

@@ -11,6 +11,11 @@ WEIGHT_ONLY = ("W8A16", "W4A16")
 _FP8 = ("FP8", "W4A8_AWQ")
 
 
+def is_calibrated(form: QuantFormat) -> bool:
+    """Whether Model Optimizer, and so the whole model in memory, is needed."""
+    return not form.is_plain or form.kv_cache_quant_algo == "INT8"
+
+
 def computes_in_fp8(form: QuantFormat) -> bool:
     """Whether matrix products are in FP8."""
     return form.quant_algo in _FP8

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from build_engine.trtllm.algorithm import QuantFormat
 
 STORED = {"bfloat16": "BF16", "float16": "F16"}
-GEMM_MULTIPLE = 64  # of both sides of a quantised layer, or there is no kernel
+# of both sides of a quantised layer, or there is no kernel (TensorRT-LLM issues 304, 729)
+GEMM_MULTIPLE = 64
 EMBEDDING = "transformer.vocab_embedding.weight"
 HEAD = "lm_head.weight"
 FINAL_NORM = "transformer.ln_f.weight"
@@ -154,7 +155,7 @@ def check_shapes(config: LlamaConfig, form: QuantFormat, ranks: int) -> None:
                 raise RecipeRefused(
                     f"{form.quant_algo} needs layers of a multiple of {wanted} elements, and "
                     f"`{linear}` of this checkpoint has {size} {side} on each of {ranks} GPUs; "
-                    "choose `fp16` or `bf16`, or another tensor_parallel."
+                    "choose `fp16` or `bf16`, or another --tensor-parallel."
                 )
 
 

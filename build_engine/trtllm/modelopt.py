@@ -6,6 +6,7 @@ an error, because the builder would only warn of the one and fail late at the ot
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -92,7 +93,8 @@ def run_job(
 ) -> Outcome:
     """Quantise in a process of its own; its export is then in the existing `folder`.
 
-    Raises EnvironmentFault when the process was killed for its memory, RunFailed when it failed.
+    Raises EnvironmentFault when its GPU has too little memory free, or when it was killed for its
+    memory, RunFailed when it failed.
     """
     import numpy as np
 
@@ -104,6 +106,7 @@ def run_job(
         group_size=form.group_size,
         smoothquant_alpha=alpha,
         seed=SEED,
+        weight_bytes=2 * sum(map(math.prod, checkpoint.config.tensor_shapes.values())),
     )
     write_json(folder / JOB_FILE, job.model_dump())
     np.save(folder / LENGTHS_FILE, np.array([len(p) for p in calibration.prompts], np.int64))
@@ -175,6 +178,8 @@ def _pass_on(line: str, progress: BuildProgress) -> None:
         told = validated(Told, parse_json(line))
     except (Unreadable, Invalid):
         return  # a library that writes to the descriptor itself
+    if told.fault:
+        raise EnvironmentFault(told.fault)
     if told.phase:
         progress.phase(told.phase)
     if told.note:

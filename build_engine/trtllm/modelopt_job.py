@@ -32,6 +32,8 @@ class Job(Frozen):
     group_size: PositiveInt
     smoothquant_alpha: float | None
     seed: int
+    weight_bytes: PositiveInt
+    """Of the whole model in `dtype`: what it takes of a GPU at the least."""
 
 
 class Outcome(Frozen):
@@ -49,3 +51,5 @@ class Told(Frozen):
 
     phase: str = ""
     note: str = ""
+    fault: str = ""
+    """What this machine lacks: a sentence, after which nothing follows."""

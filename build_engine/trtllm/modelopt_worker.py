@@ -13,13 +13,14 @@ import copy
 import json
 import os
 import random
-import resource
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from build_engine.errors import EnvironmentFault
 from build_engine.files import read_json, write_json
+from build_engine.gpu import read_gpu
+from build_engine.peak_memory import peak_bytes
 from build_engine.trtllm.algorithm import PER_TENSOR, PER_TOKEN
 from build_engine.trtllm.modelopt_job import (
     JOB_FILE,
@@ -55,8 +56,8 @@ def main(folder: Path) -> Any:
     job = validated(Job, read_json(folder / JOB_FILE, EnvironmentFault, "start it again"))
     channel = _own_channel()
 
-    def tell(phase: str = "", note: str = "") -> None:
-        channel.write(json.dumps(Told(phase=phase, note=note).model_dump()) + "\n")
+    def tell(phase: str = "", note: str = "", fault: str = "") -> None:
+        channel.write(json.dumps(Told(phase=phase, note=note, fault=fault).model_dump()) + "\n")
         channel.flush()
 
     tell("loading")
@@ -71,6 +72,8 @@ def main(folder: Path) -> Any:
     torch.manual_seed(job.seed)
     dtype = getattr(torch, job.dtype)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cuda":
+        _require_memory(job, tell)
     model = AutoModelForCausalLM.from_pretrained(job.checkpoint, torch_dtype=dtype)
     model = model.eval().to(device)
     tell("calibration")
@@ -91,12 +94,31 @@ def main(folder: Path) -> Any:
     on_gpu = device.type == "cuda"
     outcome = Outcome(
         device=torch.cuda.get_device_name() if on_gpu else "CPU",
-        peak_host_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_host_bytes=peak_bytes(),
         peak_gpu_bytes=torch.cuda.max_memory_allocated() if on_gpu else 0,
         algorithm=json.dumps(config["algorithm"]),
     )
     write_json(folder / OUTCOME_FILE, outcome.model_dump())
     return model
+
+
+def _require_memory(job: Job, tell: Callable[..., None]) -> None:
+    """Tell of a GPU that others fill, and end, before the model is loaded. Where NVML cannot be
+    asked, the GPU says so itself, later.
+    """
+    try:
+        gpu = read_gpu()
+    except EnvironmentFault:
+        return
+    try:
+        gpu.require_free(
+            job.weight_bytes,
+            "quantising this checkpoint needs",
+            "hide the GPU (CUDA_VISIBLE_DEVICES=) to quantise on the CPU",
+        )
+    except EnvironmentFault as fault:
+        tell(fault=str(fault))
+        sys.exit(fault.exit_code)
 
 
 def _own_channel() -> TextIO:

@@ -20,6 +20,9 @@ class Pin:
     cuda: str
     python: str
     torch: str
+    """The public release; the container has a preview of the next."""
+    torch_range: str
+    """What its release notes accept, as pip writes it."""
     transformers: str
     modelopt: str
     """Without its extra `hf`, which excludes that version of transformers."""
@@ -38,6 +41,22 @@ class Pin:
             "nvidia-modelopt": self.modelopt,
         }
 
+    def has(self, distribution: str, version: str) -> bool:
+        """Whether an installed version is the pinned one, whatever follows it (10.14.1.48 is
+        10.14.1); of torch, whether it is one that the release accepts.
+        """
+        if distribution == "torch":
+            from packaging.specifiers import SpecifierSet
+            from packaging.version import InvalidVersion, Version
+
+            try:
+                found = Version(version)
+            except InvalidVersion:
+                return False
+            return SpecifierSet(self.torch_range).contains(found, prereleases=True)
+        pinned = self.distributions[distribution]
+        return version == pinned or version.startswith((f"{pinned}.", f"{pinned}+"))
+
 
 PIN = Pin(
     tensorrt_llm="1.2.1",
@@ -46,6 +65,7 @@ PIN = Pin(
     cuda="13.1",
     python="3.12",
     torch="2.9.1",
+    torch_range=">=2.9.1,<=2.10.0a0",
     transformers="4.57.3",
     modelopt="0.37.0",
     container="nvcr.io/nvidia/tensorrt-llm/release:1.2.1",

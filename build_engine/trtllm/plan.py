@@ -14,6 +14,7 @@ from build_engine.planned import PlannedBuild, Setting
 from build_engine.progress import size_text
 from build_engine.trtllm.algorithm import PER_TENSOR, format_of
 from build_engine.trtllm.form import computes_in_fp8, reads_paged_context
+from build_engine.trtllm.layout import check_shapes
 from build_engine.trtllm.pin import PIN
 from build_engine.trtllm.profile import Profile, optimal_tokens
 from build_engine.trtllm.readback import expectations
@@ -75,10 +76,12 @@ def planned(spec: EngineSpec) -> PlannedBuild:
 def plan_build(spec: EngineSpec, form: QuantFormat, places: Places) -> PlannedBuild:
     """The plan for an engine of `spec` from a checkpoint in `form`.
 
-    Raises ConfigError for sizes that cannot be built or used.
+    Raises ConfigError for sizes that cannot be built or used, RecipeRefused for layers that the
+    groups of a recipe do not divide.
     """
     profile = Profile(spec.profile or Profile.THROUGHPUT)
     require_sizes(spec.checkpoint.config, spec.recipe, spec.limits, spec.target)
+    check_shapes(spec.checkpoint.config, form, spec.limits.tensor_parallel)
     settings = (
         *_files(places),
         *_sizes(spec, form, profile),
@@ -118,7 +121,7 @@ def _notes(spec: EngineSpec, form: QuantFormat) -> tuple[str, ...]:
 
 
 def _files(places: Places) -> list[Setting]:
-    one_rank = "one rank after the other, so that each is timed with the whole GPU"
+    one_rank = "the part of one GPU after the other, so that each is timed with a whole GPU"
     return [
         Setting("--checkpoint_dir", places.checkpoint, "the quantised checkpoint of the store"),
         Setting("--output_dir", places.engine, "a temporary folder, kept only when all went well"),

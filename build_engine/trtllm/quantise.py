@@ -7,20 +7,24 @@ others, and an INT8 KV cache, are calibrated with NVIDIA's Model Optimizer on th
 the model then lies in 16 bits on the GPU (8B: 16 GB) or, without one, in host memory, and its
 export needs as much host memory again. The library's own script is not used: it insists on a GPU
 and loses an INT8 KV cache without a word.
+
+`algorithm.py` says what a recipe is called there, `layout.py` which tensors such a checkpoint has,
+and `modelopt_worker.py` is the process that calibrates. `compile.py` takes it from here.
 """
 
 from __future__ import annotations
 
-import resource
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from build_engine.errors import RecipeRefused
+from build_engine.peak_memory import forget_peak, peak_bytes
 from build_engine.store.manifest import Precision
 from build_engine.trtllm.algorithm import PER_TENSOR, PER_TOKEN, NoSuchFormat, format_of
 from build_engine.trtllm.description import write_description
+from build_engine.trtllm.form import is_calibrated
 from build_engine.trtllm.layout import KV_SCALE, check_shapes, tensors
 from build_engine.trtllm.modelopt import exported, kv_scales, run_job
 from build_engine.trtllm.shards import plain_source, write_ranks
@@ -68,11 +72,6 @@ def format_for(spec: EngineSpec) -> QuantFormat:
     return form
 
 
-def is_calibrated(form: QuantFormat) -> bool:
-    """Whether Model Optimizer, and so the whole model in memory, is needed."""
-    return not form.is_plain or form.kv_cache_quant_algo == "INT8"
-
-
 def quantise(spec: EngineSpec, folder: Path, progress: BuildProgress) -> Quantised:
     """Write the checkpoint of `spec` into the existing `folder`.
 
@@ -80,6 +79,7 @@ def quantise(spec: EngineSpec, folder: Path, progress: BuildProgress) -> Quantis
     """
     form = format_for(spec)
     config, recipe, ranks = spec.checkpoint.config, spec.recipe, spec.limits.tensor_parallel
+    forget_peak()
     work = folder / "export"
     work.mkdir()
     device, gpu_bytes, algorithm, num_prompts = "CPU", 0, "", 0
@@ -95,12 +95,11 @@ def quantise(spec: EngineSpec, folder: Path, progress: BuildProgress) -> Quantis
     write_ranks(folder, tensors(config, form), _source(spec, form, work), ranks)
     write_description(folder, config, form, recipe, ranks)
     shutil.rmtree(work)
-    ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Quantised(
         precision=precision(form, recipe),
         num_prompts=num_prompts,
         device=device,
-        peak_host_bytes=host_bytes or ours,
+        peak_host_bytes=host_bytes or peak_bytes(),
         peak_gpu_bytes=gpu_bytes,
         algorithm=algorithm,
     )

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from build_engine.errors import BuildFailed
-from build_engine.files import read_json
+from build_engine.fields import ABSENT
 from build_engine.planned import Expected, Setting
+from build_engine.trtllm.engine_config import read_engine_config
 from build_engine.trtllm.facts import build_tool_facts
 from build_engine.trtllm.form import WEIGHT_ONLY
 from build_engine.trtllm.pin import PIN
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 Value: TypeAlias = str | int | float | bool | None
 
-CONFIG_FILE = "config.json"
-ABSENT = "(absent)"
 _PLUGINS = "build_config.plugin_config."
 _REMEDY = "build it again, and send us that file if it says the same"
 
@@ -71,19 +70,7 @@ def expectations(
     )
 
 
-def read_config(folder: Path) -> Mapping[str, Value]:
-    """The values of an engine's config.json by dotted field; lists count as one value, as text.
-    Raises BuildFailed for a file that is missing or broken.
-    """
-    path = folder / CONFIG_FILE
-    try:
-        content = read_json(path, BuildFailed, _REMEDY)
-    except FileNotFoundError:
-        raise BuildFailed(f"{path} was not written by the builder; {_REMEDY}.") from None
-    return dict(_flat(content, ""))
-
-
-def differences(config: Mapping[str, Value], expected: Sequence[Expected]) -> list[str]:
+def differences(config: Mapping[str, Any], expected: Sequence[Expected]) -> list[str]:
     """A sentence for each field that is not as it must be, with the rule that may have done it."""
     found = []
     for item in expected:
@@ -96,7 +83,7 @@ def differences(config: Mapping[str, Value], expected: Sequence[Expected]) -> li
 
 def require_as_asked(folder: Path, expected: Sequence[Expected]) -> None:
     """Raise BuildFailed when the engine in `folder` is not what was asked for."""
-    problems = differences(read_config(folder), expected)
+    problems = differences(read_engine_config(folder, BuildFailed, _REMEDY).values, expected)
     if problems:
         more = f" ({len(problems) - 1} more differences)" if len(problems) > 1 else ""
         raise BuildFailed(
@@ -141,21 +128,14 @@ def _quantisation(form: QuantFormat) -> list[Expected]:
     ]
 
 
-def _flat(value: Any, name: str) -> list[tuple[str, Value]]:
-    if isinstance(value, dict):
-        inside = ((f"{name}.{key}" if name else str(key), item) for key, item in value.items())
-        return [pair for key, item in inside for pair in _flat(item, key)]
-    return [(name, value if isinstance(value, Value) else str(value))]
-
-
-def _same(value: Value, right: Value) -> bool:
+def _same(value: Any, right: Value) -> bool:
     """Text without regard to case: older versions wrote `PAGED`. A bool is no number."""
     if isinstance(value, str) and isinstance(right, str):
         return value.lower() == right.lower()
     return value == right and isinstance(value, bool) == isinstance(right, bool)
 
 
-def _shown(value: Value) -> str:
+def _shown(value: Any) -> str:
     return (
         "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     )

@@ -14,6 +14,7 @@ from build_engine.progress import size_text
 from build_engine.recipe import BITS
 from build_engine.trtllm.algorithm import format_of
 from build_engine.trtllm.form import reads_paged_context
+from build_engine.trtllm.layout import check_shapes
 from build_engine.trtllm.profile import Profile
 
 if TYPE_CHECKING:
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
     from build_engine.store.limits import EngineLimits
     from build_engine.target import Target
 
-ALIGNMENT = 64
-"""INT8 and INT4 kernels take matrices of which both sizes are multiples of this (TensorRT-LLM
-issues 304, 729)."""
+_ALIGNMENT = 64  # of the tokens of an iteration, as the kernels' tiles are
 
 _USABLE = 0.9  # of the memory: the executor's own default share of it for weights and cache
 # The pages of a request are taken as it grows. News articles are on average less than half as long
@@ -78,7 +77,7 @@ def fitted(
     """
     latency = profile == Profile.LATENCY
     tokens = limits.max_num_tokens
-    whole_prompt = -(-limits.max_input_len // ALIGNMENT) * ALIGNMENT
+    whole_prompt = -(-limits.max_input_len // _ALIGNMENT) * _ALIGNMENT
     if latency or not reads_paged_context(format_of(recipe)):
         tokens = whole_prompt if latency else max(tokens, whole_prompt)
     if latency and not batch_given:
@@ -94,7 +93,9 @@ def fitted(
 def require_sizes(
     config: LlamaConfig, recipe: RecipeRules, limits: EngineLimits, target: Target
 ) -> None:
-    """Raise ConfigError where an engine of these sizes cannot be built or used on the target."""
+    """Raise ConfigError where an engine of these sizes cannot be built or used on the target, and
+    RecipeRefused where the checkpoint's shapes have no kernels.
+    """
     if not reads_paged_context(format_of(recipe)) and limits.max_num_tokens < limits.max_input_len:
         raise ConfigError(
             f"limits.max_num_tokens {limits.max_num_tokens} is less than the longest prompt "
@@ -102,8 +103,7 @@ def require_sizes(
             "TensorRT-LLM reads a prompt in one iteration; raise it to the prompt's length, or "
             "give a shorter one with --max-input-len."
         )
-    if recipe.algorithm != "none":
-        _require_shapes(config, recipe, limits.tensor_parallel)
+    check_shapes(config, format_of(recipe), limits.tensor_parallel)
     needed = estimate(config, recipe, limits)
     assert target.memory_gib is not None
     if needed.least > target.memory_gib * 2**30:
@@ -133,21 +133,3 @@ def _matrices(config: LlamaConfig) -> list[tuple[int, int]]:
     qkv = heads + 2 * config.num_kv_heads * config.head_dim
     hidden, inner = config.hidden_size, config.intermediate_size
     return [(qkv, hidden), (hidden, heads), (inner, hidden), (inner, hidden), (hidden, inner)]
-
-
-def _require_shapes(config: LlamaConfig, recipe: RecipeRules, parts: int) -> None:
-    heads = config.num_heads * config.head_dim
-    sizes = {
-        "hidden_size": config.hidden_size,
-        "the query heads": heads // parts,
-        "the merged query, key and value heads": _matrices(config)[0][0] // parts,
-        "intermediate_size": config.intermediate_size // parts,
-    }
-    for name, size in sizes.items():
-        if size % ALIGNMENT:
-            each = f" on each of {parts} GPUs" if parts > 1 else ""
-            raise ConfigError(
-                f"`{recipe.name}` needs matrices whose sizes are multiples of {ALIGNMENT}, and "
-                f"{name} of this checkpoint make {size}{each}; choose `bf16`, or another "
-                "checkpoint."
-            )

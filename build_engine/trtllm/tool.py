@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import IO
 
 from build_engine.errors import BuildFailed, EnvironmentFault
+from build_engine.gpu import read_gpu
 from build_engine.progress import BuildProgress, size_text
 from build_engine.trtllm import launch
 from build_engine.trtllm.facts import build_tool_facts
-from build_engine.trtllm.gpu import read_gpu
 
 _POLL_S = 0.2
 _TOLD_EVERY_S = 30.0
@@ -125,6 +125,8 @@ def _memory(pid: int) -> str:
     try:
         gpu = read_gpu()
     except EnvironmentFault:
+        return f"{host} of host memory"
+    if gpu.total_bytes is None or gpu.free_bytes is None:
         return f"{host} of host memory"
     used = size_text(gpu.total_bytes - gpu.free_bytes)
     return f"{host} of host memory, {used} of GPU memory in use"

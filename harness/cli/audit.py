@@ -8,7 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from harness.cli.options import RoundName
-from harness.cli.output import Output, new_folder
+from harness.cli.output import Output
+from harness.runs.folder import new_folder
 
 _OWN_ROUND = Parameter(
     help="The MLPerf round whose audit settings apply; the run's own when left out."
@@ -39,8 +40,8 @@ def audit(
         finished = run_audit(run, load_round(round) if round else None, progress)
     finally:
         progress.close()
-    for rule in finished.verdict.rules:
-        out.say(f"{'ok     ' if rule.passed else 'PROBLEM'} {rule.name:20} {rule.measured}")
+    rules = finished.verdict.rules
+    out.lines([["ok" if rule.passed else "PROBLEM", rule.name, rule.measured] for rule in rules])
     valid = finished.verdict.valid
     if valid:
         out.say(f"{AUDIT_TEST}: passed")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from harness.cli.here import builds_here
 from harness.cli.options import FIELDS
-from harness.cli.output import Output, new_folder
+from harness.cli.output import Output
 from harness.runs.engine_choice import EngineChoice
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def build(
     json
         Write the engine's manifest (or the plan) to standard output.
     """
-    from harness.progress import make_progress
+    from harness.dataset.sources import bundled
+    from harness.progress import duration, make_progress
     from harness.rules.scenario import Scenario
     from harness.rules.workload import load_workload
 
@@ -51,7 +53,7 @@ def build(
     try:
         if dry_run:
             _show_plan(engine.plan(rules, progress), out)
-            out.next("build", *engine.options, "--workload", workload)
+            _next_build(out, engine, workload)
             return
         built = engine.build(rules, progress)
     finally:
@@ -60,11 +62,18 @@ def build(
     out.say(f"{built.folder}")
     out.say(
         f"{built.size_bytes / 1e6:,.1f} MB; {_precision(manifest.precision)}; built in "
-        f"{manifest.build.duration_s:.1f} s on {manifest.build.host}"
+        f"{duration(manifest.build.duration_s)} on {manifest.build.host}"
     )
     out.result({"folder": str(built.folder), **manifest.to_json()})
+    if built.limits.tensor_parallel > 1:  # no executor of ours takes it
+        out.next("engines", "show", built.key[:12])
+        return
     trial = ["--workload", workload, "--scenario", Scenario.OFFLINE, "--count", 200]
-    out.next("run", *engine.options, *trial, "--output", new_folder("results/first"))
+    if rules.name == bundled.NAME:
+        out.next("run", *engine.options, *trial)
+    else:
+        command = out.command("run", *engine.options, *trial, "--dataset", "FILE")
+        out.advice(f"run it on articles, a FILE of 200 or more: {command}")
 
 
 def _show_plan(plan: PlannedBuild, out: Output) -> None:
@@ -93,7 +102,16 @@ def _quantise(
         progress.close()
     out.say(f"{folder}")
     out.result({"folder": str(folder)})
-    out.next("build", *engine.options, "--workload", workload)  # on a machine with that GPU
+    _next_build(out, engine, workload)
+
+
+def _next_build(out: Output, engine: EngineChoice, workload: str) -> None:
+    """The build itself, which this machine may not be for."""
+    words = ("build", *engine.options, "--workload", workload)
+    if builds_here(engine):
+        out.next(*words)
+    else:
+        out.advice(f"in the container, on a machine with that GPU: {out.command(*words)}")
 
 
 def _precision(precision: Precision) -> str:

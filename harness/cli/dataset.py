@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.output import Output, new_folder
+from harness.cli.here import next_with_cpu
+from harness.cli.output import Output
 
 if TYPE_CHECKING:
     from harness.dataset.prepared import Dataset
@@ -22,6 +23,7 @@ def dataset(
     model: str | None = None,
     count: int | None = None,
     calibration: bool = False,
+    set: tuple[str, ...] = (),
     output: Path | None = None,
     json: bool = False,
 ) -> None:
@@ -41,12 +43,15 @@ def dataset(
         Only the first COUNT samples, for a trial.
     calibration
         The file is the calibration set, not the one that is evaluated.
+    set
+        Change a field of the workload, as in a run: `--set workload.max_input_tokens=900`.
     output
         Also write the samples here as .jsonl; the file must be new.
     json
         Write what was prepared to standard output as JSON.
     """
     from build_engine.checkpoint.resolve import resolve_tokenizer
+    from build_engine.config import apply_overrides
     from build_engine.paths import cache_root
     from harness.dataset.preparation import check_count, prepare
     from harness.dataset.sources import bundled, rebuilt
@@ -57,7 +62,7 @@ def dataset(
     out = Output(as_json=json)
     if output is not None:
         _check_file(output)
-    rules = load_workload(workload)
+    rules = apply_overrides(load_workload(workload), _of_workload(set))
     check_count(count)
     model = model or _own_model(rules)
     purpose: Purpose = "calibration" if calibration else "evaluation"
@@ -65,19 +70,27 @@ def dataset(
     try:
         folder = resolve_tokenizer(model, rules.revision_of(model), progress)
         source = Source.for_workload(dataset, rules, progress, purpose)
-        if count is None and source.path is None:
-            count = rules.num_samples
-        prepared = prepare(rules, source, folder, cache_root(), count, progress, purpose)
+        whole = rules.num_samples if source.path is None else None
+        asked = whole if count is None else count
+        prepared = prepare(rules, source, folder, cache_root(), asked, progress, purpose)
     finally:
         progress.close()
+    if not calibration:
+        prepared.check_prompts(rules)  # a run would refuse them
     _show(out, prepared, rules)
     if output is not None:
-        _export(source, count, purpose, output)
+        _export(source, asked, purpose, output)
         out.say(f"Samples written to {output}")
     out.result({"folder": str(prepared.folder), **prepared.record.to_json()})
     found = dataset or (bundled.NAME if source.path is None else rebuilt.NAME)
-    trial = count if source.path else None
-    out.next(*_next_words(prepared, ["--model", model, "--workload", workload], found, trial))
+    options = ["--model", model, "--workload", workload]
+    for setting in set:
+        options += ["--set", setting]
+    words = _next_words(prepared, options, found, count)
+    if (folder / "config.json").is_file():
+        next_with_cpu(out, *words)
+    else:
+        out.advice(f"get the weights of that tokenizer as well, then run: {out.command(*words)}")
 
 
 def _show(out: Output, prepared: Dataset, rules: Workload) -> None:
@@ -133,7 +146,7 @@ def _next_words(
         return ["build", *options, "--recipe", "int4_awq", "--calibration", dataset]
     trial = ["--count", count] if count is not None else []
     run = ["run", *options, "--recipe", "int8_wo", "--dataset", dataset, *trial]
-    return [*run, "--scenario", Scenario.OFFLINE, "--output", new_folder("results/first")]
+    return [*run, "--scenario", Scenario.OFFLINE]
 
 
 def _own_model(rules: Workload) -> str:
@@ -150,13 +163,28 @@ def _own_model(rules: Workload) -> str:
     )
 
 
+def _of_workload(settings: tuple[str, ...]) -> list[str]:
+    """The settings without the word that they begin with. Raises UsageError for any other."""
+    from build_engine.errors import UsageError
+
+    for setting in settings:
+        if not setting.startswith("workload."):
+            raise UsageError(
+                f"--set {setting}: a dataset depends on its workload alone; write it as "
+                "--set workload.KEY=VALUE."
+            )
+    return [setting.removeprefix("workload.") for setting in settings]
+
+
 def _check_file(output: Path) -> None:
     from build_engine.errors import UsageError
+    from build_engine.files import check_writable
 
     if output.exists() and not output.is_dir():
         raise UsageError(f"--output {output} exists; choose another name, or remove it.")
     if output.is_dir() or not output.parent.is_dir():
         raise UsageError(f"--output {output}: name a file in a folder that exists.")
+    check_writable(output.parent)
 
 
 def _export(source: Source, count: int | None, purpose: Purpose, output: Path) -> None:

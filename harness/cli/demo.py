@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.options import RoundName
-from harness.cli.output import Output, new_folder
+from harness.cli.output import Output
 from harness.rules.rounds import DEFAULT
+from harness.rules.scenario import Scenario
+from harness.runs.apart import chance, not_apart
 
 if TYPE_CHECKING:
-    from harness.demo import DemoRow
+    from harness.demo import DemoRow, Latencies
 
 
 def demo(
@@ -34,7 +37,6 @@ def demo(
     from harness.demo import run_demo
     from harness.progress import make_progress
     from harness.rules.rounds import load_round
-    from harness.rules.scenario import Scenario
 
     out = Output(as_json=json)
     progress = make_progress()
@@ -46,29 +48,23 @@ def demo(
     out.say()
     _show(out, rows)
     out.say()
-    out.say(
-        "Short runs of a demo workload: they compare the recipes, and are no benchmark results. "
-        f"p99 of {rows[0].num_latency_samples} queries is the slowest of them."
-    )
-    invalid = {name for row in rows for name, said in row.verdicts.items() if said != "VALID"}
-    if invalid:
-        out.say(f"INVALID by LoadGen's rules (run.json says why): {', '.join(sorted(invalid))}.")
+    _explain(out, rows)
     out.say(f"Runs, with LoadGen's own logs: {output}")
     out.result([row.model_dump(mode="json") for row in rows])
     server = ["--model", "newsbrief", "--recipe", "int8_wo", "--scenario", Scenario.SERVER]
     of_round = [] if round == DEFAULT else ["--round", round]
-    trial = ["--count", 1000, *of_round, "--output", new_folder("results/server")]
+    trial = ["--count", 1000, *of_round]
     out.next("run", *server, *trial)
 
 
 def _show(out: Output, rows: list[DemoRow]) -> None:
-    """At most 79 columns wide: the first terminal that somebody opens has 80."""
     base = rows[0].accuracy.rouge1
     out.table(
         [
             "recipe",
             "MB",
             "Offline\ntokens/s",
+            "lowest to\nhighest",
             "Server\nTTFT ms\np50/p99",
             "Server\nTPOT ms\np50/p99",
             "one alone\nTTFT ms\np50/p99",
@@ -79,16 +75,65 @@ def _show(out: Output, rows: list[DemoRow]) -> None:
             [
                 row.recipe,
                 f"{row.size_bytes / 1e6:.1f}",
-                f"{row.tokens_per_s:,.0f}",
-                _pair(row.server.ttft_p50_s, row.server.ttft_p99_s),
-                _pair(row.server.tpot_p50_s, row.server.tpot_p99_s),
-                _pair(row.single_stream.ttft_p50_s, row.single_stream.ttft_p99_s),
-                _pair(row.single_stream.tpot_p50_s, row.single_stream.tpot_p99_s),
+                f"{row.tokens_per_s:,.0f}{_mark(row, Scenario.OFFLINE)}",
+                f"{min(row.offline_tokens_per_s):,.0f} to {max(row.offline_tokens_per_s):,.0f}",
+                *_latencies(row, row.server, Scenario.SERVER),
+                *_latencies(row, row.single_stream, Scenario.SINGLE_STREAM),
                 _score(row.accuracy.rouge1, base, first=row is rows[0]),
             ]
             for row in rows
         ],
     )
+
+
+def _explain(out: Output, rows: list[DemoRow]) -> None:
+    """What the figures are, and what may be read from them."""
+    out.say(
+        "Short runs of a demo workload: they compare the recipes, and are no benchmark results. "
+        f"{_apart({row.recipe: row.offline_tokens_per_s for row in rows})} The latencies are of "
+        "one test each, where a small difference may be noise; one alone, p99 of "
+        f"{rows[0].num_latency_samples} queries is the slowest of them."
+    )
+    if busy := [load for row in rows for load in row.busy.values()]:
+        low, high = (pick(load.taken for load in busy) for pick in (min, max))
+        share = f"{low:.0%} to {high:.0%}" if high - low >= 0.005 else f"{high:.0%}"
+        out.say(
+            f"* busy machine: while these were measured, other work took {share} of the time of "
+            f"{busy[0].num_cpus} CPUs"
+        )
+    said_of = {(name, said) for row in rows for name, said in row.verdicts.items()}
+    invalid = [(name, said) for name, said in said_of if said.startswith("INVALID")]
+    for name, said in sorted(invalid):
+        out.say(f"{name}: {said}")
+
+
+def _apart(speeds: dict[str, tuple[float, ...]]) -> str:
+    """Which recipes differ in speed by more than noise."""
+    num, pairs = len(next(iter(speeds.values()))), not_apart(speeds)
+    tests = f"Offline is the median of {num} tests, taken in turn"
+    if not pairs:
+        return (
+            f"{tests}: the recipes can be told apart, as no test of one is as fast as any of "
+            f"another (by luck alone in 1 of {chance(num)} pairs)."
+        )
+    if len(pairs) == math.comb(len(speeds), 2):
+        return f"{tests}: the tests of all recipes overlap, so that none can be told apart."
+    named = "; ".join(f"{first} and {second}" for first, second in pairs)
+    return f"{tests}: their tests overlap, so these cannot be told apart: {named}."
+
+
+def _latencies(row: DemoRow, measured: Latencies, scenario: Scenario) -> list[str]:
+    """TTFT and TPOT."""
+    mark = _mark(row, scenario)
+    return [
+        f"{_pair(measured.ttft_p50_s, measured.ttft_p99_s)}{mark}",
+        f"{_pair(measured.tpot_p50_s, measured.tpot_p99_s)}{mark}",
+    ]
+
+
+def _mark(row: DemoRow, scenario: Scenario) -> str:
+    """Of a number that has a note below the table."""
+    return "*" if scenario in row.busy else ""
 
 
 def _pair(*times_s: float | None) -> str:

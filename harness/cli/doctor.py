@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from harness.cli.options import RoundName
-from harness.cli.output import Output, new_folder
+from harness.cli.output import Output
 from harness.rules.rounds import DEFAULT
+from harness.runs.folder import new_folder
 
 
 def doctor(
@@ -25,7 +26,8 @@ def doctor(
         Instead, describe this machine on standard output as MLPerf's system JSON, and list what a
         person must fill in.
     json
-        Write the findings to standard output as JSON.
+        Write the findings to standard output as JSON, each with its level: pass, warn (it costs
+        speed, or you may not want it here) or fail (exit code 3).
     """
     if contract:
         return _compare_contract(Output(as_json=json))
@@ -34,20 +36,26 @@ def doctor(
     from dataclasses import asdict
 
     from build_engine.errors import EXIT_ENVIRONMENT, EXIT_OK
-    from harness.doctor import all_checks
+    from harness.doctor.check import Level
+    from harness.doctor.checks import all_checks
     from harness.rules.rounds import load_round
 
     out = Output(as_json=json)
     checks = all_checks(load_round(round))
+    rows = []
     for check in checks:
-        out.say(f"{'ok     ' if check.ok else 'PROBLEM'} {check.name:16} {check.finding}")
-    problems = [check for check in checks if not check.ok and check.required]
-    out.result({"ok": not problems, "checks": [asdict(check) for check in checks]})
-    if problems:
-        out.advice(problems[0].remedy)
+        level = check.level.upper() if check.level is Level.FAIL else str(check.level)
+        rows.append([level, check.name, check.finding])
+        if check.remedy:
+            rows.append(["", "", f"-> {check.remedy}"])
+    out.lines(rows)
+    failures = [check for check in checks if check.level is Level.FAIL]
+    out.result({"ok": not failures, "checks": [asdict(check) for check in checks]})
+    if failures:
+        out.advice(failures[0].remedy)
     else:
         out.next("demo", *([] if round == DEFAULT else ["--round", round]))
-    return EXIT_ENVIRONMENT if problems else EXIT_OK
+    return EXIT_ENVIRONMENT if failures else EXIT_OK
 
 
 def _compare_contract(out: Output) -> int:
@@ -79,8 +87,7 @@ def _describe_system() -> int:
     out.result(system.fields)
     if system.to_fill:
         out.say(f"{len(system.to_fill)} fields are for a person to fill in:")
-        for name, what in system.to_fill:
-            out.say(f"  {name:34} {what}")
+        out.lines([[f"  {name}", what] for name, what in system.to_fill])
     for note in system.notes:
         out.say(f"Note: {note}")
     for problem in system.closed_problems:

@@ -33,13 +33,14 @@ _COMMANDS = {
     "doctor": "Check this machine: what can be built and run here, and what is missing.",
     "targets": "List the GPU types and CPUs that engines are built for.",
     "recipes": "List the quantisation recipes, and where each can run.",
+    "workloads": "List the workloads: what is asked, by which rules, and what can be changed.",
     "dataset": "Prepare a dataset, or show what is in it.",
     "build": "Build an engine from a checkpoint, once.",
     "engines": "List, explain, verify and remove built engines.",
     "run": "Benchmark an engine with MLPerf LoadGen.",
     "audit": "Run the compliance test TEST06 on a finished run.",
     "submission": "Pack runs into an MLPerf submission, and check one.",
-    "demo": "Build three engines of a small model and benchmark them, in about two minutes.",
+    "demo": "Build three engines of a small model and benchmark them, in a few minutes.",
 }
 
 _GROUPS = ("engines", "submission")  # commands with commands of their own

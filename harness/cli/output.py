@@ -8,20 +8,19 @@ This is the only module that prints, but for the help. Text is shown as it is: a
 from __future__ import annotations
 
 import io
-import itertools
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.program import command_line
+from harness.cli.program import command_line, here
+from harness.cli.table import make_table
 from harness.streams import printable, tell, write
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console
 
-_WORD = 16  # characters of a cell that a narrow terminal does not break
 _PLAIN_WIDTH = 160  # of tables that go to a file or a pipe
 
 
@@ -36,27 +35,24 @@ class Output:
         self.as_json = as_json
 
     def say(self, text: str = "") -> None:
-        """A line of text."""
-        tell(sys.stderr, f"{printable(text)}\n")
+        """A line of text; in a terminal it goes on below where its first word stands, by words."""
+        shown = printable(here(text))
+        if sys.stderr.isatty():
+            shown = _wrapped(shown, self._console(io.StringIO()).width)
+        tell(sys.stderr, f"{shown}\n")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-        """A table; columns after the first are right-aligned when they hold figures. In a narrow
-        terminal long texts go on in further lines, and nothing is cut off.
-        """
-        from rich.table import Table
+        """A table, in the shape that can be read in this terminal (`table.py`)."""
+        text = io.StringIO()
+        console = self._console(text)
+        if rows:
+            cells = [[here(cell) for cell in row] for row in rows]
+            console.print(make_table(columns, cells, console.width, title))
+        tell(sys.stderr, _without_trailing_spaces(text.getvalue()))
 
-        table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
-        for index, column in enumerate(columns):
-            figures = index > 0 and all(_is_figure(row[index]) for row in rows)
-            table.add_column(
-                column,
-                justify="right" if figures else "left",
-                no_wrap=figures or max((len(row[index]) for row in rows), default=0) <= _WORD,
-                overflow="fold",
-            )
-        for row in rows:
-            table.add_row(*map(printable, row))
-        self._show(table, soft_wrap=False)
+    def lines(self, rows: Sequence[Sequence[str]]) -> None:
+        """Rows of a table without headings."""
+        self.table([""] * len(rows[0]) if rows else [], rows)
 
     def result(self, document: Any) -> None:
         """The machine-readable result. Raises OSError when standard output cannot take it."""
@@ -65,13 +61,13 @@ class Output:
 
     def next(self, *words: object) -> None:
         """The last line: the command to give now, by its words; it can be pasted as it is."""
-        self.say(f"Next: {self.command(*words)}")
+        tell(sys.stderr, f"Next: {self.command(*words)}\n")
 
     def advice(self, text: str) -> None:
         """The last line where it is no command of ours that can be pasted: what to do now, with
         CAPITALS where a command in it needs something that only the user knows.
         """
-        self.say(f"Then: {text}")
+        tell(sys.stderr, f"Then: {printable(here(text))}\n")
 
     def command(self, *words: object) -> str:
         """A command of this program, as it was started, for advice."""
@@ -79,16 +75,19 @@ class Output:
 
     def error(self, text: str, exit_code: int) -> None:
         """Why the command did not do what it was asked."""
-        self._show(f"enginebench: {printable(text)}", style="bold red")
+        text = here(text)
+        shown = io.StringIO()
+        words = f"enginebench: {printable(text)}"
+        self._console(shown).print(words, style="bold red", soft_wrap=True)
+        tell(sys.stderr, shown.getvalue())
         self.result({"error": text, "exit_code": exit_code})
 
-    def _show(
-        self, shown: RenderableType, *, style: str | None = None, soft_wrap: bool = True
-    ) -> None:
+    def _console(self, text: io.StringIO) -> Console:
+        """What standard error would show, written to `text`."""
         from rich.console import Console
 
-        at_terminal, text = sys.stderr.isatty(), io.StringIO()
-        console = Console(
+        at_terminal = sys.stderr.isatty()
+        return Console(
             file=text,
             force_terminal=at_terminal,
             width=None if at_terminal else _PLAIN_WIDTH,
@@ -96,15 +95,20 @@ class Output:
             emoji=False,
             highlight=False,
         )
-        console.print(shown, style=style, soft_wrap=soft_wrap)
-        tell(sys.stderr, text.getvalue())
 
 
-def new_folder(wish: str) -> str:
-    """A folder for the next command to write: as wished, or with the first free number behind."""
-    names = (wish if number == 1 else f"{wish}-{number}" for number in itertools.count(1))
-    return next(name for name in names if not Path(name).exists())
+def _wrapped(line: str, width: int) -> str:
+    """`line` in as many lines as it takes; a word that is longer than a line stays whole."""
+    indent = " " * (len(line) - len(line.lstrip()))
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=f"{indent}  " if indent else "",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
-def _is_figure(text: str) -> bool:
-    return not text or text == "-" or text[0].isdigit() or text[0] in "+-"
+def _without_trailing_spaces(text: str) -> str:
+    """What fills a table's lines up would be copied along with them."""
+    return "".join(f"{line.rstrip(' ')}\n" for line in text.splitlines())

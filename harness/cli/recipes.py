@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.cli.here import TRIED, next_with_cpu
 from harness.cli.output import Output
 
 
@@ -57,6 +58,6 @@ def recipes(*, target: str | None = None, json: bool = False) -> None:
         [{**recipe.model_dump(), "refused": refusals[recipe.name]} for recipe in found],
     )
     if target in (None, "cpu"):
-        out.next("build", "--model", "newsbrief", "--target", "cpu", "--recipe", "int8_wo")
+        next_with_cpu(out, "build", "--target", "cpu", *TRIED)
     else:
         out.next("doctor")  # it says whether this machine builds for that target

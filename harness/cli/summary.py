@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EXIT_OK
-from harness.cli.output import new_folder
+from harness.runs.folder import new_folder
+from harness.runs.repeats import folder_name
 from harness.runs.worth import told
 from harness.scoring.rouge import METRICS
 
 if TYPE_CHECKING:
     from harness.cli.output import Output
     from harness.loadgen.metrics import Metrics
-    from harness.loadgen.settings import Mode
     from harness.runs.record import AccuracyRecord, Mark, TestRecord
     from harness.runs.run import Run
 
@@ -30,6 +30,8 @@ def show_run(out: Output, run: Run) -> None:
     out.say(f"{of}{record.workload.name} {record.scenario}{marks}: {record.status}")
     for mode, test in record.tests.begun.items():
         _show_test(out, mode, test, record.marks)
+        if mode == "performance":
+            _show_repeats(out, run)
     if record.accuracy:
         _show_accuracy(out, record.accuracy)
     if record.cause:
@@ -43,26 +45,44 @@ def milliseconds(value_s: float | None) -> str:
     return "-" if value_s is None else f"{value_s * 1e3:,.1f}"
 
 
-def _show_test(out: Output, mode: Mode, test: TestRecord, marks: Sequence[Mark]) -> None:
+def _show_test(out: Output, name: str, test: TestRecord, marks: Sequence[Mark]) -> None:
     if test.status != "complete":
         done = test.last_figures.done if test.last_figures else 0
-        out.say(f"  {mode}: {test.status} after {done:,} answers")
+        out.say(f"  {name}: {test.status} after {done:,} answers")
         return
     if test.metrics and test.metrics.by_name:
-        _show_metrics(out, mode, test.metrics)
+        _show_metrics(out, name, test.metrics)
         if test.primary:
             primary = test.primary
             out.say(f"    result  {primary.value:,.6g} {primary.unit} ({primary.key})")
         _show_latencies(out, test.metrics)
+    if test.load and test.load.busy:
+        out.say(f"    {test.load.busy}")
     first, *rules = told(test.verdict, marks)
-    out.say(f"  {mode}: {first}{' because' if rules else ''}")
+    out.say(f"  {name}: {first}{' because' if rules else ''}")
     for rule in rules:
         out.say(f"    {rule}")
 
 
-def _show_metrics(out: Output, mode: Mode, metrics: Metrics) -> None:
-    samples, tokens = metrics.samples_per_s or 0.0, metrics.tokens_per_s or 0.0
-    out.say(f"  {mode}: {samples:,.2f} samples/s, {tokens:,.0f} tokens/s")
+def _show_metrics(out: Output, name: str, metrics: Metrics) -> None:
+    rates = {"samples/s": (metrics.samples_per_s, 2), "tokens/s": (metrics.tokens_per_s, 0)}
+    shown = [f"{rate:,.{digits}f} {unit}" for unit, (rate, digits) in rates.items() if rate]
+    if shown:
+        out.say(f"  {name}: {', '.join(shown)}")
+
+
+def _show_repeats(out: Output, run: Run) -> None:
+    """The tests after the first, and what all of them say together."""
+    repeats = run.record.repeats
+    if repeats is None:
+        return
+    for number, test in enumerate(repeats.tests, start=2):
+        _show_test(out, folder_name(number), test, run.record.marks)
+    for spread in repeats.spreads:
+        out.say(
+            f"  {spread.name}: median {spread.median:,.6g} {spread.unit} of "
+            f"{len(repeats.tests) + 1} tests, {spread.low:,.6g} to {spread.high:,.6g}"
+        )
 
 
 def _show_latencies(out: Output, metrics: Metrics) -> None:
@@ -79,8 +99,11 @@ def _show_latencies(out: Output, metrics: Metrics) -> None:
 
 def _show_accuracy(out: Output, accuracy: AccuracyRecord) -> None:
     scores = accuracy.scores
-    rouge = ", ".join(f"{metric} {getattr(scores, metric):.4f}" for metric in METRICS)
-    out.say(f"  accuracy: {rouge}, gen_len {scores.gen_len:,}, gen_num {scores.gen_num:,}")
+    digits = 4 if accuracy.gates else 2  # gates are that exact; a part of a dataset is not
+    rouge = ", ".join(f"{metric} {getattr(scores, metric):.{digits}f}" for metric in METRICS)
+    out.say(
+        f"  accuracy: {rouge}; {scores.gen_len:,} characters in all, of {scores.gen_num:,} answers"
+    )
     for gate in accuracy.gates:
         out.say(f"    {gate.sentence}")
     if not accuracy.gates:
@@ -88,19 +111,27 @@ def _show_accuracy(out: Output, accuracy: AccuracyRecord) -> None:
 
 
 def _show_next_step(out: Output, run: Run) -> None:
-    """The same run whole, or once more where it did not end; the audit of a whole one."""
+    """The same run whole, or once more where it was stopped; the audit of what can be packed."""
     record = run.record
     if record.status == "complete" and run.exit_code != EXIT_OK:
         out.advice("change what is named above, and run again")
-    elif record.status == "complete" and "short" not in record.marks:
-        if record.tests.performance is None:
-            out.advice("run the other scenarios, and compare recipes")
-        else:
-            out.next("audit", run.folder.path)
+    elif record.status == "failed":
+        out.advice(f"mend the cause, and run again: {out.command(*_again(run))}")
+    elif record.status != "complete" or "short" in record.marks:
+        out.next(*_again(run))
+    elif record.marks or record.tests.performance is None:
+        out.advice("run the other scenarios, and other recipes, and compare them")
     else:
-        less = _OF_A_TRIAL if record.status == "complete" else ()
-        words = list(_without(shlex.split(record.command)[1:], ("--output", *less)))
-        out.next(*words, "--output", new_folder(str(run.folder.path)))
+        out.next("audit", run.folder.path)
+
+
+def _again(run: Run) -> list[str]:
+    """The words of the same run, into a folder of its own; of a whole one after a trial."""
+    record = run.record
+    less = _OF_A_TRIAL if record.status == "complete" else ()
+    given = shlex.split(record.command)[1:]
+    words = list(_without(given, ("--output", *less)))
+    return [*words, "--output", new_folder(str(run.folder.path))] if "--output" in given else words
 
 
 def _without(words: list[str], options: tuple[str, ...]) -> Iterator[str]:

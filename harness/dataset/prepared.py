@@ -99,11 +99,7 @@ class Dataset:
         with `limits` takes, alone or with its answer.
         """
         longest = self.max_prompt_len
-        self._check_lengths(
-            workload.max_input_tokens,
-            f"workload `{workload.name}`",
-            f"shorten those articles, or use --set workload.max_input_tokens={longest}",
-        )
+        self.check_prompts(workload)
         self._check_lengths(
             limits.max_input_len, "the engine", f"build an engine with --max-input-len {longest}"
         )
@@ -114,6 +110,14 @@ class Dataset:
                 f"{limits.max_seq_len} for an answer of {workload.max_new_tokens}; build an engine "
                 f"with --max-input-len {longest + workload.max_new_tokens}."
             )
+
+    def check_prompts(self, workload: Workload) -> None:
+        """Raise DatasetError when a prompt is longer than the workload allows."""
+        self._check_lengths(
+            workload.max_input_tokens,
+            f"workload `{workload.name}`",
+            f"shorten those articles, or use --set workload.max_input_tokens={self.max_prompt_len}",
+        )
 
     def check_ids(self, vocab_size: int) -> None:
         """Raise DatasetError when a prompt has an id for which the model has no embedding."""

@@ -21,6 +21,7 @@ from harness.loadgen.folder import TestFolder
 from harness.loadgen.job import Job, Probe
 from harness.loadgen.messages import Done, Failed, Ready, Report, StartTest, Stop, Stopped
 from harness.loadgen.settings import LoadgenPlan
+from harness.machine.load import LoadMeter, MachineLoad
 from harness.progress import Progress, ProgressFigures
 from runtime.process import Child, Hangup, Inbox
 
@@ -36,7 +37,7 @@ Status = Literal["complete", "interrupted", "failed"]
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a test ended. `cause` is one sentence unless it is complete; `figures` are the last ones
-    reported, None where it did not come that far.
+    reported, and `load` is the machine's over the test, None where it did not come that far.
     """
 
     status: Status
@@ -45,6 +46,7 @@ class Outcome:
     plan: LoadgenPlan | None
     figures: ProgressFigures | None = None
     exit_code: int = EXIT_FAILED
+    load: MachineLoad | None = None
 
 
 def run_test(
@@ -103,6 +105,8 @@ class _Watch:
         self._probe: Probe | None = None
         self._plan: LoadgenPlan | None = None
         self._figures: ProgressFigures | None = None
+        self._meter: LoadMeter | None = None
+        self._load: MachineLoad | None = None
 
     def until_end(self, make_plan: Callable[[Probe], LoadgenPlan]) -> Outcome:
         """Follow the test to its end."""
@@ -144,10 +148,12 @@ class _Watch:
         plan = make_plan(probe)
         write_beside(self._files.user_conf, plan.user_conf)
         self._plan = plan
+        self._meter = LoadMeter(self._child.pid)
         self._child.line.tell(StartTest(plan, self._files.path, self._audit_config))
 
     def _report(self, figures: ProgressFigures) -> None:
         self._figures = figures
+        self._load = self._meter.read() if self._meter else None
         self._on_figures(figures)
         total = self._plan.num_queries if self._plan else None
         self._progress.update(figures.done, total, figures)
@@ -159,7 +165,7 @@ class _Watch:
             return self._failed("LoadGen's process did not end after the test")
         if code != 0:
             return self._failed(self._child.obituary())
-        return Outcome("complete", None, self._probe, self._plan, self._figures, 0)
+        return Outcome("complete", None, self._probe, self._plan, self._figures, 0, self._load)
 
     def _failed(self, cause: str, exit_code: int = EXIT_FAILED) -> Outcome:
         return Outcome("failed", cause, self._probe, self._plan, self._figures, exit_code)

@@ -5,11 +5,11 @@ What a GPU does not report is None; nothing is filled in from a table of models.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from build_engine.nvml import NoNvml, Nvml, open_nvml
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 _MAX_NVLINKS = 18  # of any GPU, NVML's NVML_NVLINK_MAX_LINKS
@@ -20,7 +20,7 @@ class Gpu:
     """One GPU. `ecc` is None where its memory has none; clocks are the highest that it reaches."""
 
     name: str
-    memory_bytes: int
+    memory_bytes: int | None
     ecc: bool | None
     sm_clock_mhz: int | None = None
     memory_clock_mhz: int | None = None
@@ -68,67 +68,28 @@ class GpuReport:
 def detect_gpus() -> GpuReport:
     """Ask NVML. A machine without a GPU, a driver or the library has no GPUs, with the reason."""
     try:
-        nvml: Any = importlib.import_module("pynvml")
-    except ImportError:
-        return _none("pynvml is not installed (pip install nvidia-ml-py)")
-    try:
-        nvml.nvmlInit()
-    except nvml.NVMLError as error:
-        return _none(f"NVML does not start ({error})")
-    try:
-        count = nvml.nvmlDeviceGetCount()
-        gpus = tuple(_describe(nvml, nvml.nvmlDeviceGetHandleByIndex(i)) for i in range(count))
-        return GpuReport(
-            gpus=gpus,
-            reason="NVML" if gpus else "NVML lists no GPU",
-            driver=_text(nvml.nvmlSystemGetDriverVersion()),
-            cuda=_cuda(nvml),
-        )
-    except nvml.NVMLError as error:
-        return _none(f"NVML cannot describe the GPUs ({error})")
-    finally:
-        nvml.nvmlShutdown()
+        with open_nvml() as nvml:
+            gpus = tuple(_describe(nvml, gpu) for gpu in nvml.gpus())
+            reason = "NVML" if gpus else "NVML lists no GPU"
+            return GpuReport(gpus=gpus, reason=reason, driver=nvml.driver, cuda=nvml.cuda)
+    except NoNvml as error:
+        reason = f"{error} ({error.remedy})" if error.remedy else str(error)
+        return GpuReport(gpus=(), reason=reason, blind=_DRIVER.exists())
 
 
-def _none(reason: str) -> GpuReport:
-    return GpuReport(gpus=(), reason=reason, blind=_DRIVER.exists())
-
-
-def _describe(nvml: Any, handle: Any) -> Gpu:
-    def ask(name: str, *arguments: Any) -> Any:
-        """None where this GPU, or an older library, has no such thing."""
-        function: Callable[..., Any] | None = getattr(nvml, name, None)
-        if function is None:
-            return None
-        try:
-            return function(handle, *arguments)
-        except nvml.NVMLError:
-            return None
-
-    ecc = ask("nvmlDeviceGetEccMode")  # [now, after the next restart]
-    links = [ask("nvmlDeviceGetNvLinkState", link) for link in range(_MAX_NVLINKS)]
+def _describe(nvml: Nvml, gpu: Any) -> Gpu:
+    memory = nvml.ask("nvmlDeviceGetMemoryInfo", gpu)
+    ecc = nvml.ask("nvmlDeviceGetEccMode", gpu)  # [now, after the next restart]
+    links = [nvml.ask("nvmlDeviceGetNvLinkState", gpu, link) for link in range(_MAX_NVLINKS)]
+    most = "nvmlDeviceGetMaxClockInfo"
     return Gpu(
-        name=_text(nvml.nvmlDeviceGetName(handle)),
-        memory_bytes=int(nvml.nvmlDeviceGetMemoryInfo(handle).total),
+        name=nvml.name(gpu),
+        memory_bytes=None if memory is None else int(memory.total),
         ecc=None if ecc is None else bool(ecc[0]),
-        sm_clock_mhz=ask("nvmlDeviceGetMaxClockInfo", nvml.NVML_CLOCK_SM),
-        memory_clock_mhz=ask("nvmlDeviceGetMaxClockInfo", nvml.NVML_CLOCK_MEM),
-        memory_bus_bits=ask("nvmlDeviceGetMemoryBusWidth"),
-        pcie_generation=ask("nvmlDeviceGetMaxPcieLinkGeneration"),
-        pcie_lanes=ask("nvmlDeviceGetMaxPcieLinkWidth"),
+        sm_clock_mhz=nvml.ask(most, gpu, nvml.constant("NVML_CLOCK_SM")),
+        memory_clock_mhz=nvml.ask(most, gpu, nvml.constant("NVML_CLOCK_MEM")),
+        memory_bus_bits=nvml.ask("nvmlDeviceGetMemoryBusWidth", gpu),
+        pcie_generation=nvml.ask("nvmlDeviceGetMaxPcieLinkGeneration", gpu),
+        pcie_lanes=nvml.ask("nvmlDeviceGetMaxPcieLinkWidth", gpu),
         num_nvlinks=sum(bool(link) for link in links),
     )
-
-
-def _cuda(nvml: Any) -> str | None:
-    """The newest CUDA that the driver runs; NVML gives 12040 for 12.4."""
-    try:
-        version = int(nvml.nvmlSystemGetCudaDriverVersion())
-    except nvml.NVMLError:
-        return None
-    return f"{version // 1000}.{version % 1000 // 10}"
-
-
-def _text(value: str | bytes) -> str:
-    """nvidia-ml-py before version 11.5 returned bytes."""
-    return value.decode() if isinstance(value, bytes) else value

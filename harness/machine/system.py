@@ -151,7 +151,7 @@ def _accelerator(report: GpuReport) -> dict[str, str]:
         "accelerators_per_node": str(len(gpus)),
         "accelerator_model_name": _names(gpu.name for gpu in gpus),
         "accelerator_memory_capacity": _names(
-            f"{gpu.memory_bytes / 2**30:.0f} GiB" for gpu in gpus
+            f"{gpu.memory_bytes / 2**30:.0f} GiB" for gpu in gpus if gpu.memory_bytes
         ),
         "accelerator_memory_configuration": _names(map(_memory, gpus)),
         "accelerator_frequency": _names(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,7 +17,8 @@ from build_engine.config import apply_overrides
 from build_engine.errors import UnknownName, UsageError
 from build_engine.files import check_writable
 from build_engine.paths import cache_root
-from build_engine.store.store import open_engine
+from build_engine.store.engine import open_engine
+from build_engine.target import load_target
 from harness.dataset.preparation import check_count, prepare
 from harness.dataset.sources.bundled import NAME as BUNDLED
 from harness.dataset.sources.source import Source
@@ -25,11 +27,12 @@ from harness.loadgen.settings import Mode
 from harness.rules.rounds import DEFAULT, Round, load_round
 from harness.rules.scenario import Scenario
 from harness.rules.workload import Workload, load_workload
-from harness.runs.engine_choice import EngineChoice, build_spec, require_backend
+from harness.runs.engine_choice import EngineChoice, build_spec
+from harness.runs.folder import new_folder
 from harness.runs.request import RunRequest
 from harness.runs.run import require_free
 from harness.runs.scope import RunScope
-from runtime.backend import backend, engine_spec
+from runtime.backend import backend, engine_spec, require_executable
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
@@ -42,6 +45,8 @@ _MODES: dict[str, tuple[Mode, ...]] = {
     "accuracy": ("accuracy",),
     "both": ("performance", "accuracy"),
 }
+_RESULTS = Path("results")
+_MAX_QPS = 1_000_000  # LoadGen spaces queries by whole nanoseconds
 _Name = TypeVar("_Name", bound=str)
 
 
@@ -51,8 +56,8 @@ class RunChoice:
 
     scenario: str
     """Offline, Server, Interactive or SingleStream."""
-    output: Path
-    """The run's folder; it must be new or empty."""
+    output: Path | None = None
+    """The run's folder, which must be new or empty: results/TIME-RECIPE-SCENARIO when left out."""
     workload: str = BUNDLED
     """A workload by its name, or a .yaml file."""
     dataset: str | None = None
@@ -70,6 +75,10 @@ class RunChoice:
     """
     duration_s: float | None = None
     """Minimum seconds of a performance test, instead of the workload's."""
+    repeat: int = 1
+    """Times that the performance test is run, for its median and spread. The first is the run's
+    result.
+    """
     round: str = DEFAULT
     """The MLPerf round whose LoadGen and seeds the run must have."""
 
@@ -81,9 +90,10 @@ class RunChoice:
         asked = self._checked(chosen.workload_settings)
         if chosen.emulate:
             _require_accuracy(asked.modes)
+        require_executable(load_target(chosen.target).backend, chosen.tensor_parallel or 1)
+        chosen.require_here()
         source = Source.for_workload(self.dataset, asked.workload, progress)
         spec = chosen.spec(asked.workload, progress)
-        require_backend(spec)
         # the dataset before the engine: its mistakes are found in seconds, a build takes minutes
         model = _Model(spec.checkpoint.folder, spec.limits, spec.checkpoint.config.vocab_size)
         dataset = self._dataset(asked, source, model, progress)
@@ -96,6 +106,7 @@ class RunChoice:
         """
         asked = self._checked(())
         source = Source.for_workload(self.dataset, asked.workload, progress)
+        require_executable(engine.backend, engine.limits.tensor_parallel)
         engine = open_engine(engine.folder)
         if not backend(engine.backend).measured:
             _require_accuracy(asked.modes)
@@ -113,6 +124,7 @@ class RunChoice:
             "--count": self.count,
             "--qps": self.qps,
             "--duration": self.duration_s,
+            "--repeat": self.repeat if self.repeat > 1 else None,
             "--round": self.round,
             "--output": self.output,
         }
@@ -132,7 +144,10 @@ class RunChoice:
         require_loadgen(chosen)
         mode = _one_of("mode", self.mode, tuple(_MODES))
         self._check_numbers(scenario, mode)
-        check_output(self.output)
+        if self.output is None:
+            check_writable(_RESULTS)
+        else:
+            check_output(self.output)
         return _Asked(workload, scenario, _MODES[mode], chosen)
 
     def _dataset(self, asked: _Asked, source: Source, model: _Model, progress: Progress) -> Dataset:
@@ -165,9 +180,16 @@ class RunChoice:
             dataset=dataset,
             engine=engine,
             executor=engine_spec(engine),
-            folder=self.output.absolute(),
+            folder=self._folder(engine, asked.scenario).absolute(),
+            repeat=self.repeat,
             command=self.command(engine, settings),
         )
+
+    def _folder(self, engine: Engine, scenario: Scenario) -> Path:
+        if self.output is not None:
+            return self.output
+        now = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
+        return Path(new_folder(str(_RESULTS / f"{now}-{engine.recipe}-{scenario.lower()}")))
 
     def _check_numbers(self, scenario: Scenario, mode: str) -> None:
         check_count(self.count)
@@ -180,9 +202,17 @@ class RunChoice:
                 "An accuracy test asks each sample once, however long that takes; leave out "
                 "--duration."
             )
+        if self.repeat < 1:
+            raise UsageError(f"--repeat is {self.repeat}; give 1 or more.")
+        if self.repeat > 1 and mode == "accuracy":
+            raise UsageError(
+                "An accuracy test gives the same answers every time; leave out --repeat."
+            )
         for option, value in (("--qps", self.qps), ("--duration", self.duration_s)):
             if value is not None and not 0 < value < float("inf"):
                 raise UsageError(f"{option} is {value:g}; give a number above 0.")
+        if self.qps is not None and self.qps > _MAX_QPS:
+            raise UsageError(f"--qps is {self.qps:g}; give {_MAX_QPS:,} or less.")
 
 
 @dataclass(frozen=True, slots=True)

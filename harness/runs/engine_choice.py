@@ -53,6 +53,10 @@ class EngineChoice:
     """What it is tuned for, on GPUs: `throughput` (many requests at once, when left out) or
     `latency` (the shortest answer to one).
     """
+    tensor_parallel: int | None = None
+    """GPUs that share the engine, each with a part of every layer; such an engine is built, and
+    executed by other programs only.
+    """
     emulate: bool = False
     """Carry out a GPU recipe's arithmetic on this CPU instead: its accuracy, never its speed."""
     set: tuple[str, ...] = ()
@@ -84,15 +88,8 @@ class EngineChoice:
         """
         from build_engine.build import make_spec
         from build_engine.checkpoint.resolve import resolve_checkpoint
-        from build_engine.config import apply_overrides
-        from build_engine.recipe import load_recipe, require
-        from build_engine.target import load_target
 
-        target = load_target(self.target)
-        recipe = apply_overrides(load_recipe(self.recipe), self.recipe_settings)
-        require(recipe, target)  # before the checkpoint is read, which may take minutes
-        if self.emulate:
-            target = _emulated(target)
+        target, recipe = self._asked()  # before the checkpoint is read, which may take minutes
         checkpoint = resolve_checkpoint(self.model, workload.revision_of(self.model), progress)
         calibration = None
         if recipe.is_calibrated:
@@ -105,6 +102,17 @@ class EngineChoice:
         limits = self._limits(checkpoint, workload, recipe, target)
         return make_spec(checkpoint, target, recipe, limits, calibration, self.profile)
 
+    def require_here(self) -> None:
+        """Raise UsageError for names that do not go together, MissingLibrary or EnvironmentFault
+        where this machine cannot build the engine: before anything is fetched, read or built.
+        """
+        from build_engine.backend import backend
+
+        target, recipe = self._asked()
+        builder = backend(target.backend)
+        builder.profile(self.profile)
+        builder.require_here(recipe, target)
+
     @property
     def options(self) -> list[str]:
         """The options of `enginebench run` that name this engine."""
@@ -115,6 +123,7 @@ class EngineChoice:
             "--max-input-len": self.max_input_len,
             "--max-new-tokens": self.max_new_tokens,
             "--profile": self.profile,
+            "--tensor-parallel": self.tensor_parallel,
         }
         for option, value in given.items():
             words += [] if value is None else [option, str(value)]
@@ -136,6 +145,7 @@ class EngineChoice:
         Raises ConfigError for a setting of the workload, and what `spec` and the build raise.
         """
         self._refuse_workload_settings()
+        self.require_here()
         return build_spec(self.spec(workload, progress), progress)
 
     def quantise(self, workload: Workload, progress: Progress) -> Path:
@@ -147,10 +157,24 @@ class EngineChoice:
         from build_engine.target import load_target
 
         self._refuse_workload_settings()
-        make = backend(load_target(self.target).backend).quantiser_of(self.target)
+        target, recipe = load_target(self.target), self._asked()[1]
+        builder = backend(target.backend)  # of the GPU, where its arithmetic is emulated too
+        make = builder.quantiser_of(self.target)
+        builder.require_quantiser(recipe, target)
         spec = self.spec(workload, progress)
         progress.phase(f"Checkpoint {spec.checkpoint.name}, {spec.recipe.name}")
         return make(spec, _Steps(progress))
+
+    def _asked(self) -> tuple[Target, Recipe]:
+        """What the names stand for. Raises UnknownName, ConfigError and RecipeRefused."""
+        from build_engine.config import apply_overrides
+        from build_engine.recipe import load_recipe, require
+        from build_engine.target import load_target
+
+        target = load_target(self.target)
+        recipe = apply_overrides(load_recipe(self.recipe), self.recipe_settings)
+        require(recipe, target)
+        return (_emulated(target) if self.emulate else target), recipe
 
     def _refuse_workload_settings(self) -> None:
         for setting in self.workload_settings:
@@ -178,6 +202,8 @@ class EngineChoice:
             limits = replace(limits, max_input_len=prompt, max_seq_len=prompt + answer)
         if self.max_batch_size is not None:
             limits = replace(limits, max_batch_size=self.max_batch_size)
+        if self.tensor_parallel is not None:
+            limits = replace(limits, tensor_parallel=self.tensor_parallel)
         builder = backend(target.backend)
         return builder.fitted(
             limits,
@@ -200,13 +226,6 @@ def _emulated(target: Target) -> Target:
             "out --emulate, or choose a GPU as the target."
         )
     return target.model_copy(update={"backend": builder.emulated_by})
-
-
-def require_backend(spec: EngineSpec) -> None:
-    """Raise MissingLibrary or EnvironmentFault when what builds for the spec's target is not
-    here.
-    """
-    _ = spec.identity
 
 
 def build_spec(spec: EngineSpec, progress: Progress) -> Engine:

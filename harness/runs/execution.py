@@ -21,8 +21,8 @@ from harness.runs.record import (
     AccuracyRecord,
     SystemFacts,
     TestRecord,
-    TestRecords,
 )
+from harness.runs.repeats import folder_name, with_test
 from harness.runs.run import Run
 from harness.runs.verdict import judge_unfinished, with_accuracy_test
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def execute(request: RunRequest, progress: Progress) -> Run:
-    """Run every mode that was asked for, stopping at the first that does not complete.
+    """Run every test that was asked for, stopping at the first that does not complete.
 
     Raises EnvironmentFault (a LoadGen of another round), RunExists and OutputError before anything
     runs; after that the returned Run says how it went.
@@ -50,9 +50,9 @@ def execute(request: RunRequest, progress: Progress) -> Run:
             f"These weights are, by sha256, not those of {model.hub} at commit "
             f"{model.revision[:12]}: the closed division will refuse the run."
         )
-    for mode in request.modes:
+    for mode, number in request.tests:
         try:
-            outcome = running.test(mode)
+            outcome = running.test(mode, number)
         except EnginebenchError as error:  # LoadGen's logs or the disk; the record says so
             outcome = Outcome("failed", str(error), None, None, exit_code=error.exit_code)
         except OSError as error:  # a full disk, for the most part
@@ -109,59 +109,83 @@ class _Execution:
         self._progress = progress
         self._run = run
 
-    def test(self, mode: Mode) -> Outcome:
-        """One LoadGen test, judged and recorded; an accuracy test is scored as well."""
-        scope, folder = self._request.scope, self._run.folder.test(mode)
+    def test(self, mode: Mode, number: int) -> Outcome:
+        """The LoadGen test of this number in its mode, judged and recorded; an accuracy test is
+        scored as well.
+        """
+        name = folder_name(number) if mode == "performance" else mode
+        scope, folder = self._request.scope, self._run.folder.test(name)
         try:
             folder.path.mkdir()
         except OSError as error:
             raise cannot_write(folder.path, error) from None
-        self._progress.phase(f"{scope.scenario}, {mode}: loading the engine and warming up")
+        self._progress.phase(f"{scope.scenario}, {name}: loading the engine and warming up")
         outcome = run_test(
             self._request.job,
-            lambda probe: self._plan(mode, probe),
+            lambda probe: self._plan(mode, name, probe),
             folder.path,
             self._progress,
-            on_figures=lambda figures: self._run.log_progress(mode, figures),
+            on_figures=lambda figures: self._run.log_progress(name, figures),
         )
         complete = outcome.status == "complete"
         answers = logs.read_answers(folder.path) if complete and mode == "accuracy" else []
         measured = self._measured(outcome, folder) if complete else _unfinished(outcome)
-        tests = self._with_both(self._run.record.tests.model_copy(update={mode: measured}))
-        self._run = self._run.changed(tests=tests)
+        self._keep(mode, measured)
+        if complete and mode == "accuracy":
+            self._doubt(folder)
         if answers and self._request.engine is not None:
             self._progress.phase(f"{scope.scenario}, {mode}: scoring {len(answers):,} answers")
             accuracy = self._score(self._request.engine, folder, answers)
             self._run = self._run.changed(accuracy=accuracy)
         return outcome
 
-    def _with_both(self, tests: TestRecords) -> TestRecords:
-        """The performance test judged by the answers of the accuracy test too, once both are there.
+    def _doubt(self, accuracy: TestFolder) -> None:
+        """The performance tests judged by the answers of the accuracy test, too.
 
-        In this order they run; the figures are those of the performance test, so it is the one to
-        be doubted.
+        In this order they run; the figures are those of a performance test, so it is the one to be
+        doubted.
         """
-        performance, accuracy = tests.performance, tests.accuracy
-        if performance is None or accuracy is None or accuracy.status != "complete":
-            return tests
-        folder = self._run.folder
-        verdict = with_accuracy_test(
-            performance.verdict,
-            GivenAnswers.load(folder.test("performance").given),
-            GivenAnswers.load(folder.test("accuracy").given).by_sample,
-        )
-        doubted = performance.model_copy(update={"verdict": verdict})
-        return tests.model_copy(update={"performance": doubted})
+        record, others = self._run.record, GivenAnswers.load(accuracy.given).by_sample
+        doubted = [
+            test.model_copy(
+                update={
+                    "verdict": with_accuracy_test(
+                        test.verdict,
+                        GivenAnswers.load(self._run.folder.test(folder_name(number)).given),
+                        others,
+                    )
+                }
+            )
+            for number, test in enumerate(record.performance_tests, start=1)
+        ]
+        if not doubted:
+            return
+        first, *again = doubted
+        tests = record.tests.model_copy(update={"performance": first})
+        repeats = record.repeats
+        if repeats is not None:
+            repeats = repeats.model_copy(update={"tests": tuple(again)})
+        self._run = self._run.changed(tests=tests, repeats=repeats)
 
     def end(self, outcome: Outcome) -> Run:
         """The run is over, with the last of its tests."""
         code = outcome.exit_code if outcome.status == "failed" else None
         return self._run.ended(outcome.status, outcome.cause, code)
 
-    def _plan(self, mode: Mode, probe: Probe) -> LoadgenPlan:
-        scope = self._request.scope
-        plan = scope.plan(mode, probe)
-        self._progress.phase(f"{scope.scenario}, {mode}: {scope.announcement(plan, probe)}")
+    def _keep(self, mode: Mode, measured: TestRecord) -> None:
+        tests, repeats = self._run.record.tests, self._run.record.repeats
+        if mode == "performance" and tests.performance is not None:
+            repeats = with_test(tests.performance, repeats, measured)
+            self._run = self._run.changed(repeats=repeats)
+        else:
+            self._run = self._run.changed(tests=tests.model_copy(update={mode: measured}))
+
+    def _plan(self, mode: Mode, name: str, probe: Probe) -> LoadgenPlan:
+        """A repeat has the plan of the first test, at whatever rate it warmed up."""
+        scope, first = self._request.scope, self._run.record.tests.performance
+        plan = first.plan if mode == "performance" and first else None
+        plan = plan or scope.plan(mode, probe)
+        self._progress.phase(f"{scope.scenario}, {name}: {scope.announcement(plan, probe)}")
         return plan
 
     def _measured(self, outcome: Outcome, folder: TestFolder) -> TestRecord:
@@ -170,7 +194,7 @@ class _Execution:
         assert plan is not None and probe is not None, "a complete test had both"
         language = self._request.language
         evidence = evidence_of(folder, plan, probe, scope.workload, scope.round, language)
-        return record_of(evidence, probe, outcome.figures)
+        return record_of(evidence, probe, outcome.figures, outcome.load)
 
     def _score(
         self, engine: Engine, folder: TestFolder, answers: list[LoggedAnswer]

@@ -6,6 +6,7 @@ A run folder holds `run.json`, what is of the whole run beside it, and a folder 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,12 @@ _ENGINE = "engine.json"
 _WORKLOAD = "workload.json"
 _ACCURACY = "accuracy.json"
 _EVIDENCE = (*EVIDENCE, VERIFICATION, _DATASET, _ENGINE, _WORKLOAD, _ACCURACY)
+
+
+def new_folder(wish: str) -> str:
+    """A folder to write: as wished, or with the first free number behind."""
+    names = (wish if number == 1 else f"{wish}-{number}" for number in itertools.count(1))
+    return next(name for name in names if not Path(name).exists())
 
 
 @dataclass(frozen=True, slots=True)

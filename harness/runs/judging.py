@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from harness.loadgen.folder import TestFolder
     from harness.loadgen.job import Probe
     from harness.loadgen.settings import LoadgenPlan
+    from harness.machine.load import MachineLoad
     from harness.progress import ProgressFigures
     from harness.rules.rounds import Round
     from harness.rules.workload import Workload
@@ -55,8 +56,12 @@ def evidence_of(
     )
 
 
-def record_of(evidence: Evidence, probe: Probe, figures: ProgressFigures | None) -> TestRecord:
-    """The record of a completed test; `figures` are the last that were shown while it went on."""
+def record_of(
+    evidence: Evidence, probe: Probe, figures: ProgressFigures | None, load: MachineLoad | None
+) -> TestRecord:
+    """The record of a completed test; `figures` are the last that were shown while it went on,
+    `load` is the machine's meanwhile.
+    """
     log = evidence.log
     return TestRecord(
         status="complete",
@@ -73,4 +78,5 @@ def record_of(evidence: Evidence, probe: Probe, figures: ProgressFigures | None)
             warnings=log.warnings,
         ),
         verdict=judge(evidence),
+        load=load,
     )

@@ -18,6 +18,7 @@ from build_engine.files import read_json
 from build_engine.store.engine import Engine
 from build_engine.store.manifest import read_manifest
 from harness.dataset.prepared import Dataset
+from harness.loadgen import logs
 from harness.loadgen.given import GivenAnswers
 from harness.loadgen.job import Job, read_job
 from harness.rules.rounds import LIBRARY, load_round
@@ -29,7 +30,8 @@ from harness.runs.folder import AUDIT_TEST
 from harness.runs.judging import evidence_of, record_of
 from harness.runs.marks import marks_of
 from harness.runs.reading import Language
-from harness.runs.record import AuditRecord, TestRecord
+from harness.runs.record import AuditRecord, PrimaryResult, Repeats, TestRecord
+from harness.runs.repeats import folder_name, with_test
 from harness.runs.scope import RunScope
 from harness.scoring.accuracy import check_gates
 
@@ -48,7 +50,8 @@ def contradictions(run: Run) -> Iterator[str]:
         language = _language(run)
         yield from _what_ran(run)
         for mode, test in run.record.tests.begun.items():
-            yield from _test(run, mode, test, chosen, language)
+            yield from _test(run, mode, mode, test, chosen, language)
+        yield from _repeats(run, chosen, language)
         yield from _accuracy(run, chosen)
         for name, audit in run.record.audits.items():
             yield from _audit(run, name, audit, chosen, language)
@@ -99,36 +102,63 @@ def _copy(what: str, said: Any, path: Path) -> Iterator[str]:
     yield from _differs(what, said, beside)
 
 
+def _repeats(run: Run, chosen: Round, language: Language | None) -> Iterator[str]:
+    """The performance tests after the first, which have its plan, and their spread."""
+    first, repeats = run.record.tests.performance, run.record.repeats
+    if first is None or repeats is None:
+        return
+    for number, test in enumerate(repeats.tests, start=2):
+        yield from _test(run, "performance", folder_name(number), test, chosen, language)
+        log = logs.read_detail(run.folder.test(folder_name(number)).path)
+        result = PrimaryResult.of(first.primary.key, log) if first.primary else None
+        figures = (test.metrics, test.primary)
+        yield from _differs(f"{folder_name(number)}: figures", figures, (log.metrics(), result))
+    *earlier, last = repeats.tests
+    again = with_test(first, Repeats(tests=tuple(earlier)), last)
+    yield from _differs("repeats", repeats, again)
+
+
 def _test(
-    run: Run, mode: Mode, test: TestRecord, chosen: Round, language: Language | None
+    run: Run,
+    mode: Mode,
+    name: str,
+    test: TestRecord,
+    chosen: Round,
+    language: Language | None,
 ) -> Iterator[str]:
-    """One test against its job, its user.conf, and all that a verdict goes by."""
-    record, folder = run.record, run.folder.test(mode)
+    """The test in the folder `name` against its job, its user.conf, and all that a verdict goes
+    by.
+    """
+    record, folder = run.record, run.folder.test(name)
     if test.plan is None or test.probe is None:
-        yield f"{mode}: it has no plan, or no probe; run again."
+        yield f"{name}: it has no plan, or no probe; run again."
         return
     scope = scope_of(run, test.plan, chosen)
-    yield from _differs(f"{mode}: plan", test.plan, scope.plan(mode, test.probe))
+    planned = scope.plan(mode, test.probe)
+    first = record.tests.performance
+    if name != mode and first is not None and first.plan is not None:
+        planned = first.plan
+    yield from _differs(f"{name}: plan", test.plan, planned)
     conf = folder.user_conf.read_text(encoding="utf-8")
-    yield from _differs(f"{mode}: plan", test.plan.user_conf, conf)
+    yield from _differs(f"{name}: plan", test.plan.user_conf, conf)
     marks = marks_of(scope, record.dataset, record.engine, record.executor)
     yield from _differs("marks", record.marks, marks)
     benchmark = record.dataset.benchmark if scope.official else None
     yield from _differs("benchmark", record.benchmark, benchmark)
-    yield from _job(run, mode, read_job(folder.job))
+    yield from _job(run, name, read_job(folder.job))
     others: Mapping[int, Any] = {}
     if mode == "performance" and record.tests.accuracy is not None:
         others = GivenAnswers.load(run.folder.test("accuracy").given).by_sample
     evidence = evidence_of(folder, test.plan, test.probe, record.workload, chosen, language, others)
     version = str(record.versions.get(LIBRARY))
     yield from _differs(f"versions.{LIBRARY}", version, evidence.log.version)
-    again = record_of(evidence, test.probe, test.last_figures)
+    again = record_of(evidence, test.probe, test.last_figures, test.load)
     for field in ("status", "cause", "loadgen"):
-        yield from _differs(f"{mode}: {field}", getattr(test, field), getattr(again, field))
-    yield from _verdict(f"{mode}: verdict", run, test.verdict, again.verdict, language)
+        yield from _differs(f"{name}: {field}", getattr(test, field), getattr(again, field))
+    yield from _verdict(f"{name}: verdict", run, test.verdict, again.verdict, language)
 
 
-def _job(run: Run, mode: Mode, job: Job) -> Iterator[str]:
+def _job(run: Run, name: str, job: Job) -> Iterator[str]:
     """What LoadGen's process was told against what run.json says; and the dataset itself, where it
     is still there.
     """
@@ -137,8 +167,8 @@ def _job(run: Run, mode: Mode, job: Job) -> Iterator[str]:
     stops = record.engine.model.config.eos_token_ids if record.engine else job.stop_ids
     told = (job.num_samples, job.max_new_tokens, job.min_new_tokens, job.samples)
     said = (record.num_samples, rules.max_new_tokens, rules.min_new_tokens, None)
-    yield from _differs(f"{mode}: job", said, told)
-    yield from _differs(f"{mode}: stop ids", tuple(stops), tuple(job.stop_ids))
+    yield from _differs(f"{name}: job", said, told)
+    yield from _differs(f"{name}: stop ids", tuple(stops), tuple(job.stop_ids))
     yield from _differs("executor", record.executor, job.executor)
     with contextlib.suppress(DatasetError):  # it may be gone
         dataset = Dataset.load(job.dataset)

@@ -13,7 +13,8 @@ from pydantic import Field, PositiveInt, model_validator
 
 from build_engine.errors import EXIT_FAILED
 from build_engine.records import Record
-from build_engine.store.manifest import EngineManifest, content_key
+from build_engine.store.manifest import EngineManifest
+from build_engine.store.sealed import content_key
 from build_engine.validation import Frozen, Name, Sha256, Text
 from harness.dataset.record import DatasetRecord
 from harness.loadgen.job import Probe
@@ -21,6 +22,7 @@ from harness.loadgen.metrics import Metrics
 from harness.loadgen.settings import LoadgenPlan, Mode
 from harness.loadgen.supervise import Status
 from harness.machine.facts import MachineFacts
+from harness.machine.load import MachineLoad
 from harness.progress import ProgressFigures
 from harness.rules.scenario import Scenario
 from harness.rules.verdict import Verdict
@@ -89,7 +91,7 @@ class LoadgenRecord(Frozen):
 
 class TestRecord(Frozen):
     """One LoadGen test. `plan` and `probe` are there once it was warm, `metrics` and what follows
-    once it was complete.
+    once it was complete. `load` is the machine's meanwhile, None where the kernel does not tell.
     """
 
     __test__ = False  # no test case of pytest's
@@ -103,6 +105,7 @@ class TestRecord(Frozen):
     metrics: Metrics | None = None
     primary: PrimaryResult | None = None
     loadgen: LoadgenRecord | None = None
+    load: MachineLoad | None = None
 
 
 class TestRecords(Frozen):
@@ -121,6 +124,25 @@ class TestRecords(Frozen):
             "accuracy": self.accuracy,
         }
         return {mode: test for mode, test in tests.items() if test is not None}
+
+
+class Spread(Frozen):
+    """One figure over several tests: its median, and the lowest and highest of them."""
+
+    name: Text
+    unit: Literal["ms", "tokens/s"]
+    median: float
+    low: float
+    high: float
+
+
+class Repeats(Frozen):
+    """The performance tests after the first, and the spread of all of them. The first one is the
+    run's result whatever the others say, so that nobody picks the best.
+    """
+
+    tests: tuple[TestRecord, ...]
+    spreads: tuple[Spread, ...] = ()
 
 
 class AccuracyRecord(Frozen):
@@ -185,6 +207,7 @@ class RunRecord(Record):
     system: SystemFacts
     versions: dict[str, str | None]
     tests: TestRecords = TestRecords()
+    repeats: Repeats | None = None
     accuracy: AccuracyRecord | None = None
     audits: dict[str, AuditRecord] = Field(default_factory=dict)
     files: dict[str, Sha256] = Field(default_factory=dict)
@@ -212,6 +235,13 @@ class RunRecord(Record):
     def sealed(self) -> RunRecord:
         """The same with its seal."""
         return self.model_copy(update={"seal": self.seal_of_fields()})
+
+    @property
+    def performance_tests(self) -> tuple[TestRecord, ...]:
+        """All that were begun: the run's result, and then its repeats."""
+        first = self.tests.performance
+        again = self.repeats.tests if self.repeats else ()
+        return again if first is None else (first, *again)
 
     @property
     def failed_with(self) -> int:

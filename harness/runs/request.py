@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +31,8 @@ class RunRequest:
     engine: Engine | None
     executor: ExecutorSpec
     folder: Path
+    repeat: int = 1
+    """Times that the performance test is run."""
     command: str
     """What makes the same run on the command line, however it was asked for."""
 
@@ -46,6 +48,13 @@ class RunRequest:
         if self.engine is None or not isinstance(self.executor, EngineFolderSpec):
             return None
         return Language.of(self.engine)
+
+    @property
+    def tests(self) -> Iterator[tuple[Mode, int]]:
+        """Each test in turn, with its number among those of its mode."""
+        for mode in self.modes:
+            times = self.repeat if mode == "performance" else 1
+            yield from ((mode, number) for number in range(1, times + 1))
 
     @property
     def job(self) -> Job:

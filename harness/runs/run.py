@@ -109,7 +109,8 @@ class Run:
             return EXIT_INTERRUPTED
         if record.status == "failed":
             return record.failed_with
-        valid = all(test.verdict.valid for test in record.tests.begun.values())
+        tests = (*record.tests.begun.values(), *record.performance_tests)
+        valid = all(test.verdict.valid for test in tests)
         gates = record.accuracy is None or record.accuracy.passed
         return EXIT_OK if valid and gates else EXIT_RESULT
 

@@ -85,6 +85,8 @@ def _figures(record: RunRecord) -> list[str]:
     assert test is not None and test.primary is not None and test.metrics is not None
     assert accuracy is not None, "a run that may be packed has both tests"
     lines = [f"- {test.primary.key}: {test.primary.value:g} {test.primary.unit}"]
+    if test.load and test.load.busy:
+        lines.append(f"- {test.load.busy}")
     metrics = test.metrics
     shown = {
         "ttft p99": metrics.ttft_p99_s,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from build_engine.errors import NotPacked
+from build_engine.fields import differences
 from build_engine.libraries import installed_version
 from build_engine.store.manifest import EngineManifest
-from build_engine.store.store import EngineStore
 from harness.rules.rounds import LIBRARY, Round
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
@@ -175,7 +175,7 @@ def _other_engine(run: Run, first: Run) -> Iterator[str]:
     ours, its = run.record.engine, first.record.engine
     assert ours is not None and its is not None, "a run without one is refused"
     if ours.key != its.key:
-        fields = EngineStore.why(its.identity, ours.identity)
+        fields = differences(its.identity, ours.identity)
         different = ", ".join(f"{name} {one} and {other}" for name, one, other in fields)
         yield (
             f"{run.name} is of another engine than {first.name} ({different}); pack the runs of "

@@ -17,8 +17,7 @@ class OpenVINOExecutor(RemoteExecutor):
     """
 
     def __init__(self, spec: OpenVINOSpec) -> None:
-        from build_engine.store.engine import check_loadable
-        from build_engine.store.store import open_engine
+        from build_engine.store.engine import check_loadable, open_engine
 
         check_loadable(open_engine(spec.folder))
         super().__init__("runtime.openvino.worker", spec)

@@ -1,6 +1,7 @@
 """The TensorRT-LLM executor: in-flight batching on a GPU, in a process of its own.
 
-`runtime/trtllm/worker.py` is what runs there; nothing of the library is imported here.
+`runtime/trtllm/worker.py` is what runs there: `library.py` has every call of the library, and
+`answers.py` what its responses mean. Nothing of the library is imported here.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import threading
 import time
 from collections.abc import Sequence
 
-from build_engine.errors import EngineError
+from runtime.backend import require_executable
 from runtime.executor import Chunk, Request
 from runtime.remote import RemoteExecutor
+from runtime.trtllm.room import require_room
 from runtime.trtllm.spec import TRTLLMSpec
 
 
@@ -19,21 +21,20 @@ class TRTLLMExecutor(RemoteExecutor):
     """An Executor over an engine folder of a GPU target.
 
     Raises EngineError when the engine is damaged or was built by another version or for another
-    GPU, EngineDied when it does not start. An engine that goes silent has died: a scheduler that
-    finds no memory for anything looks for it for ever, and reports no error.
+    GPU, EnvironmentFault when the GPU has too little memory free, EngineDied when it does not
+    start. An engine that goes silent has died: a scheduler that finds no memory for anything looks
+    for it for ever, and reports no error.
     """
 
     def __init__(self, spec: TRTLLMSpec) -> None:
-        from build_engine.store.engine import check_loadable
-        from build_engine.store.store import open_engine
+        from build_engine.store.engine import check_loadable, open_engine
 
         engine = open_engine(spec.folder)
         check_loadable(engine)
-        if engine.limits.tensor_parallel > 1:
-            raise EngineError(
-                f"Engine `{spec.folder.name}` is spread over {engine.limits.tensor_parallel} GPUs, "
-                f"and each of our processes executes one; build it for one GPU."
-            )
+        # several would need the library's orchestrator, which kills its parent with a worker, or
+        # processes that MPI starts
+        require_executable(spec.backend, engine.limits.tensor_parallel)
+        require_room(engine, spec.gpu)
         self._silence_s = spec.silence_s
         self._count_lock = threading.Lock()
         self._num_open = 0

@@ -1,52 +1,17 @@
-"""What an engine was really built for, as TensorRT-LLM wrote it beside the engine.
-
-Its builder changes sizes and flags by itself, so that what was asked for is no source.
-"""
+"""How an engine is executed, within what it was really built for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, PositiveInt
-
 from build_engine.errors import EngineError
-from build_engine.files import read_json
-from build_engine.validation import Invalid, validated
+from build_engine.trtllm.engine_config import read_engine_config
 
 if TYPE_CHECKING:
     from runtime.trtllm.spec import TRTLLMSpec
 
-CONFIG_NAME = "config.json"
 _REMEDY = "build the engine again"
-
-
-class _Part(BaseModel):
-    """A part of a file of the library, which has keys that are of no interest here."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
-
-
-class _Plugins(_Part):
-    use_paged_context_fmha: bool
-
-
-class _Build(_Part):
-    max_batch_size: PositiveInt
-    max_input_len: PositiveInt
-    max_seq_len: PositiveInt
-    max_num_tokens: PositiveInt
-    plugin_config: _Plugins
-
-
-class _Network(_Part):
-    vocab_size: PositiveInt
-
-
-class _Config(_Part):
-    version: str
-    pretrained_config: _Network
-    build_config: _Build
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +33,7 @@ class Sizes:
         """Of an engine that is executed as `spec` says. Raises EngineError for a `config.json` that
         is missing or broken, and for an engine that cannot be executed so.
         """
-        path = spec.folder / CONFIG_NAME
-        try:
-            config = validated(_Config, read_json(path, EngineError, _REMEDY))
-        except FileNotFoundError:
-            raise EngineError(f"{path} is missing; {_REMEDY}.") from None
-        except Invalid as error:
-            raise EngineError(f"{path}: {error} Otherwise {_REMEDY}.") from None
+        config = read_engine_config(spec.folder, EngineError, _REMEDY)
         build = config.build_config
         can_chunk = build.plugin_config.use_paged_context_fmha
         chunked = can_chunk if spec.chunked_context is None else spec.chunked_context

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import newsbrief
-from benchmarks import ceiling, dataset, efficiency
+from benchmarks import ceiling, dataset, efficiency, emulation
 from benchmarks.__main__ import main
 from benchmarks.drive import drive
 from benchmarks.null_system import loadgen_order
@@ -19,7 +19,7 @@ from benchmarks.peer_programs.job import Measured, PeerJob
 from benchmarks.peer_tables import best_figures, rate_tables, ratio_table
 from benchmarks.result import Figure, figure, ratios
 from build_engine.checkpoint.resolve import resolve_checkpoint
-from build_engine.errors import RunFailed
+from build_engine.errors import EnvironmentFault, RunFailed, UnknownName
 from harness.progress import NullProgress
 from runtime.backend import load
 from runtime.executor import Request
@@ -94,6 +94,63 @@ def test_the_dataset_benchmark_prepares_and_scores_both_kinds() -> None:
         "score, long",
     ]
     assert any("goals are for 13,368" in note for note in result.notes)
+
+
+def test_emulated_recipes_are_compared_and_what_cannot_be_made_here_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing() -> dict[str, str]:
+        raise EnvironmentFault("the library is not here.")
+
+    monkeypatch.setattr("build_engine.trtllm.machine.library_versions", missing)
+    choice = emulation.Choice(
+        model="newsbrief",
+        workload="newsbrief",
+        dataset=None,
+        calibration=None,
+        count=3,
+        recipes=("int8_wo", "int8_sq"),
+        prompts=2,
+    )
+    result = emulation.measure(choice, NullProgress())
+    (table,) = result.tables
+    first, second = result.details["cases"]
+
+    assert [row[:3] for row in table.rows] == [("bf16", "a30", "bf16"), ("int8_wo", "a30", "bf16")]
+    assert table.rows[0][5] == "3/3"
+    assert (first["same_answers"], first["num_prompts"]) == (3, 0)
+    assert second["scores"]["rouge1"] > 80
+    assert second["peak_host_bytes"] > 0
+    assert result.notes[1:] == (
+        "left out: int8_sq, fp16 KV: the library is not here.",
+        "left out: int8_sq: the library is not here.",
+    )
+
+
+def test_only_recipes_that_are_compared_can_be_asked_for() -> None:
+    choice = emulation.Choice(
+        model="newsbrief",
+        workload="newsbrief",
+        dataset=None,
+        calibration=None,
+        count=3,
+        recipes=("int8",),
+    )
+    with pytest.raises(UnknownName, match="Did you mean `int8_"):
+        emulation.measure(choice, NullProgress())
+
+
+def test_a_kv_cache_of_int8_is_calibrated_whatever_the_recipe_is() -> None:
+    assert emulation.Case("bf16", "a30").settings(16) == ()
+    assert emulation.Case("int8_sq", "a30").settings(None) == ()
+    assert emulation.Case("bf16", "a30", "int8").settings(None) == (
+        "recipe.kv_cache=int8",
+        "recipe.calibration_samples=512",
+    )
+    assert emulation.Case("int8_sq", "a30", "fp16").settings(16) == (
+        "recipe.kv_cache=fp16",
+        "recipe.calibration_samples=16",
+    )
 
 
 def test_an_unknown_benchmark_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -139,7 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif hub.status:
             self._send_json(hub.status, {"error": "busy"}, {})
         elif self._is_gated() and self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            self._send_json(403, {"error": "gated"}, {"X-Error-Code": "GatedRepo"})
+            status = 403 if self.headers.get("Authorization") else 401
+            self._send_json(status, {"error": "gated"}, {"X-Error-Code": "GatedRepo"})
         elif hub.missing:
             self._send_json(404, {"error": "missing"}, {"X-Error-Code": "RepoNotFound"})
         elif path in (info := f"/api/{hub.kind}s/{hub.hub_id}", f"{info}/revision/{REVISION}"):

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from build_engine.recipe import load_recipe
+from build_engine.store.contents import FileEntry
 from build_engine.store.limits import EngineLimits
 from build_engine.store.manifest import (
     BackendIdentity,
-    BuildRecord,
     EngineIdentity,
     EngineManifest,
-    FileEntry,
     ModelRecord,
     Precision,
     TargetIdentity,
     WeightsRecord,
 )
+from build_engine.store.sealed import BuildRecord
 from tests.build_engine.specs import CONFIG
 
 

@@ -96,7 +96,7 @@ def must_not_build(spec: EngineSpec, folder: Path, progress: BuildProgress) -> B
 
 def entries(store: EngineStore) -> list[str]:
     """Every path in the store but its locks."""
-    paths = (path.relative_to(store.engines) for path in store.engines.rglob("*"))
+    paths = (path.relative_to(store.top) for path in store.top.rglob("*"))
     return sorted(str(path) for path in paths if path.parts[0] != ".locks")
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 from pydantic import Field, ValidationError
 
-from build_engine.config import Frozen, apply_overrides, config_names, load_config
+from build_engine.config import Frozen, Name, apply_overrides, config_names, load_config
 from build_engine.errors import ConfigError, UnknownName
 from build_engine.recipe import Recipe
 from build_engine.target import load_target
@@ -164,3 +164,31 @@ def test_a_wrong_override_is_refused_as_a_file_would_be(assignment: str, words: 
 
     for word in words:
         assert word in str(caught.value)
+
+
+class Asked(Frozen):
+    template: str
+    name: Name = "x"
+    title: str | None = None
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        (r"Article:\n{article}\tend\\n", "Article:\n{article}\tend\\n"),
+        ("Summarise: {article}", "Summarise: {article}"),
+        ("{article} # short", "{article} # short"),
+        ("12", "12"),
+        ("null", "null"),
+        (r'"a\n\"b\""', 'a\n"b"'),
+        ("'it''s'", "it's"),
+        (r"C:\dir", r"C:\dir"),
+    ],
+)
+def test_text_is_taken_as_it_stands(said: str, meant: str) -> None:
+    assert apply_overrides(Asked(template=""), [f"template={said}"]).template == meant
+
+
+def test_what_may_be_more_than_text_is_yaml() -> None:
+    assert apply_overrides(Asked(template="", title="y"), ["title=null"]).title is None
+    assert apply_overrides(Asked(template=""), ["name=abc"]).name == "abc"

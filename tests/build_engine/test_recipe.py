@@ -123,6 +123,21 @@ def test_fp8_weights_alone_are_refused_too() -> None:
     assert "FP8 tensor cores" in (refusal(recipe, load_target("a100-80gb")) or "")
 
 
+@pytest.mark.parametrize(
+    ("recipe", "target", "assignment", "shipped"),
+    [
+        ("int4_wo", "a30", "symmetric=false", "`int4_wo` as it is shipped (symmetric=true)."),
+        ("int8_sq", "a30", "kv_cache=fp8", "`int8_sq` as it is shipped (kv_cache=int8)."),
+        ("int8_wo", "cpu", "kv_cache=fp8", "`int8_wo` as it is shipped (kv_cache=bf16)."),
+    ],
+)
+def test_a_change_that_is_refused_is_named_and_not_the_recipe_suggested_for_itself(
+    recipe: str, target: str, assignment: str, shipped: str
+) -> None:
+    changed = apply_overrides(load_recipe(recipe), [assignment])
+    assert (refusal(changed, load_target(target)) or "").endswith(f"; try {shipped}")
+
+
 def test_a_gpu_without_a_stated_peak_is_not_trusted_with_the_precision() -> None:
     peaks = "dense_tflops={bf16: 10}"
     target = apply_overrides(load_target("l4"), ["name=mine", peaks])
@@ -170,12 +185,12 @@ def test_calibration_can_be_shortened() -> None:
         ("bf16", "bf16", 0, None, True),
         ("int8_wo", "bf16", 0, None, True),
         ("int4_wo", "bf16", 0, 128, True),
-        ("int4_awq", "bf16", 512, 128, True),
+        ("int4_awq", "bf16", 32, 128, True),
         ("fp16", "fp16", 0, None, True),
         ("int8_sq", "int8", 512, None, False),
         ("int8_sq_static", "int8", 512, None, False),
         ("fp8", "fp8", 512, None, False),
-        ("w4a8_awq", "fp8", 512, 128, False),
+        ("w4a8_awq", "fp8", 32, 128, False),
     ],
 )
 def test_a_recipe_is_what_its_name_says(

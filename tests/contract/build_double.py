@@ -29,9 +29,14 @@ SMOOTH = (
 
 def parser(facts: BuildToolFacts) -> argparse.ArgumentParser:
     """Takes every flag of the facts; neither abbreviations nor anything else."""
-    made = argparse.ArgumentParser(prog="trtllm-build", allow_abbrev=False)
+    made = argparse.ArgumentParser(
+        prog="trtllm-build",
+        allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
     for flag in facts.flags:
-        made.add_argument(flag.name, *flag.aliases, **_options(flag))
+        text = (flag.note or "known").replace("%", "%%")
+        made.add_argument(flag.name, *flag.aliases, **_options(flag), help=text)
     return made
 
 

@@ -14,11 +14,12 @@ from build_engine.recipe import load_recipe
 from build_engine.store.contents import seal_files
 from build_engine.store.limits import EngineLimits
 from build_engine.store.manifest import BackendIdentity, TargetIdentity, write_manifest
+from build_engine.trtllm.pin import PIN
 from tests.build_engine.manifests import make_manifest, resealed
 from tests.contract.engine_double import SCRIPT
 
 ROOT = Path(__file__).parents[2]
-VERSIONS = {"tensorrt-llm": "1.2.1", "tensorrt": "10.14.1"}
+VERSIONS = {name: PIN.distributions[name] for name in ("tensorrt-llm", "tensorrt")}
 # what the library lists under these names would be the machine's own
 _NO_NVML = """
 class NVMLError(Exception):

@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -26,9 +26,9 @@ from build_engine.trtllm.description import description
 from build_engine.trtllm.pin import PIN
 from build_engine.trtllm.sizes import fitted
 from newsbrief import CHECKPOINT
+from tests.nvml_double import Card, nvml_module
 
 DOUBLE = Path(__file__).with_name("build_double.py")
-GIB = 2**30
 CHECKPOINTS = "CHECKPOINTS_OF_THE_TEST"
 
 
@@ -67,25 +67,7 @@ def quantised_checkpoint(spec: EngineSpec, progress: BuildProgress) -> Path:
 
 def fake_nvml(**changed: Any) -> ModuleType:
     """A pynvml of one A30 whose memory is free; `changed` are its functions."""
-
-    class NVMLError(Exception):
-        pass
-
-    functions: dict[str, Any] = {
-        "NVMLError": NVMLError,
-        "nvmlInit": lambda: None,
-        "nvmlShutdown": lambda: None,
-        "nvmlDeviceGetCount": lambda: 1,
-        "nvmlDeviceGetHandleByIndex": lambda index: index,
-        "nvmlDeviceGetHandleByUUID": lambda uuid: uuid,
-        "nvmlDeviceGetName": lambda handle: "NVIDIA A30",
-        "nvmlDeviceGetCudaComputeCapability": lambda handle: (8, 0),
-        "nvmlDeviceGetMemoryInfo": lambda h: SimpleNamespace(total=24 * GIB, free=23 * GIB),
-        "nvmlDeviceGetComputeRunningProcesses": lambda handle: [],
-    }
-    module = ModuleType("pynvml")
-    module.__dict__.update({**functions, **changed})
-    return module
+    return nvml_module(Card(), **changed)
 
 
 def set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **versions: str) -> None:

@@ -21,12 +21,13 @@ from build_engine.errors import BuildFailed, EnvironmentFault
 from build_engine.files import read_json
 from build_engine.progress import NullProgress
 from build_engine.store.store import EngineStore
-from build_engine.trtllm import artefact
+from build_engine.trtllm import artefact, tool
 from build_engine.trtllm.algorithm import format_of
 from build_engine.trtllm.plan import timing_cache
 from build_engine.trtllm.tool import child_environment, run_tool
 from tests.build_engine.specs import Notes
-from tests.contract.machines import GIB, fake_nvml, make_spec, set_up, split
+from tests.contract.machines import fake_nvml, make_spec, set_up, split
+from tests.nvml_double import GIB, Card, install_nvml
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +41,7 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> EngineStore:
 
 def assert_nothing_built(store: EngineStore) -> None:
     assert store.list() == [] and store.damaged() == {}
-    left = store.engines.rglob("*") if store.engines.exists() else []
+    left = store.top.rglob("*") if store.top.exists() else []
     assert [path for path in left if path.is_file() and ".locks" not in path.parts] == []
 
 
@@ -297,3 +298,12 @@ def test_a_checkpoint_that_we_quantised_is_compiled(
     assert engine.manifest.precision.weights.startswith("int8")
     (checkpoint,) = (store.root / "quantised" / "newsbrief").glob("int8_wo-*")
     assert (checkpoint / "rank1.safetensors").is_file()
+    assert (engine.folder / "rank1.engine").is_file()
+    assert "--tensor-parallel 2" in engine.rebuild_command()
+
+
+def test_memory_that_a_gpu_does_not_report_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    install_nvml(monkeypatch, Card(free=22 * GIB))
+    assert tool._memory(os.getpid()).endswith(" of host memory, 2.1 GB of GPU memory in use")
+    install_nvml(monkeypatch, Card(total=None))
+    assert tool._memory(os.getpid()).endswith(" of host memory")

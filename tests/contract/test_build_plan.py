@@ -7,16 +7,18 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from build_engine.errors import ConfigError
+from build_engine.errors import BuildFailed, ConfigError, RecipeRefused
 from build_engine.planned import PlannedBuild
 from build_engine.store.spec import EngineSpec
 from build_engine.trtllm.algorithm import format_of
+from build_engine.trtllm.engine_config import read_engine_config
 from build_engine.trtllm.facts import build_tool_facts
-from build_engine.trtllm.plan import NOT_STATED, Places, plan_build
-from build_engine.trtllm.readback import differences, read_config
+from build_engine.trtllm.plan import NOT_STATED, Places, plan_build, planned
+from build_engine.trtllm.readback import differences
 from tests.contract.build_double import RULES, Build, parser, write
 from tests.contract.machines import checkpoint_config, make_spec, split
 
@@ -35,6 +37,11 @@ def plan_of(spec: EngineSpec, folder: Path) -> PlannedBuild:
         timing_out=str(folder / "new.cache"),
     )
     return plan_build(spec, format_of(spec.recipe), places)
+
+
+def said(folder: Path) -> dict[str, Any]:
+    """What the engine in a folder says of itself."""
+    return read_engine_config(folder, BuildFailed, "build again").values
 
 
 def built(spec: EngineSpec, plan: PlannedBuild, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -83,7 +90,7 @@ def test_what_the_rules_make_of_a_plan_is_what_was_expected(
 ) -> None:
     spec = make_spec(recipe, target, profile)
     plan = plan_of(spec, tmp_path)
-    assert differences(read_config(built(spec, plan, monkeypatch)), plan.expected) == []
+    assert differences(said(built(spec, plan, monkeypatch)), plan.expected) == []
 
 
 @pytest.mark.parametrize(
@@ -95,7 +102,7 @@ def test_the_kv_cache_is_an_axis_of_its_own(
 ) -> None:
     spec = make_spec(recipe, target, kv_cache=kv_cache)
     plan = plan_of(spec, tmp_path)
-    assert differences(read_config(built(spec, plan, monkeypatch)), plan.expected) == []
+    assert differences(said(built(spec, plan, monkeypatch)), plan.expected) == []
     paged = plan.value("--use_paged_context_fmha")
     assert paged == ("disable" if kv_cache == "int8" else "enable")
 
@@ -104,7 +111,7 @@ def test_two_gpus_talk_by_nccl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     spec = split(make_spec(), 2)
     plan = plan_of(spec, tmp_path)
     assert plan.value("--nccl_plugin") == "auto"
-    assert differences(read_config(built(spec, plan, monkeypatch)), plan.expected) == []
+    assert differences(said(built(spec, plan, monkeypatch)), plan.expected) == []
 
 
 @pytest.mark.parametrize(
@@ -131,7 +138,7 @@ def test_what_the_builder_changes_by_itself_is_noticed_by_its_rule(
         settings=settings,
         expected=expectations(spec, format_of(spec.recipe), settings),
     )
-    (problem,) = differences(read_config(built(spec, asked, monkeypatch)), asked.expected)
+    (problem,) = differences(said(built(spec, asked, monkeypatch)), asked.expected)
     assert flag.removeprefix("--") in problem
     assert f"rule `{rule}`" in problem
 
@@ -149,9 +156,11 @@ def test_int8_kv_reads_the_longest_prompt_in_one_iteration() -> None:
 def test_matrices_that_the_kernels_cannot_take_are_refused() -> None:
     spec = make_spec()
     odd = replace(spec.checkpoint.config, intermediate_size=720)
-    with pytest.raises(ConfigError, match=r"multiples of 64, and intermediate_size .* 720"):
+    with pytest.raises(RecipeRefused, match=r"multiple of 64 elements, and `mlp\..*` of .* 720 "):
         plan_of(replace(spec, checkpoint=replace(spec.checkpoint, config=odd)), Path("x"))
-    with pytest.raises(ConfigError, match=r"make 96 on each of 8 GPUs|make 32 on each of 8 GPUs"):
+    with pytest.raises(RecipeRefused, match=r" 360 (in|out) on each of 2 GPUs"):
+        plan_of(split(replace(spec, checkpoint=replace(spec.checkpoint, config=odd)), 2), Path("x"))
+    with pytest.raises(ConfigError, match=r"tensor_parallel 8 does not divide num_key_value_heads"):
         plan_of(split(spec, 8), Path("x"))
     plain = make_spec("bf16")
     plan_of(replace(plain, checkpoint=replace(plain.checkpoint, config=odd)), Path("x"))
@@ -202,3 +211,11 @@ def test_the_batch_of_llama_8b_on_an_a30_comes_from_its_memory() -> None:
     assert 64 <= limits.max_batch_size <= 224
     own = replace(asked, max_batch_size=40)
     assert fitted(own, llama, spec.recipe, spec.target, "throughput", True).max_batch_size == 40
+
+
+def test_layers_without_kernels_are_refused_before_anything_is_quantised() -> None:
+    spec = make_spec("int4_awq", "a30")
+    odd = replace(spec.checkpoint, config=replace(spec.checkpoint.config, hidden_size=576))
+
+    with pytest.raises(RecipeRefused, match="layers of a multiple of 128 elements"):
+        planned(replace(spec, checkpoint=odd))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from build_engine.trtllm.facts import build_tool_facts
 from harness.cli.main import run
 from tests.contract.library_double import write_library
 from tests.contract.machines import set_up
@@ -75,6 +76,45 @@ def test_flags_with_other_names_and_choices(
     assert differences[0].startswith("trtllm-build has no --max_beam_width (known from NVIDIA")
     assert differences[1] == "trtllm-build has --beams, which is not known"
     assert differences[2].startswith("--kv_cache_type takes disabled, paged, and not continuous")
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "400"])
+def test_flags_with_other_defaults(
+    installed: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: str,
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert contract(capsys) == (0, [])
+    facts = build_tool_facts()
+    changed = {"--max_beam_width": 4, "--output_timing_cache": None, "--dry_run": True}
+    flags = [
+        flag.model_copy(update={"default": changed[flag.name]}) if flag.name in changed else flag
+        for flag in facts.flags
+    ]
+    other = facts.model_copy(update={"flags": tuple(flags)})
+    monkeypatch.setattr("build_engine.trtllm.contract.build_tool_facts", lambda: other)
+    assert contract(capsys) == (
+        1,
+        [
+            "--max_beam_width is 1 when left out, and not 4",
+            "--output_timing_cache is model.cache when left out, and not None",
+            "--dry_run is False when left out, and not True",
+        ],
+    )
+
+
+def test_a_help_without_defaults_is_said_to_be_so(
+    installed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = installed / PROGRAM
+    told = program.read_text().replace('"$@"', '"$@" | sed "s/(default:/(else:/"')
+    program.write_text(told.replace("exec ", ""))
+    assert contract(capsys) == (
+        1,
+        ["`trtllm-build --help` tells no default, so none was compared"],
+    )
 
 
 def test_bindings_that_lack_something(installed: Path, capsys: pytest.CaptureFixture[str]) -> None:

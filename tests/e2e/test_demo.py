@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from build_engine.errors import EnvironmentFault, OutputError, UsageError
-from harness.demo import RECIPES, DemoRuns, run_demo
+from harness.demo import RECIPES, DemoRuns, DemoSize, run_demo
 from harness.progress import NullProgress
 from harness.rules.rounds import DEFAULT, load_round
 from harness.rules.scenario import Scenario
@@ -24,13 +24,21 @@ class Notes(NullProgress):
         self.said.append(text)
 
 
+def run_order(demo: list[DemoRuns]) -> list[tuple[str, str]]:
+    """When each run began, and which recipe it was."""
+    return [
+        (run.record.started_utc, runs.engine.recipe)
+        for runs in demo
+        for run in (*runs.offline, runs.server, runs.single_stream)
+    ]
+
+
 def test_the_demo_has_a_row_for_each_recipe_and_goes_on_where_it_was(tmp_path: Path) -> None:
     chosen = load_round(DEFAULT)
 
     def start(progress: NullProgress) -> list[DemoRuns]:
-        return run_demo(
-            tmp_path, progress, fresh=False, chosen=chosen, num_samples=6, num_latency_samples=4
-        )
+        size = DemoSize(offline=2, samples=6, server_samples=4, latency_samples=4)
+        return run_demo(tmp_path, progress, fresh=False, chosen=chosen, size=size)
 
     first = start(NullProgress())
     rows = [runs.row for runs in first]
@@ -38,6 +46,8 @@ def test_the_demo_has_a_row_for_each_recipe_and_goes_on_where_it_was(tmp_path: P
     assert rows[0].size_bytes > rows[1].size_bytes > rows[2].size_bytes
     for row in rows:
         assert row.samples_per_s > 0
+        assert len(row.offline_tokens_per_s) == 2
+        assert min(row.offline_tokens_per_s) <= row.tokens_per_s <= max(row.offline_tokens_per_s)
         assert row.server.ttft_p99_s is not None
         assert row.server.ttft_p99_s > 0
         assert row.single_stream.tpot_p50_s is not None
@@ -46,13 +56,15 @@ def test_the_demo_has_a_row_for_each_recipe_and_goes_on_where_it_was(tmp_path: P
         assert row.num_latency_samples == 4
         assert row.verdicts[Scenario.OFFLINE] == "VALID"
         assert row.verdicts[Scenario.SERVER].startswith("INVALID because ")
+    starts = sorted(run_order(first))
+    assert [recipe for _, recipe in starts[:6]] == [*RECIPES, *RECIPES]  # they take turns
     notes = Notes()
     again = start(notes)
     assert [runs.row for runs in again] == rows
-    assert sum("measured" in text for text in notes.said) == 9
+    assert sum("measured" in text for text in notes.said) == 12
 
     elsewhere = ProcessRecord(host="deadbeef0123", pid=7, started_s=1.0)
-    first[0].offline.changed(status="running", process=elsewhere)
+    first[0].offline[0].changed(status="running", process=elsewhere)
     with pytest.raises(UsageError, match=r"process 7 on deadbeef0123, since 20.*or remove that"):
         start(NullProgress())
 

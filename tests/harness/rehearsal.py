@@ -70,6 +70,27 @@ def make_scope(
     )
 
 
+def make_request(
+    folder: Path,
+    scenario: Scenario = Scenario.OFFLINE,
+    modes: tuple[Mode, ...] = ("performance",),
+    spec: SimulatedSpec | None = None,
+    count: int = NUM_SAMPLES,
+    repeat: int = 1,
+) -> RunRequest:
+    """A whole run that goes to `folder/run`."""
+    return RunRequest(
+        scope=make_scope(scenario, count, qps=100.0),
+        modes=modes,
+        dataset=make_dataset(folder / "dataset", count),
+        engine=None,
+        executor=spec or SimulatedSpec(),
+        folder=folder / "run",
+        repeat=repeat,
+        command="enginebench run --model newsbrief --recipe bf16 --scenario Offline --output run",
+    )
+
+
 def rehearse(
     folder: Path,
     scenario: Scenario = Scenario.OFFLINE,
@@ -78,16 +99,7 @@ def rehearse(
     count: int = NUM_SAMPLES,
 ) -> Run:
     """A whole run in `folder/run`."""
-    request = RunRequest(
-        scope=make_scope(scenario, count, qps=100.0),
-        modes=modes,
-        dataset=make_dataset(folder / "dataset", count),
-        engine=None,
-        executor=spec or SimulatedSpec(),
-        folder=folder / "run",
-        command="enginebench run --model newsbrief --recipe bf16 --scenario Offline --output run",
-    )
-    return execute(request, NullProgress())
+    return execute(make_request(folder, scenario, modes, spec, count), NullProgress())
 
 
 def rehearse_elsewhere(folder: Path) -> subprocess.Popen[bytes]:

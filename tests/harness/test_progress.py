@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 
 import pytest
@@ -105,8 +106,8 @@ def test_a_line_tells_rates_latencies_and_the_time_left() -> None:
     rate.add(4.0, 40, 8000)
     figures = make_figures(ttft_p99_s=0.1234, tpot_p99_s=0.005, active=8, queued=3)
     assert describe(40, 1240, figures, rate) == (
-        "40/1,240 | 2,000 tok/s | TTFT p99 123.4 ms | TPOT p99 5.0 ms | 8 running, 3 queued | "
-        "2 min 00 s left"
+        "40/1,240 | 2 min 00 s left | 2,000 tok/s | TTFT p99 123.4 ms | TPOT p99 5.0 ms | "
+        "8 running, 3 queued"
     )
 
 
@@ -123,13 +124,39 @@ def test_nothing_is_left_at_the_end() -> None:
     assert describe(10, 10, None, rate) == "10/10"
 
 
+def test_work_that_begins_again_has_no_time_left_below_zero() -> None:
+    rate = Rate()
+    rate.add(0.0, 900, 5000)
+    rate.add(1.0, 10, 20)
+    assert describe(10, 1000, None, rate) == "10/1,000"
+    assert describe_transfer(10, 1000, rate) == "10 B of 1.0 kB"
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_a_terminal_gets_all_of_a_line(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(sys, "stderr", terminal)
+    progress = RichProgress()
+    figures = make_figures(
+        tokens=10, ttft_p99_s=12.3456, tpot_p99_s=0.1234, active=256, queued=13_000
+    )
+    progress.update(12_000, 13_368, figures)
+    progress.close()
+    shown = " ".join(re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", terminal.getvalue()).split())
+    assert "12,000/13,368 | TTFT p99 12,345.6 ms" in shown
+    assert "256 running, 13,000 queued" in shown
+    assert "…" not in shown
+
+
 def test_a_download_tells_how_much_how_fast_and_how_long() -> None:
     rate = Rate()
     assert describe_transfer(0, 16_060_000_000, rate) == "0 B of 16.1 GB"
     rate.add(0.0, 0, 0)
     rate.add(4.0, 400_000_000, 0)
     told = describe_transfer(400_000_000, 16_000_000_000, rate)
-    assert told == "400.0 MB of 16.0 GB | 100.0 MB/s | 2 min 36 s left"
+    assert told == "400.0 MB of 16.0 GB | 2 min 36 s left | 100.0 MB/s"
     assert describe_transfer(7, 7, rate) == "7 B of 7 B | 100.0 MB/s"
 
 
@@ -143,8 +170,8 @@ def test_lines_of_a_download_come_at_their_pace(clock: Clock) -> None:
     lines = stream.getvalue().splitlines()
     assert lines == [
         "Downloading",
-        "  9.0 MB of 50.0 MB | 1.0 MB/s | 41 s left",
-        "  19.0 MB of 50.0 MB | 1.0 MB/s | 31 s left",
+        "  9.0 MB of 50.0 MB | 41 s left | 1.0 MB/s",
+        "  19.0 MB of 50.0 MB | 31 s left | 1.0 MB/s",
     ]
 
 
@@ -161,7 +188,7 @@ def test_lines_come_at_their_pace(clock: Clock) -> None:
     assert lines[0] == "Measuring"
     assert [line.split(" | ")[0] for line in lines[1:-1]] == ["  9/100", "  19/100", "  29/100"]
     assert "5 tok/s" in lines[1]
-    assert lines[1].endswith("1 min 31 s left")
+    assert "| 1 min 31 s left |" in lines[1]
     assert lines[-1] == "  A note comes at once"
 
 

@@ -332,7 +332,12 @@ def test_a_gated_checkpoint_asks_for_a_login_and_the_token_opens_it(
     hub: Hub, source: Path, monkeypatch: pytest.MonkeyPatch, gated: Any
 ) -> None:
     hub.gated = gated
-    with pytest.raises(CheckpointError, match=r"gated on http://127.*hf auth login.*HF_TOKEN"):
+    page = rf"http://127\S+/{NAME}"
+    asked = rf"gated on http://127.*no token is set; .*terms on {page}, .*/settings/tokens"
+    with pytest.raises(CheckpointError, match=rf"{asked}.*hf auth login.*HF_TOKEN"):
+        resolve_checkpoint(NAME)
+    monkeypatch.setenv("HF_TOKEN", "hf_of_somebody_without_access")
+    with pytest.raises(CheckpointError, match=rf"your token has no access .*ask for.* {page} "):
         resolve_checkpoint(NAME)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert _is_that(resolve_checkpoint(NAME), source)

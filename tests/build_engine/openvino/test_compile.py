@@ -137,11 +137,16 @@ def test_int4_weight_only(tmp_path: Path, tied: bool, dtype: str) -> None:
 
 
 def test_int4_awq_uses_the_calibration_prompts(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes: dict[str, Any] = {"hidden_size": 128, "head_dim": 32, "std": 0.3}
+    monkeypatch.setattr(quantise, "_TELL_EVERY_S", 0.0)
     awq = recipe("int4_awq", calibration_samples=4)
-    folder, facts, _ = make(tmp_path, awq, **changes)
+    folder, facts, heard = make(tmp_path, awq, **changes)
+    assert [note.partition(" calibration")[0] for note in heard.notes] == [
+        *(f"{done} of 4" for done in (1, 2, 3)),
+        "the last of 4",
+    ]
     plain = make(tmp_path / "plain", recipe("int4_wo"), **changes)[0]
     assert weight_types(folder) == weight_types(plain)
     assert likeness(folder, plain) > 0.9

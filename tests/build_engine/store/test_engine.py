@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,14 @@ import pytest
 
 from build_engine.calibration import calibration_set
 from build_engine.errors import ConfigError, EngineError, EnvironmentFault, MissingLibrary
+from build_engine.progress import NullProgress
 from build_engine.recipe import load_recipe
-from build_engine.store.contents import seal_files
 from build_engine.store.engine import Engine, check_loadable
 from build_engine.store.limits import EngineLimits
-from build_engine.store.manifest import EngineManifest, content_key, write_manifest
-from build_engine.store.spec import BuildFacts, EngineSpec, build_record, folder_name
+from build_engine.store.making import made
+from build_engine.store.manifest import EngineManifest, write_manifest
+from build_engine.store.sealed import content_key
+from build_engine.store.spec import BuildFacts, EngineSpec, folder_name
 from build_engine.target import Detected, load_target
 from tests.build_engine.specs import PRECISION, versions
 
@@ -28,8 +29,8 @@ def write_engine(folder: Path, spec: EngineSpec) -> Engine:
     folder.mkdir()
     (folder / "openvino_model.bin").write_bytes(b"0123456789")
     facts = BuildFacts({"INFERENCE_PRECISION_HINT": "bf16"}, PRECISION, ("int8",))
-    built = build_record(datetime.now(timezone.utc), {})
-    write_manifest(folder, spec.manifest(facts, seal_files(folder), built))
+    _, files, built = made(lambda _: None, folder, NullProgress())
+    write_manifest(folder, spec.manifest(facts, files, built))
     return Engine.load(folder)
 
 

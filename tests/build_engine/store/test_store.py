@@ -14,12 +14,14 @@ import pytest
 from build_engine import digest
 from build_engine.calibration import calibration_set
 from build_engine.errors import CheckpointError, EngineError, OutputError, UnknownName
+from build_engine.fields import ABSENT, differences
 from build_engine.progress import BuildProgress, NullProgress
 from build_engine.recipe import load_recipe
+from build_engine.store.contents import FileEntry
 from build_engine.store.engine import Engine
-from build_engine.store.manifest import EngineManifest, FileEntry
+from build_engine.store.manifest import EngineManifest
 from build_engine.store.spec import BuildFacts, EngineSpec
-from build_engine.store.store import ABSENT, EngineStore
+from build_engine.store.store import EngineStore
 from tests.build_engine.specs import (
     PRECISION,
     Notes,
@@ -33,7 +35,7 @@ from tests.build_engine.specs import (
 def test_a_built_engine_is_complete(store: EngineStore, spec: EngineSpec) -> None:
     told = Notes()
     engine = store.get_or_build(spec, write_engine, told)
-    assert engine.folder == store.engines / "tiny" / "cpu" / f"int8_wo-{spec.key[:12]}"
+    assert engine.folder == store.top / "tiny" / "cpu" / f"int8_wo-{spec.key[:12]}"
     assert engine.manifest.schema_version == EngineManifest.SCHEMA
     assert engine.manifest.runtime == {"INFERENCE_PRECISION_HINT": "bf16"}
     assert engine.manifest.files.keys() == {"openvino_model.xml", "tokens/tokenizer.json"}
@@ -166,7 +168,7 @@ def test_only_paths_of_the_store_make_an_output_error(
         return build
 
     with pytest.raises(OutputError, match="Cannot write to"):
-        store.get_or_build(spec, deny(store.engines / "x"), NullProgress())
+        store.get_or_build(spec, deny(store.top / "x"), NullProgress())
     with pytest.raises(OSError, match=r"model\.safetensors"):
         store.get_or_build(spec, deny(spec.checkpoint.weight_files[0]), NullProgress())
 
@@ -252,7 +254,7 @@ def test_a_damaged_engine_survives_until_its_replacement_is_complete(
 
 
 def test_a_folder_without_manifest_is_never_an_engine(store: EngineStore, spec: EngineSpec) -> None:
-    final = store.engines / spec.folder
+    final = store.top / spec.folder
     final.mkdir(parents=True)
     (final / "openvino_model.xml").write_text("<net/>")
     assert store.find(spec) is None
@@ -279,22 +281,22 @@ def test_why_lists_the_differing_fields_with_both_values(spec: EngineSpec) -> No
         limits=replace(spec.limits, max_batch_size=8),
         compute="f32",
     )
-    differences = EngineStore.why(spec.identity, other.identity)
-    assert [name for name, _, _ in differences] == [
+    told = differences(spec.identity, other.identity)
+    assert [name for name, _, _ in told] == [
         "limits.max_batch_size",
         "recipe.group_size",
         "recipe.name",
         "recipe.weights",
         "target.compute",
     ]
-    assert differences[0] == ("limits.max_batch_size", 64, 8)
-    assert EngineStore.why(spec.identity, spec.identity) == []
+    assert told[0] == ("limits.max_batch_size", 64, 8)
+    assert differences(spec.identity, spec.identity) == []
 
 
 def test_why_tells_an_absent_field_from_an_empty_one(spec: EngineSpec) -> None:
     prompts = calibration_set("news", [[1, 2]])
     calibrated = replace(spec, calibration=prompts).identity
-    assert EngineStore.why(spec.identity, calibrated) == [
+    assert differences(spec.identity, calibrated) == [
         ("calibration", None, ABSENT),
         ("calibration.digest", ABSENT, prompts.digest),
         ("calibration.official", ABSENT, False),
@@ -304,7 +306,7 @@ def test_why_tells_an_absent_field_from_an_empty_one(spec: EngineSpec) -> None:
 def test_why_sees_no_difference_between_a_spec_and_its_stored_engine(
     store: EngineStore, spec: EngineSpec, engine: Engine
 ) -> None:
-    assert store.why(spec.identity, engine.identity) == []
+    assert differences(spec.identity, engine.identity) == []
 
 
 def test_an_engine_is_resolved_by_path_key_and_name(
@@ -321,7 +323,7 @@ def test_a_hub_style_name_resolves_as_it_was_given(store: EngineStore, tmp_path:
     engine = store.get_or_build(
         tiny_spec(tmp_path / "tiny", name="org/tiny"), write_engine, NullProgress()
     )
-    assert engine.folder.relative_to(store.engines).parts[0] == "org--tiny"
+    assert engine.folder.relative_to(store.top).parts[0] == "org--tiny"
     assert store.resolve("org/tiny/cpu/int8_wo") == engine
     assert store.resolve("org--tiny/cpu/int8_wo") == engine
 

@@ -135,17 +135,17 @@ def test_a_build_removes_dead_leftovers_of_other_engines_but_no_living_build(
 ) -> None:
     alive = spawn("alive")
     wait_for(store.root / "started-alive")
-    dead = store.engines / "gone" / "cpu" / ".building-0123456789ab-1"
-    removed = store.engines / "gone" / "cpu" / ".removing-ba9876543210-1"
+    dead = store.top / "gone" / "cpu" / ".building-0123456789ab-1"
+    removed = store.top / "gone" / "cpu" / ".removing-ba9876543210-1"
     for leftover in (dead, removed):
         leftover.mkdir(parents=True)
         (leftover / "openvino_model.bin").write_text("half")
     other = tiny_spec(tmp_path / "tiny", max_batch_size=8)
     store.get_or_build(other, write_engine, NullProgress())
-    assert not (store.engines / "gone").exists()
+    assert not (store.top / "gone").exists()
     with pytest.raises(EngineError, match="is being built or removed by another process"):
         unfinished = make_manifest().model_copy(update={"key": spec.key})
-        store.remove(Engine(store.engines / spec.folder, unfinished))
+        store.remove(Engine(store.top / spec.folder, unfinished))
     (store.root / "go").touch()
     assert finish(alive)["key"] == spec.key
     assert store.verify(store.resolve(spec.key)) == []

@@ -24,7 +24,7 @@ def test_removing_takes_empty_parents_and_nothing_else(
     assert store.list() == [other]
     store.remove(other)
     assert entries(store) == []
-    assert store.engines.is_dir()
+    assert store.top.is_dir()
     with pytest.raises(EngineError, match="already gone"):
         store.remove(other)
 
@@ -58,8 +58,8 @@ def test_an_engine_behind_a_link_out_of_the_store_is_not_removed(
     store: EngineStore, spec: EngineSpec, engine: Engine, tmp_path: Path
 ) -> None:
     outside = tmp_path / "other-disk"
-    (store.engines / "tiny").rename(outside)
-    (store.engines / "tiny").symlink_to(outside)
+    (store.top / "tiny").rename(outside)
+    (store.top / "tiny").symlink_to(outside)
     linked = store.find(spec)
     assert linked is not None
     with pytest.raises(EngineError, match="is not in the store"):
@@ -73,5 +73,5 @@ def test_only_engine_folders_of_the_store_are_removed(
 ) -> None:
     before = entries(store)
     with pytest.raises(EngineError, match="is not in the store"):
-        store.remove(Engine(store.engines / folder, engine.manifest))
+        store.remove(Engine(store.top / folder, engine.manifest))
     assert entries(store) == before

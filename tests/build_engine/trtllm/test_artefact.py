@@ -10,11 +10,19 @@ import pytest
 
 import build_engine.trtllm.quantise as quantise_module
 from build_engine.checkpoint.checkpoint import Checkpoint
-from build_engine.errors import CheckpointError, EngineError, OutputError, RunFailed
+from build_engine.errors import (
+    CheckpointError,
+    EngineError,
+    EnvironmentFault,
+    OutputError,
+    RunFailed,
+)
 from build_engine.paths import cache_root
 from build_engine.progress import BuildProgress, NullProgress
+from build_engine.store.quantised import MANIFEST_NAME, open_quantised
+from build_engine.store.sealed import write_sealed
 from build_engine.store.spec import EngineSpec
-from build_engine.trtllm.artefact import identity_of, quantised_checkpoint, read_checkpoint
+from build_engine.trtllm.artefact import identity_of, quantised_checkpoint
 from build_engine.trtllm.quantise import Quantised
 from tests.build_engine.specs import Notes, versions
 from tests.build_engine.trtllm.specs import RandomExport, gpu_spec, untied_checkpoint
@@ -40,13 +48,20 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def _date(folder: Path, started_utc: str) -> None:
+    manifest = open_quantised(folder).manifest
+    build = manifest.build.model_copy(update={"started_utc": started_utc})
+    dated = manifest.model_copy(update={"build": build})
+    write_sealed(folder / MANIFEST_NAME, dated)
+
+
 def test_a_checkpoint_is_made_once_and_says_how(
     checkpoint: Checkpoint, export: RandomExport
 ) -> None:
     spec, told = gpu_spec(checkpoint, "int8_sq"), Notes()
     folder = quantised_checkpoint(spec, told)
     again = quantised_checkpoint(spec, told)
-    manifest = read_checkpoint(folder)
+    manifest = open_quantised(folder).manifest
 
     assert again == folder
     assert export.jobs == 1
@@ -55,6 +70,11 @@ def test_a_checkpoint_is_made_once_and_says_how(
     assert told.phases == ["calibration", "weights", "checksums"]
     assert "at most 1.0 kB of host memory" in told.notes[-1]
     assert manifest.identity.libraries["nvidia-modelopt"] == "0.37.0"
+    assert manifest.libraries == {
+        "nvidia-modelopt": "0.37.0",
+        "transformers": "4.57.3",
+        "torch": "2.9.1",
+    }
     assert manifest.identity.seed == 1234
     assert manifest.identity.recipe.smoothquant_alpha == 0.5
     assert manifest.identity.calibration is not None
@@ -106,13 +126,57 @@ def test_another_version_of_the_quantiser_makes_another_checkpoint(
     assert before[1] == after[1]  # nothing of it is calibrated
 
 
+def test_a_calibrated_checkpoint_serves_machines_without_its_libraries(
+    checkpoint: Checkpoint, export: RandomExport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = gpu_spec(checkpoint, "int8_sq")
+    folder = quantised_checkpoint(spec, NullProgress())
+
+    versions(monkeypatch, **{**WITH_MODELOPT, "torch": "2.13.0"})
+    assert quantised_checkpoint(spec, NullProgress()) == folder
+    versions(monkeypatch, **{**WITH_MODELOPT, "transformers": "5.2.0"})
+    assert quantised_checkpoint(spec, NullProgress()) == folder
+    versions(monkeypatch)
+    assert quantised_checkpoint(spec, NullProgress()) == folder
+    assert export.jobs == 1
+
+
+def test_without_the_libraries_the_newest_whole_checkpoint_of_the_same_spec_is_taken(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = gpu_spec(checkpoint, "int8_sq")
+    made = []
+    for version, date in (("0.37.1", "2026-01-01"), ("0.37.0", "2026-01-02")):
+        versions(monkeypatch, **{**WITH_MODELOPT, "nvidia_modelopt": version})
+        made.append(quantised_checkpoint(spec, NullProgress()))
+        _date(made[-1], date)
+    versions(monkeypatch)
+
+    assert quantised_checkpoint(spec, NullProgress()) == made[1]
+    (made[1] / "rank0.safetensors").write_bytes(b"")
+    assert quantised_checkpoint(spec, NullProgress()) == made[0]
+    (made[0] / "checkpoint.json").write_text("{}")
+    with pytest.raises(EnvironmentFault, match="`nvidia-modelopt` is not installed"):
+        quantised_checkpoint(spec, NullProgress())
+
+
+@pytest.mark.parametrize("settings", [["smoothquant_alpha=0.6"], ["kv_cache=fp16"]])
+def test_another_checkpoint_is_not_taken_for_want_of_the_libraries(
+    checkpoint: Checkpoint, settings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quantised_checkpoint(gpu_spec(checkpoint, "int8_sq"), NullProgress())
+    versions(monkeypatch)
+
+    with pytest.raises(EnvironmentFault, match="`nvidia-modelopt` is not installed"):
+        quantised_checkpoint(gpu_spec(checkpoint, "int8_sq", *settings), NullProgress())
+
+
 def test_a_streamed_checkpoint_needs_no_library(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     versions(monkeypatch)
-    manifest = read_checkpoint(
-        quantised_checkpoint(gpu_spec(checkpoint, "int4_wo"), NullProgress())
-    )
+    folder = quantised_checkpoint(gpu_spec(checkpoint, "int4_wo"), NullProgress())
+    manifest = open_quantised(folder).manifest
 
     assert manifest.identity.libraries == {}
     assert manifest.calibration is None
@@ -128,13 +192,13 @@ def test_a_failure_leaves_nothing(checkpoint: Checkpoint, export: RandomExport) 
     assert names(cache_root() / "quantised") == [".locks"]
 
     del export.changes[name]
-    read_checkpoint(quantised_checkpoint(spec, NullProgress()))
+    open_quantised(quantised_checkpoint(spec, NullProgress()))
 
 
 def test_what_a_killed_process_left_is_no_checkpoint_and_goes_away(checkpoint: Checkpoint) -> None:
     spec = gpu_spec(checkpoint, "bf16")
     folder = quantised_checkpoint(spec, NullProgress())
-    leftover = folder.parent / f".making-{identity_of(spec).key[:12]}-1"
+    leftover = folder.parent / f".building-{identity_of(spec).key[:12]}-1"
     shutil.copytree(folder, leftover)
     (leftover / "checkpoint.json").unlink()
     shutil.rmtree(folder)
@@ -142,7 +206,7 @@ def test_what_a_killed_process_left_is_no_checkpoint_and_goes_away(checkpoint: C
     assert quantised_checkpoint(spec, NullProgress()) == folder
     assert names(folder.parent) == [folder.name]
     with pytest.raises(EngineError, match=r"it has no checkpoint\.json; make one with"):
-        read_checkpoint(folder.parent)
+        open_quantised(folder.parent)
 
 
 def test_a_damaged_checkpoint_is_named_and_made_again(checkpoint: Checkpoint) -> None:
@@ -151,11 +215,11 @@ def test_a_damaged_checkpoint_is_named_and_made_again(checkpoint: Checkpoint) ->
     weights = folder / "rank0.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(EngineError, match=r"rank0\.safetensors has \d+ bytes instead of"):
-        read_checkpoint(folder)
+        open_quantised(folder)
 
     assert quantised_checkpoint(spec, told) == folder
-    assert told.notes[0].startswith("Replacing a damaged checkpoint: ")
-    read_checkpoint(folder)
+    assert told.notes[-1].startswith("Replacing a damaged quantised checkpoint: ")
+    open_quantised(folder)
 
 
 def test_weights_that_change_meanwhile_make_no_checkpoint(

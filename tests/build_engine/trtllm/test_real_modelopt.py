@@ -19,9 +19,10 @@ from build_engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from build_engine.checkpoint.safetensors_file import read_tensors
 from build_engine.errors import EnvironmentFault
 from build_engine.progress import NullProgress
+from build_engine.store.quantised import open_quantised
 from build_engine.store.spec import EngineSpec
 from build_engine.trtllm.algorithm import PER_TENSOR, PER_TOKEN, format_of
-from build_engine.trtllm.artefact import quantised_checkpoint, read_checkpoint
+from build_engine.trtllm.artefact import quantised_checkpoint
 from build_engine.trtllm.layout import COLUMN, HF_LINEARS, QKV, ROW, tensors, unpack_int4
 from build_engine.trtllm.modelopt import library_versions
 from newsbrief import CHECKPOINT
@@ -88,7 +89,7 @@ def test_names_types_shapes_and_weights_are_right(
     stored = read_tensors([folder / "rank0.safetensors"])
     wanted = tensors(checkpoint.config, form)
 
-    read_checkpoint(folder)
+    open_quantised(folder)
     assert {name: (tensor.dtype, tensor.shape) for name, tensor in stored.items()} == {
         name: (tensor.dtype, tensor.shape) for name, tensor in wanted.items()
     }

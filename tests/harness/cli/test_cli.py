@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,9 @@ import pytest
 
 from build_engine.config import config_names
 from build_engine.errors import EngineDied, ResultProblem
-from harness import doctor as checks
 from harness.cli import main as main_module
 from harness.cli.output import Output
+from harness.doctor import libraries
 from harness.progress import LineProgress
 from harness.runs import engine_choice as assemble
 from tests.harness.cli.line import Line
@@ -31,6 +32,7 @@ COMMANDS = [
     "run",
     "submission",
     "targets",
+    "workloads",
 ]
 
 
@@ -112,23 +114,27 @@ def test_recipes_of_a_target(line: Line) -> None:
 
 
 def test_doctor_finds_a_good_machine(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "installed_version", lambda name: "6.0.17")
+    monkeypatch.setattr(libraries, "installed_version", lambda name: "6.0.17")
     said = line("doctor", "--json")
     assert said.code == 0
     assert said.document["ok"] is True
+    assert {check["level"] for check in said.document["checks"]} == {"pass", "warn"}
     assert {check["name"] for check in said.document["checks"]} >= {"machine", "target", "cache"}
     assert said.err.splitlines()[-1] == "Next: enginebench demo"
 
 
 def test_doctor_finds_a_problem(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = ("nncf", "tensorrt-llm")
     monkeypatch.setattr(
-        checks, "installed_version", lambda name: None if name == "nncf" else "6.0.17"
+        libraries, "installed_version", lambda name: None if name in missing else "6.0.17"
     )
     said = line("doctor", "--json")
     assert said.code == 3
     assert said.document["ok"] is False
-    assert "PROBLEM nncf" in said.err
-    assert said.err.splitlines()[-1] == "Then: pip install 'enginebench[cpu]'"
+    assert re.search(r"^FAIL +nncf +not installed", said.err, re.MULTILINE)
+    last = said.err.splitlines()[-1]
+    assert last.startswith(f"Then: {sys.executable} -m pip install ")
+    assert last.endswith("[cpu]'")
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,8 @@ def test_the_next_step_runs_the_engine_that_was_built(
 def test_an_empty_store(line: Line) -> None:
     said = line("engines", "list", "--json")
     assert said.code == 0
-    assert said.document == {"engines": [], "damaged": []}
+    nothing = {"engines": [], "checkpoints": [], "damaged": [], "used_bytes": 0}
+    assert said.document == nothing
     assert "Next: enginebench build" in said.err
     assert line("engines", "verify", "--json").document == {}
     assert "No engine is stored" in line.refused(2, "engines", "show", "abc")
@@ -150,3 +151,156 @@ def test_a_model_name_with_brackets_is_shown_as_it_is(
     model = write_checkpoint(tmp_path / "my[red]model[b]")
     assert line("build", "--model", model, "--recipe", "bf16").code == 0
     assert "my[red]model[b]" in line("engines", "list").err
+
+
+@pytest.fixture
+def quantised(line: Line) -> dict[str, Any]:
+    """A quantised checkpoint of newsbrief, as it is listed."""
+    said = line("build", *("--model", "newsbrief", "--target", "a30"), *STAGE, "bf16")
+    assert said.code == 0
+    (row,) = line("engines", "list", "--json").document["checkpoints"]
+    return dict(row)
+
+
+STAGE = ("--stage", "quantise", "--recipe")
+
+
+def test_a_quantised_checkpoint_is_listed_shown_and_verified(
+    line: Line, engine: dict[str, Any], quantised: dict[str, Any]
+) -> None:
+    assert (quantised["kind"], quantised["model"], quantised["recipe"]) == (
+        "quantised checkpoint",
+        "newsbrief",
+        "bf16",
+    )
+    files = [path for path in Path(quantised["folder"]).iterdir() if path.name != "checkpoint.json"]
+    assert quantised["size_bytes"] == sum(path.stat().st_size for path in files)
+    listed = line("engines", "list", "--json")
+    assert [row["key"] for row in listed.document["engines"]] == [engine["key"]]
+    assert listed.document["used_bytes"] > quantised["size_bytes"]
+    assert "On the disk: " in listed.err
+    assert "newsbrief" in listed.err
+    shown = line("engines", "show", "newsbrief/bf16", "--json").document
+    assert shown["identity"]["tensor_parallel"] == 1
+    checked = line("engines", "verify", "--json")
+    assert checked.document == {engine["key"][:12]: [], quantised["key"][:12]: []}
+
+
+def test_quantised_checkpoints_are_compared_with_their_like(
+    line: Line, engine: dict[str, Any], quantised: dict[str, Any]
+) -> None:
+    line("build", *("--model", "newsbrief", "--target", "a30"), *STAGE, "int8_wo")
+    said = line("engines", "why", quantised["key"][:12], "newsbrief/int8_wo", "--json")
+    fields = {row["field"]: (row["first"], row["second"]) for row in said.document}
+    assert fields["recipe.weights"] == ("bf16", "int8")
+    assert "kind `quantised checkpoint`; give two of one kind" in line.refused(
+        2, "engines", "why", engine["key"][:12], quantised["key"][:12]
+    )
+
+
+@pytest.mark.parametrize("name", ["newsbrief/bf16", "key"])
+def test_a_quantised_checkpoint_is_removed_by_name_or_key(
+    line: Line, engine: dict[str, Any], quantised: dict[str, Any], name: str
+) -> None:
+    said = line("engines", "remove", quantised["key"][:12] if name == "key" else name, "--json")
+    assert said.document["folder"] == quantised["folder"]
+    assert not Path(quantised["folder"]).exists()
+    assert Path(engine["folder"]).exists()
+
+
+@pytest.mark.parametrize("called", ["folder", "key", "name"])
+@pytest.mark.parametrize("kind", ["engine", "checkpoint"])
+def test_what_cannot_be_read_is_removed_when_that_is_meant(
+    line: Line, engine: dict[str, Any], quantised: dict[str, Any], kind: str, called: str
+) -> None:
+    folder = Path((engine if kind == "engine" else quantised)["folder"])
+    (folder / f"{kind}.json").unlink()
+    parts = {"engine": 3, "checkpoint": 2}[kind]
+    names = {
+        "folder": str(folder),
+        "key": folder.name[-12:],
+        "name": "/".join(folder.parts[-parts:]),
+    }
+    text = names[called]
+    sentence = line.refused(2, "engines", "remove", text)
+    assert f"has no {kind}.json" in sentence
+    assert f"engines remove {folder} --damaged" in sentence
+    assert folder.exists()
+
+    said = line("engines", "remove", text, "--damaged", "--json")
+    assert said.code == 0
+    assert said.document["folder"] == str(folder)
+    assert not folder.exists()
+    assert len(line("engines", "verify", "--json").document) == 1
+
+
+def test_of_several_damaged_folders_one_is_asked_for(line: Line, engine: dict[str, Any]) -> None:
+    (Path(engine["folder"]) / "engine.json").unlink()
+    other = Path(engine["folder"]).with_name("int8_wo-0123456789ab")
+    other.mkdir()
+    sentence = line.refused(2, "engines", "remove", "tiny/cpu/int8_wo", "--damaged")
+    assert "fits 2 damaged folders; give one: " in sentence
+    assert other.exists() and Path(engine["folder"]).exists()
+
+
+def test_only_folders_with_a_name_of_the_store_are_removed_as_damaged(
+    line: Line, engine: dict[str, Any]
+) -> None:
+    precious = Path(engine["folder"]).with_name("my-notes")
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("years")
+    sentence = line.refused(2, "engines", "remove", precious, "--damaged")
+    assert "delete that folder yourself" in sentence
+    assert (precious / "thesis.txt").exists()
+
+
+def test_a_sound_engine_is_found_beside_a_damaged_one_of_its_name(
+    line: Line, engine: dict[str, Any]
+) -> None:
+    broken = Path(engine["folder"]).with_name("int8_wo-0123456789ab")
+    broken.mkdir()
+    shown = line("engines", "show", "tiny/cpu/int8_wo", "--json")
+    assert shown.document["key"] == engine["key"]
+
+
+OFFLINE = ("--scenario", "Offline", "--output", "out")
+GPUS = ("--model", "newsbrief", "--target", "a30", "--recipe", "int8_wo", "--tensor-parallel")
+
+
+def test_an_engine_for_two_gpus_is_planned_and_its_checkpoint_has_two_parts(line: Line) -> None:
+    plan = line("build", *GPUS, 2, "--dry-run", "--json")
+    assert plan.code == 0
+    command = plan.document["command"]
+    assert command[command.index("--nccl_plugin") + 1] == "auto"
+    assert {"field": "pretrained_config.mapping.tp_size", "values": [2], "rule": ""} in (
+        plan.document["expected"]
+    )
+    assert "the part of one GPU after the other" in " ".join(plan.err.split())
+    made = line("build", *GPUS, 2, "--stage", "quantise", "--json")
+    folder = Path(made.document["folder"])
+    assert {path.name for path in folder.glob("*.safetensors")} == {
+        "rank0.safetensors",
+        "rank1.safetensors",
+    }
+    assert "--tensor-parallel 2" in made.err.splitlines()[-1]
+    one = line("build", *GPUS, 1, "--stage", "quantise", "--json")
+    assert one.document["folder"] != made.document["folder"]
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("build", *GPUS, 3, "--dry-run"), "tensor_parallel 3 does not divide num_key_value_heads"),
+        (("build", *GPUS, 3, "--stage", "quantise"), "does not divide num_key_value_heads 2"),
+        (("build", *GPUS, 0, "--dry-run"), "limits.tensor_parallel is 0; give 1 or more."),
+        (("build", *GPUS[:2], *GPUS[4:], 2), "the CPU engine has one part"),
+        (("build", *GPUS, 2, "--emulate"), "the CPU engine has one part"),
+        (("run", *GPUS, 2, *OFFLINE), "2 GPUs share is built here and not executed"),
+        (("run", *GPUS, 2, *OFFLINE, "--emulate", "--mode", "accuracy"), "here and not executed"),
+    ],
+)
+def test_gpus_that_cannot_share_an_engine(
+    line: Line, command: tuple[object, ...], told: str, tmp_path: Path
+) -> None:
+    assert told in line.refused(2, *command)
+    assert not (tmp_path / "home").exists()  # nothing was quantised, prepared or built

@@ -32,6 +32,7 @@ FROZEN = {
         "--set",
         "--stage",
         "--target",
+        "--tensor-parallel",
         "--workload",
     ],
     _COMPLETION: ["--json", "--output", "--shell"],
@@ -42,12 +43,13 @@ FROZEN = {
         "--json",
         "--model",
         "--output",
+        "--set",
         "--workload",
     ],
     "demo": ["--fresh", "--json", "--output", "--round"],
     "doctor": ["--contract", "--json", "--round", "--system-json"],
     "engines list": ["--json"],
-    "engines remove": ["--engine", "--json"],
+    "engines remove": ["--damaged", "--engine", "--json"],
     "engines show": ["--engine", "--json"],
     "engines verify": ["--engine", "--json"],
     "engines why": ["--first", "--json", "--second"],
@@ -66,10 +68,12 @@ FROZEN = {
         "--profile",
         "--qps",
         "--recipe",
+        "--repeat",
         "--round",
         "--scenario",
         "--set",
         "--target",
+        "--tensor-parallel",
         "--workload",
     ],
     "submission check": ["--checker", "--json", "--round", "--submitter", "--tree"],
@@ -84,6 +88,7 @@ FROZEN = {
         "-o",
     ],
     "targets": ["--json"],
+    "workloads": ["--json", "--name", "--round"],
 }
 
 
@@ -128,7 +133,7 @@ def test_the_round_stands_once() -> None:
     }
     assert defaults.pop("audit") is None  # the run's own
     assert set(defaults.values()) == {DEFAULT}
-    assert len(defaults) == 5
+    assert len(defaults) == 6
     written = [
         path.name
         for room in ("cli", "runs", "loadgen")
@@ -148,4 +153,4 @@ def test_help_lists_the_names_that_are_shipped(line: Line) -> None:
     assert "[default: False]" not in said
     assert "[default: ()]" not in said
     table = said.split("Parameters", 1)[1]
-    assert table.index("--output") < table.index("--target")  # what must be given stands first
+    assert table.index("--scenario") < table.index("--target")  # what must be given stands first

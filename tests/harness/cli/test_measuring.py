@@ -56,6 +56,14 @@ def test_dataset_refusals(line: Line, tiny: Path, news: Path, tmp_path: Path) ->
     assert "give the checkpoint by --model" in line.refused(
         2, "dataset", "--dataset", news, "--workload", "llama3.1-8b"
     )
+    tight = ["--set", "workload.max_input_tokens=5"]
+    told = line.refused(2, *with_news, *tight)
+    assert "4 of 4 prompts are longer than the limit of workload `newsbrief`, 5 tokens" in told
+    run = ["--dataset", news, "--model", tiny, "--recipe", "int8_wo", "--scenario", "Offline"]
+    assert line.refused(2, "run", *run, *tight) == told
+    assert "write it as --set workload.KEY=VALUE" in line.refused(
+        2, *with_news, "--set", "recipe.group_size=32"
+    )
     before = news.read_bytes()
     assert "news.jsonl exists" in line.refused(2, *with_news, "--output", news)
     assert news.read_bytes() == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import sys
@@ -13,13 +14,11 @@ import pytest
 
 from build_engine.recipe import load_recipe, refusal
 from build_engine.target import load_target, target_names
-from harness.cli.output import Output, new_folder
-from harness.cli.program import command_line, program
-from harness.demo import DemoRow, Latencies
-from harness.rules.scenario import Scenario
-from harness.scoring.accuracy import Accuracy
+from harness.cli.output import Output
+from harness.cli.program import command_line, here, program
 from tests.build_engine.checkpoints import write_checkpoint
 from tests.harness.cli.line import Line, Said
+from tests.harness.cli.rows import make_row
 
 
 def next_line(said: Said) -> str:
@@ -39,15 +38,31 @@ def test_no_build_is_told_that_would_be_refused(line: Line, target: str) -> None
         assert words == ["enginebench", "doctor"]
 
 
-def test_a_build_tells_of_a_run_into_a_folder_that_is_free(
-    line: Line, tiny: Path, quick_builder: None
-) -> None:
+def test_a_build_tells_of_a_run(line: Line, tiny: Path, quick_builder: None) -> None:
     build = ["build", "--model", tiny, "--recipe", "int8_wo"]
-    assert next_line(line(*build)).endswith(" --output results/first")
-    (Path("results") / "first").mkdir(parents=True)
-    assert next_line(line(*build)).endswith(" --output results/first-2")
-    (Path("results") / "first-2").touch()
-    assert new_folder("results/first") == "results/first-3"
+    assert next_line(line(*build)).endswith(" --scenario Offline --count 200")
+    edge = [*build, "--workload", "llama3.1-8b", "--max-input-len", 64, "--max-new-tokens", 64]
+    assert next_line(line(*edge)).endswith(" --count 200 --dataset FILE")
+
+
+def test_a_machine_that_builds_nothing_is_told_of_the_doctor(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("build_engine.backend.installed_version", lambda name: None)
+    assert next_line(line("recipes")) == "enginebench doctor"
+    assert next_line(line("engines", "list")) == "enginebench doctor"
+
+
+def test_a_build_for_a_gpu_that_is_not_here_is_told_for_its_machine(line: Line, tiny: Path) -> None:
+    plan = ["build", "--model", tiny, "--recipe", "int8_wo", "--target", "a30", "--dry-run"]
+    said = line(*plan).err.splitlines()[-1]
+    assert said.startswith("Then: in the container, on a machine with that GPU: enginebench build")
+
+
+def test_a_tokenizer_alone_is_told_to_need_its_weights(line: Line, tiny: Path, news: Path) -> None:
+    (tiny / "config.json").unlink()
+    said = line("dataset", "--dataset", news, "--model", tiny).err.splitlines()[-1]
+    assert said.startswith("Then: get the weights of that tokenizer as well, then run: enginebench")
 
 
 def test_a_told_command_is_taken_as_it_stands(
@@ -60,7 +75,7 @@ def test_a_told_command_is_taken_as_it_stands(
     prepared = line("dataset", "--dataset", news, "--model", model, "--count", 3)
     told = shlex.split(next_line(prepared))
     assert told[1] == "run"
-    assert ["--dataset", str(news), "--count", "3"] == told[-8:-4]
+    assert ["--dataset", str(news), "--count", "3"] == told[-6:-2]
 
 
 def test_a_calibration_set_is_for_a_build(line: Line, tiny: Path, news: Path) -> None:
@@ -75,7 +90,7 @@ def test_a_calibration_set_is_for_a_build(line: Line, tiny: Path, news: Path) ->
 def test_an_engine_that_cannot_be_read_is_to_be_removed(line: Line, engine: dict[str, Any]) -> None:
     (Path(engine["folder"]) / "engine.json").write_text("{")
     assert next_line(line("engines", "verify")) == (
-        f"remove {engine['folder']}, and build that engine again"
+        f"enginebench engines remove {engine['folder']} --damaged"
     )
 
 
@@ -87,20 +102,7 @@ def test_doctor_begins_a_system_file_for_packing(line: Line) -> None:
 def test_the_demo_of_another_round_goes_on_in_it(
     line: Line, commands_told: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    latencies = Latencies(ttft_p50_s=1.0, ttft_p99_s=1.0, tpot_p50_s=None, tpot_p99_s=None)
-    row = DemoRow(
-        recipe="bf16",
-        size_bytes=1,
-        samples_per_s=1.0,
-        tokens_per_s=1.0,
-        server=latencies,
-        single_stream=latencies,
-        accuracy=Accuracy(1.0, 1.0, 1.0, 1.0, gen_len=1, gen_num=1),
-        num_latency_samples=1,
-        verdicts={Scenario.OFFLINE: "VALID"},
-        runs=(),
-    )
-
+    row = make_row("bf16")
     monkeypatch.setattr("harness.demo.run_demo", lambda *_, **__: [SimpleNamespace(row=row)])
     line("demo")
     line("demo", "--round", "v6.0")
@@ -131,6 +133,50 @@ def test_the_program_is_named_as_it_was_started(
     assert program() == orig
     monkeypatch.setattr(sys, "argv", ["/usr/bin/pytest"])
     assert program() == ["enginebench"]
+
+
+def test_commands_within_sentences_are_named_as_it_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [".venv/bin/enginebench", "targets"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    out = Output(as_json=True)
+    out.error("It is gone; see `enginebench engines list`, of enginebench.", 2)
+    out.advice("prepare it with `enginebench dataset`")
+    captured = capsys.readouterr()
+    told = "It is gone; see `.venv/bin/enginebench engines list`, of enginebench."
+    assert captured.err == (
+        f"enginebench: {told}\nThen: prepare it with `.venv/bin/enginebench dataset`\n"
+    )
+    assert json.loads(captured.out)["error"] == told
+
+
+@pytest.mark.parametrize(
+    ("origin", "requirement"),
+    [
+        (None, "'enginebench[cpu]'"),
+        ("{broken", "'enginebench[cpu]'"),
+        (
+            {"url": "file:///home/a%20b", "dir_info": {"editable": True}},
+            "--editable '/home/a b[cpu]'",
+        ),
+        ({"url": "file:///src/enginebench", "dir_info": {}}, "'/src/enginebench[cpu]'"),
+        (
+            {"url": "https://x.org/e.git", "vcs_info": {"vcs": "git", "commit_id": "0a"}},
+            "'enginebench[cpu] @ git+https://x.org/e.git'",
+        ),
+    ],
+)
+def test_an_installation_is_told_for_this_interpreter_and_from_where_this_package_came(
+    monkeypatch: pytest.MonkeyPatch, origin: dict[str, Any] | str | None, requirement: str
+) -> None:
+    text = json.dumps(origin) if isinstance(origin, dict) else origin
+    package = SimpleNamespace(read_text=lambda _name: text)
+    monkeypatch.setattr("harness.cli.program.metadata.distribution", lambda _name: package)
+    monkeypatch.setattr(sys, "executable", "/opt/py 3/bin/python")
+    said = here("`nncf` is not installed; install it with: pip install 'enginebench[cpu]'")
+    assert said.endswith(f"with: '/opt/py 3/bin/python' -m pip install {requirement}")
+    assert here("(pip install x==1)") == "('/opt/py 3/bin/python' -m pip install x==1)"
 
 
 def test_words_that_a_terminal_cannot_show_are_given_by_their_bytes() -> None:

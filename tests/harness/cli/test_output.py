@@ -49,6 +49,26 @@ def test_a_path_that_is_no_utf8(line: Line, tmp_path: Path) -> None:
     assert "caf\udce9" in said.document["error"]
 
 
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_sentences_go_on_below_and_commands_stay_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = Output(as_json=False)
+    path = "/a/very/long/path/that/no/terminal/shows/in/one/line" * 3
+    out.say("  performance: INVALID because " + "the median is above its limit; " * 9 + path)
+    out.next("run", "--model", path, "--recipe", "int8_wo", "--scenario", "Offline")
+    *lines, command = capsys.readouterr().err.splitlines()
+    assert max(len(line) for line in lines if path not in line) <= width
+    assert lines[0].startswith("  performance: INVALID because the median")
+    assert all(line.startswith("    ") for line in lines[1:])
+    assert " ".join(" ".join(lines).split()).count("the median is above its limit;") == 9
+    assert path in "\n".join(lines)
+    assert command.startswith("Next: ") and path in command and command.endswith(" Offline")
+
+
 def test_a_terminal_gets_colour_and_a_file_gets_none(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

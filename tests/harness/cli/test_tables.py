@@ -1,46 +1,28 @@
-"""Tables in a terminal of 80 columns, the first that somebody opens."""
+"""Tables of commands in terminals of 80 columns, the first that somebody opens, and wider."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from harness.demo import DemoRow, Latencies
-from harness.scoring.accuracy import Accuracy
 from tests.harness.cli.line import Line
-
-WIDTH = 80
-
-
-@pytest.fixture(autouse=True)
-def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.cli.output._PLAIN_WIDTH", WIDTH)
+from tests.harness.cli.rows import make_row
 
 
-def row(recipe: str, slow: float) -> DemoRow:
-    """Of an engine whose times are so many times those of the first one."""
-    times = [value * slow for value in (0.0345, 0.0982, 0.0063, 0.0149)]
-    latencies = Latencies(**dict(zip(Latencies.model_fields, times, strict=True)))
-    return DemoRow(
-        recipe=recipe,
-        size_bytes=9_000_000,
-        samples_per_s=37.4,
-        tokens_per_s=12_345.6,
-        server=latencies,
-        single_stream=latencies,
-        accuracy=Accuracy(96.53 - slow, 1.0, 1.0, 1.0, gen_len=1, gen_num=1),
-        num_latency_samples=64,
-        verdicts={},
-        runs=(),
-    )
+@pytest.fixture(autouse=True, params=[80, 100, 140])
+def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr("harness.cli.output._PLAIN_WIDTH", request.param)
+    columns: int = request.param
+    return columns
 
 
 @pytest.mark.parametrize(("slow", "shown"), [(1.0, "34.5/98.2"), (8.0, "276/786")])
 def test_the_table_of_the_demo_is_whole(
     line: Line, monkeypatch: pytest.MonkeyPatch, slow: float, shown: str
 ) -> None:
-    rows = [SimpleNamespace(row=row(recipe, slow)) for recipe in ("bf16", "int4_awq")]
+    rows = [SimpleNamespace(row=make_row(recipe, slow)) for recipe in ("bf16", "int4_awq")]
     monkeypatch.setattr("harness.demo.run_demo", lambda *_, **__: rows)
     text = line("demo").err
     assert "…" not in text
@@ -48,8 +30,32 @@ def test_the_table_of_the_demo_is_whole(
     assert "12,346" in text
 
 
-@pytest.mark.parametrize("command", [("recipes",), ("recipes", "--target", "a30"), ("targets",)])
-def test_lists_are_whole(line: Line, command: tuple[str, ...]) -> None:
-    text = line(*command).err
+@pytest.mark.parametrize(
+    ("command", "whole"),
+    [
+        (("recipes",), "round_to_nearest"),
+        (("recipes", "--target", "a30"), "round_to_nearest"),
+        (("targets",), "TFLOPS"),
+        (("workloads",), "llama3.1-8b-edge"),
+        (("workloads", "llama3.1-8b"), "scenarios.Interactive.min_query_count"),
+        (("doctor",), "MLPerf LoadGen"),
+    ],
+)
+def test_lists_are_whole(line: Line, width: int, command: tuple[str, ...], whole: str) -> None:
+    *table, _next = line(*command).err.splitlines()
+    table = [row for row in table if "a run changes a field by" not in row]  # a sentence
+    text = "\n".join(table)
     assert "…" not in text
-    assert "round_to_nearest" in text or "TFLOPS" in text
+    assert whole in text
+    if command[-1] != "a30":  # whose reasons are sentences
+        assert max(map(len, table)) <= width
+
+
+def test_engines_are_whole(line: Line, width: int, engine: dict[str, Any]) -> None:
+    for command in (("list",), ("show", engine["key"]), ("why", engine["key"], engine["key"])):
+        said = line("engines", *command)
+        assert said.code == 0
+        assert "…" not in said.err
+    shown = line("engines", "show", engine["key"]).err
+    digest = engine["identity"]["checkpoint"]
+    assert digest in "".join(shown.split())

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from harness.cli.main import make_app
 from harness.cli.output import Output
 from harness.cli.program import command_line
+from harness.streams import tell
 
 PLACEHOLDERS = ("FILE", "NAME", "RUN")  # what only the user knows, in advice alone
 
@@ -37,13 +39,15 @@ def commands_told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
         text = out.command(*words)
         assert not {str(word) for word in words} & set(PLACEHOLDERS), text
         assert _read_by_a_shell(text)[-len(words) :] == [str(word) for word in words]
-        out.say(f"Next: {text}")
+        tell(sys.stderr, f"Next: {text}\n")
+
+    shown = Output.advice
 
     def advice(out: Output, text: str) -> None:
         assert not text.startswith("enginebench "), "a command is told by its words"
         unknown = set(re.findall(r"\b[A-Z]{4,}\b", text)) - {*PLACEHOLDERS, "INVALID", "TEST"}
         assert not unknown, text
-        out.say(f"Then: {text}")
+        shown(out, text)
 
     monkeypatch.setattr(Output, "command", command)
     monkeypatch.setattr(Output, "next", told_next)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,12 +10,10 @@ from typing import Any
 import pytest
 
 import configs
-from build_engine.backend import BACKENDS, backend
 from build_engine.errors import (
     CheckpointError,
     ConfigError,
     DatasetError,
-    EnginebenchError,
     EnvironmentFault,
     OutputError,
     RecipeRefused,
@@ -30,70 +26,10 @@ from build_engine.store.spec import EngineSpec
 from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
-from harness.runs.choice import RunChoice, check_output
-from harness.runs.engine_choice import EngineChoice
-from harness.runs.request import RunRequest
+from harness.runs.choice import check_output
 from newsbrief import CHECKPOINT
-from tests.build_engine import specs
 from tests.build_engine.checkpoints import write_checkpoint
-
-
-@pytest.fixture(autouse=True)
-def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-
-@pytest.fixture
-def built(monkeypatch: pytest.MonkeyPatch) -> list[EngineSpec]:
-    """The specs that a builder was given; it takes no time."""
-    specs.BUILT.clear()
-    noting = replace(backend("openvino"), compile="tests.build_engine.specs:note_and_write")
-    monkeypatch.setitem(BACKENDS, "openvino", noting)
-    return specs.BUILT
-
-
-@dataclass(frozen=True)
-class Choice:
-    """An engine and how it is run."""
-
-    engine: EngineChoice
-    run: RunChoice
-
-    def request(self) -> RunRequest:
-        return self.run.request(self.engine, NullProgress())
-
-
-@pytest.fixture
-def choice(tmp_path: Path) -> Choice:
-    """A good one: tests change one thing."""
-    news = _news(tmp_path / "news.jsonl", ["Rain fell.", "The sun shone all day."])
-    return Choice(
-        EngineChoice(model=str(write_checkpoint(tmp_path / "tiny")), recipe="int8_wo"),
-        RunChoice(scenario="Offline", dataset=str(news), output=tmp_path / "results" / "first"),
-    )
-
-
-def _news(path: Path, articles: list[str]) -> Path:
-    rows = [json.dumps({"article": article, "highlights": "h"}) for article in articles]
-    path.write_text("\n".join(rows), encoding="utf-8")
-    return path
-
-
-def _with_engine(choice: Choice, **changes: Any) -> Choice:
-    return replace(choice, engine=replace(choice.engine, **changes))
-
-
-def _with_run(choice: Choice, **changes: Any) -> Choice:
-    return replace(choice, run=replace(choice.run, **changes))
-
-
-def _refused(
-    choice: Choice, built: list[EngineSpec], kind: type[EnginebenchError], told: str
-) -> None:
-    with pytest.raises(kind, match=told):
-        choice.request()
-    assert built == []
-    assert not (choice.run.output.is_dir() and any(choice.run.output.iterdir()))
+from tests.harness.runs.choices import Choice, refused, with_engine, with_run, write_news
 
 
 def test_a_good_choice_becomes_a_run(
@@ -113,7 +49,7 @@ def test_a_good_choice_becomes_a_run(
 
 
 def test_a_count_makes_a_trial_of_own_articles(choice: Choice, built: list[EngineSpec]) -> None:
-    request = _with_run(choice, count=2).request()
+    request = with_run(choice, count=2).request()
     assert request.marks == ("demo workload", "short")
 
 
@@ -121,7 +57,7 @@ def test_a_count_makes_a_trial_of_own_articles(choice: Choice, built: list[Engin
 def test_a_changed_recipe_is_marked(
     choice: Choice, built: list[EngineSpec], setting: str, marked: bool
 ) -> None:
-    request = _with_engine(choice, set=(setting,)).request()
+    request = with_engine(choice, set=(setting,)).request()
     assert ("changed recipe" in request.marks) == marked
 
 
@@ -131,17 +67,17 @@ def test_a_tokenizer_of_another_model_is_refused_before_the_build(
     model = write_checkpoint(tmp_path / "other", vocab_size=200)
     shutil.copyfile(CHECKPOINT / "tokenizer.json", model / "tokenizer.json")
     told = r"gives id \d+, and the model has 200 tokens; take the tokenizer\.json"
-    _refused(_with_engine(choice, model=str(model)), built, DatasetError, told)
+    refused(with_engine(choice, model=str(model)), built, DatasetError, told)
 
 
 def test_names_are_taken_in_any_case(choice: Choice, built: list[EngineSpec]) -> None:
-    request = _with_run(choice, scenario="singlestream", mode="Accuracy").request()
+    request = with_run(choice, scenario="singlestream", mode="Accuracy").request()
     assert request.scope.scenario is Scenario.SINGLE_STREAM
     assert request.modes == ("accuracy",)
 
 
 def test_a_count_and_the_bundled_articles(choice: Choice, built: list[EngineSpec]) -> None:
-    request = _with_run(choice, dataset=None, count=3).request()
+    request = with_run(choice, dataset=None, count=3).request()
     assert request.dataset.num_samples == 3
     assert request.dataset.record.source == "newsbrief"
 
@@ -157,7 +93,7 @@ def test_a_count_and_the_bundled_articles(choice: Choice, built: list[EngineSpec
 def test_an_unknown_name_of_a_run(
     choice: Choice, built: list[EngineSpec], field: str, name: str, told: str
 ) -> None:
-    _refused(_with_run(choice, **{field: name}), built, UnknownName, told)
+    refused(with_run(choice, **{field: name}), built, UnknownName, told)
 
 
 @pytest.mark.parametrize(
@@ -171,37 +107,37 @@ def test_an_unknown_name_of_a_run(
 def test_an_unknown_name_of_an_engine(
     choice: Choice, built: list[EngineSpec], field: str, name: str, told: str
 ) -> None:
-    _refused(_with_engine(choice, **{field: name}), built, UnknownName, told)
+    refused(with_engine(choice, **{field: name}), built, UnknownName, told)
 
 
 def test_flags_that_would_do_nothing(choice: Choice, built: list[EngineSpec]) -> None:
-    single = _with_run(choice, scenario="SingleStream", qps=5.0)
-    _refused(single, built, UsageError, r"SingleStream has no rate.*leave out --qps")
-    timed = _with_run(choice, mode="accuracy", duration_s=5.0)
-    _refused(timed, built, UsageError, r"accuracy test asks each sample once.*leave out --duration")
+    single = with_run(choice, scenario="SingleStream", qps=5.0)
+    refused(single, built, UsageError, r"SingleStream has no rate.*leave out --qps")
+    timed = with_run(choice, mode="accuracy", duration_s=5.0)
+    refused(timed, built, UsageError, r"accuracy test asks each sample once.*leave out --duration")
 
 
 def test_one_sample_has_no_rate(choice: Choice, built: list[EngineSpec]) -> None:
-    one = _with_run(choice, scenario="Server", count=1)
-    _refused(one, built, UsageError, r"Server needs 2 samples to have a rate; give --count 2")
+    one = with_run(choice, scenario="Server", count=1)
+    refused(one, built, UsageError, r"Server needs 2 samples to have a rate; give --count 2")
 
 
 def test_a_scenario_that_the_workload_has_not(choice: Choice, built: list[EngineSpec]) -> None:
-    edge = _with_run(choice, workload="llama3.1-8b-edge", scenario="Server")
-    _refused(edge, built, UnknownName, r"scenario of llama3.1-8b-edge `Server`.* Valid: ")
+    edge = with_run(choice, workload="llama3.1-8b-edge", scenario="Server")
+    refused(edge, built, UnknownName, r"scenario of llama3.1-8b-edge `Server`.* Valid: ")
 
 
 @pytest.mark.parametrize(("target", "told"), [("cpu", "FP8"), ("a30", "sm_89")])
 def test_fp8_where_there_is_none(
     choice: Choice, built: list[EngineSpec], target: str, told: str
 ) -> None:
-    refused = _with_engine(choice, target=target, recipe="fp8", model="/nowhere/at/all")
-    _refused(refused, built, RecipeRefused, rf"`fp8` is refused on `{target}`: .*{told}.*try `")
+    fp8 = with_engine(choice, target=target, recipe="fp8", model="/nowhere/at/all")
+    refused(fp8, built, RecipeRefused, rf"`fp8` is refused on `{target}`: .*{told}.*try `")
 
 
 def test_a_gpu_engine_without_tensorrt_llm(choice: Choice, built: list[EngineSpec]) -> None:
-    _refused(_with_engine(choice, target="a30"), built, EnvironmentFault, r"--target cpu")
-    assert not (choice.run.output.parent.parent / "home" / "datasets").exists()
+    refused(with_engine(choice, target="a30"), built, EnvironmentFault, r"--target cpu")
+    assert not (choice.output.parent.parent / "home" / "datasets").exists()
 
 
 @pytest.mark.parametrize(
@@ -218,20 +154,20 @@ def test_a_model_that_is_not_there(
 ) -> None:
     (tmp_path / "tests").mkdir()
     monkeypatch.chdir(tmp_path)
-    _refused(_with_engine(choice, model=model), built, CheckpointError, told)
+    refused(with_engine(choice, model=model), built, CheckpointError, told)
 
 
 @pytest.mark.parametrize("count", [0, -3])
 def test_a_count_below_one(choice: Choice, built: list[EngineSpec], count: int) -> None:
-    _refused(_with_run(choice, count=count), built, UsageError, f"--count is {count}; give 1 or")
+    refused(with_run(choice, count=count), built, UsageError, f"--count is {count}; give 1 or")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 0.0])
 def test_rates_and_durations_are_above_zero(
     choice: Choice, built: list[EngineSpec], value: float
 ) -> None:
-    _refused(_with_run(choice, qps=value), built, UsageError, r"--qps is .*; give a number above 0")
-    _refused(_with_run(choice, duration_s=value), built, UsageError, r"--duration is .*above 0")
+    refused(with_run(choice, qps=value), built, UsageError, r"--qps is .*; give a number above 0")
+    refused(with_run(choice, duration_s=value), built, UsageError, r"--duration is .*above 0")
 
 
 @pytest.mark.parametrize(
@@ -248,7 +184,7 @@ def test_rates_and_durations_are_above_zero(
 def test_settings_that_make_no_engine(
     choice: Choice, built: list[EngineSpec], changes: dict[str, Any], told: str
 ) -> None:
-    _refused(_with_engine(choice, **changes), built, ConfigError, told)
+    refused(with_engine(choice, **changes), built, ConfigError, told)
 
 
 def test_a_workload_without_its_data(
@@ -257,71 +193,69 @@ def test_a_workload_without_its_data(
     shipped = files(configs) / "workloads" / "newsbrief.yaml"
     text = shipped.read_text(encoding="utf-8").replace("name: newsbrief", "name: mine")
     (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
-    own = _with_run(choice, workload=str(tmp_path / "mine.yaml"), dataset=None)
-    _refused(own, built, UsageError, r"`mine` needs its data: --dataset FILE")
+    own = with_run(choice, workload=str(tmp_path / "mine.yaml"), dataset=None)
+    refused(own, built, UsageError, r"`mine` needs its data: --dataset FILE")
 
 
 def test_a_dataset_that_is_not_there(choice: Choice, built: list[EngineSpec]) -> None:
-    _refused(
-        _with_run(choice, dataset="no.jsonl"), built, DatasetError, r"no dataset file `no.jsonl`"
+    refused(
+        with_run(choice, dataset="no.jsonl"), built, DatasetError, r"no dataset file `no.jsonl`"
     )
-    _refused(_with_run(choice, dataset=""), built, DatasetError, r"no dataset file ``; give")
+    refused(with_run(choice, dataset=""), built, DatasetError, r"no dataset file ``; give")
 
 
 def test_a_broken_dataset_is_found_before_the_build(
     choice: Choice, built: list[EngineSpec], tmp_path: Path
 ) -> None:
     (tmp_path / "news.jsonl").write_text("{broken")
-    _refused(choice, built, DatasetError, r"news.jsonl line 1 is not valid JSON")
+    refused(choice, built, DatasetError, r"news.jsonl line 1 is not valid JSON")
 
 
 def test_a_calibration_file_that_is_too_small(
     choice: Choice, built: list[EngineSpec], tmp_path: Path
 ) -> None:
-    few = _news(tmp_path / "few.jsonl", ["One."])
-    calibrated = _with_engine(choice, recipe="int4_awq", calibration=str(few))
-    _refused(calibrated, built, DatasetError, r"few.jsonl has 1 prompts and the recipe needs")
+    few = write_news(tmp_path / "few.jsonl", ["One."])
+    calibrated = with_engine(choice, recipe="int4_awq", calibration=str(few))
+    refused(calibrated, built, DatasetError, r"few.jsonl has 1 prompts and the recipe needs")
 
 
 def test_calibration_with_a_damaged_tokenizer(choice: Choice, built: list[EngineSpec]) -> None:
     Path(choice.engine.model, "tokenizer.json").write_text("{}")
-    calibrated = _with_engine(choice, recipe="int4_awq")
-    _refused(calibrated, built, CheckpointError, r"tokenizer.json is damaged")
+    calibrated = with_engine(choice, recipe="int4_awq")
+    refused(calibrated, built, CheckpointError, r"tokenizer.json is damaged")
 
 
 def test_prompts_longer_than_the_workload_or_the_engine(
     choice: Choice, built: list[EngineSpec], tmp_path: Path
 ) -> None:
-    _news(tmp_path / "news.jsonl", ["Short.", "word " * 700])
-    _refused(choice, built, DatasetError, r"1 of 2 .* workload `newsbrief`, 640 tokens")
-    _news(tmp_path / "news.jsonl", ["Short.", "word " * 100])
-    tight = _with_engine(choice, max_input_len=50)
-    _refused(tight, built, DatasetError, r"1 of 2 .* the engine, 50 tokens .*--max-input-len 1")
+    write_news(tmp_path / "news.jsonl", ["Short.", "word " * 700])
+    refused(choice, built, DatasetError, r"1 of 2 .* workload `newsbrief`, 640 tokens")
+    write_news(tmp_path / "news.jsonl", ["Short.", "word " * 100])
+    tight = with_engine(choice, max_input_len=50)
+    refused(tight, built, DatasetError, r"1 of 2 .* the engine, 50 tokens .*--max-input-len 1")
 
 
 def test_an_output_that_is_taken(choice: Choice, built: list[EngineSpec]) -> None:
-    choice.run.output.mkdir(parents=True)
-    (choice.run.output / "run.json").write_text("{}")
+    choice.output.mkdir(parents=True)
+    (choice.output / "run.json").write_text("{}")
     with pytest.raises(RunExists, match=r"is not empty; choose another --output"):
         choice.request()
     assert built == []
-    assert (choice.run.output / "run.json").read_text() == "{}"
+    assert (choice.output / "run.json").read_text() == "{}"
 
 
 def test_an_output_that_is_a_file(choice: Choice, built: list[EngineSpec], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    _refused(
-        _with_run(choice, output=tmp_path / "file"), built, RunExists, r"file is a file; choose"
-    )
-    below = _with_run(choice, output=tmp_path / "file" / "below" / "that")
-    _refused(below, built, OutputError, r"Cannot write to .*that \(.*file is a file\)")
+    refused(with_run(choice, output=tmp_path / "file"), built, RunExists, r"file is a file; choose")
+    below = with_run(choice, output=tmp_path / "file" / "below" / "that")
+    refused(below, built, OutputError, r"Cannot write to .*that \(.*file is a file\)")
 
 
 def test_an_output_that_cannot_be_written(
     choice: Choice, built: list[EngineSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    _refused(choice, built, OutputError, r"Cannot write to .* is not writable\).*another --output")
+    refused(choice, built, OutputError, r"Cannot write to .* is not writable\).*another --output")
 
 
 def test_an_empty_or_new_output_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

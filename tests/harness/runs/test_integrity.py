@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from build_engine.errors import ResultProblem
+from harness.progress import NullProgress
+from harness.runs.execution import execute
 from harness.runs.integrity import problems, require_intact
 from harness.runs.record import PrimaryResult
 from harness.runs.run import Run
 from runtime.simulated import SimulatedSpec
-from tests.harness.rehearsal import rehearse
+from tests.harness.rehearsal import make_request, rehearse
 
 
 @pytest.fixture
@@ -68,3 +70,23 @@ def test_a_log_that_breaks_off_is_named_not_raised(run: Run) -> None:
     detail = run.folder.path / "performance" / "mlperf_log_detail.txt"
     detail.write_text(detail.read_text()[:-50])
     assert any("has a broken line; the run is incomplete" in text for text in problems(run))
+
+
+def test_repeats_are_made_again_from_their_own_files(tmp_path: Path) -> None:
+    spec = SimulatedSpec(num_tokens=5)
+    request = make_request(tmp_path, modes=("performance", "accuracy"), spec=spec, repeat=3)
+    made = execute(request, NullProgress())
+    run = Run.read(made.folder.path)
+    assert problems(run) == []
+    repeats = run.record.repeats
+    assert repeats is not None
+    for test in repeats.tests:
+        assert "lengths of the accuracy test" in {rule.name for rule in test.verdict.rules}
+    spread = repeats.spreads[0].model_copy(update={"median": 1e9})
+    figures = repeats.tests[1].model_copy(update={"metrics": repeats.tests[0].metrics})
+    for edited in (
+        repeats.model_copy(update={"spreads": (spread, *repeats.spreads[1:])}),
+        repeats.model_copy(update={"tests": (repeats.tests[0], figures)}),
+    ):
+        record = run.record.model_copy(update={"repeats": edited}).sealed()
+        assert problems(Run(run.folder, record)) != []

@@ -199,7 +199,7 @@ def _test(
     """The part of run.json about one test, as the harness makes it."""
     others = GivenAnswers.load(accuracy.given).by_sample if accuracy else None
     evidence = evidence_of(folder, planned, probe, workload, load_round("v6.1"), None, others)
-    record = record_of(evidence, probe, None)
+    record = record_of(evidence, probe, None, None)
     passed = [
         Rule(name=name, passed=True, measured="none", allowed="none", remedy="none")
         for name in sorted(LANGUAGE_RULES)

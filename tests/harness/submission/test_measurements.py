@@ -33,7 +33,7 @@ def test_groups_types_and_prompts_are_those_of_the_engine() -> None:
     assert "(of the int8 embedding and head: for each row)" in fields["weight_transformations"]
     document = calibration_description(manifest, None)
     assert "Calibrated on the first 38 prompts of news.jsonl, data of the submitter's" in document
-    assert f"of its first 512 prompts: {'d' * 64}" in document
+    assert f"of its first 32 prompts: {'d' * 64}" in document
 
 
 def test_the_official_calibration_set_is_named() -> None:

@@ -16,12 +16,15 @@ import psutil
 import pytest
 
 from build_engine.errors import EngineDied, EngineError
+from build_engine.store.engine import Engine
 from build_engine.store.limits import EngineLimits
+from build_engine.store.manifest import write_manifest
 from runtime.backend import load
 from runtime.executor import Chunk, Executor, Request
 from runtime.trtllm.executor import TRTLLMExecutor
 from runtime.trtllm.spec import TRTLLMSpec
-from tests.contract.doubled import install_doubles, journal, write_engine
+from tests.build_engine.manifests import resealed
+from tests.contract.doubled import VERSIONS, install_doubles, journal, write_engine
 
 Start = Callable[..., Executor]
 
@@ -129,18 +132,49 @@ def test_a_killed_engine_is_told_by_its_signal(start: Start) -> None:
             executor.poll(1.0)
 
 
+AGAIN = r".*; rebuild it with: enginebench build --model /models/tiny --target "
+
+
 def test_an_engine_for_another_gpu_is_not_started(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install_doubles(tmp_path / "other", monkeypatch, gpu="NVIDIA L4")
-    with pytest.raises(EngineError, match=r"target\.name is a30 in the engine and l4"):
+    told = r"target\.name is a30 in the engine and l4 .*; target\.compute is sm_80 .* and sm_89"
+    with pytest.raises(EngineError, match=f"{told}{AGAIN}l4 --recipe bf16"):
         start()
+    assert psutil.Process().children() == []
+
+
+@pytest.mark.parametrize(("library", "here"), [("tensorrt-llm", "1.2.1"), ("tensorrt", "10.14.1")])
+def test_an_engine_of_another_version_is_not_started(
+    start: Start, tmp_path: Path, library: str, here: str
+) -> None:
+    start().close()
+    folder = tmp_path / "engine"
+    manifest = Engine.load(folder).manifest
+    older = manifest.identity.backend.model_copy(update={"libraries": {**VERSIONS, library: "1.0"}})
+    write_manifest(folder, resealed(manifest, backend=older))
+    told = rf"backend\.{library} is 1\.0 in the engine and {here} here"
+    with pytest.raises(EngineError, match=f"{told}{AGAIN}a30 --recipe bf16"):
+        load(TRTLLMSpec(folder=folder))
+    assert psutil.Process().children() == []
+
+
+@pytest.mark.parametrize("file", ["config.json", "engine.json"])
+def test_an_edited_engine_is_not_started(start: Start, tmp_path: Path, file: str) -> None:
+    start().close()
+    edited = tmp_path / "engine" / file
+    edited.write_text(edited.read_text().replace('"max_batch_size": 8', '"max_batch_size": 9'))
+    with pytest.raises(EngineError, match=rf"{file} was altered: .*[Bb]uild ") as caught:
+        load(TRTLLMSpec(folder=tmp_path / "engine"))
+    if file == "config.json":
+        assert "Build it again: enginebench build --model /models/tiny" in str(caught.value)
     assert psutil.Process().children() == []
 
 
 def test_an_engine_over_several_gpus_is_not_started(start: Start) -> None:
     limits = EngineLimits(max_input_len=64, max_seq_len=200, tensor_parallel=2)
-    with pytest.raises(EngineError, match="is spread over 2 GPUs"):
+    with pytest.raises(EngineError, match="that 2 GPUs share is built here and not executed"):
         start(limits=limits)
 
 
