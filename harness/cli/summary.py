@@ -55,8 +55,8 @@ def _show_test(out: Output, name: str, test: TestRecord) -> None:
             primary = test.primary
             out.say(f"    result  {primary.value:,.6g} {primary.unit} ({primary.key})")
         _show_latencies(out, test.metrics)
-    if test.load and test.load.busy:
-        out.say(f"    {test.load.busy}")
+        if test.load and test.load.busy:
+            out.say(f"    {test.load.busy}")
     out.say(f"  {name}: {test.verdict.sentence}")
 
 
