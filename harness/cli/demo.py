@@ -139,7 +139,7 @@ def _mark(row: DemoRow, scenario: Scenario) -> str:
 def _pair(*times_s: float | None) -> str:
     """In milliseconds, to three digits or to whole ones."""
     return "/".join(
-        "-" if time_s is None else f"{time_s * 1e3:.{1 if time_s < 0.1 else 0}f}"
+        "-" if time_s is None else f"{time_s * 1e3:,.{1 if time_s < 0.1 else 0}f}"
         for time_s in times_s
     )
 

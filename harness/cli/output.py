@@ -36,10 +36,7 @@ class Output:
 
     def say(self, text: str = "") -> None:
         """A line of text; in a terminal it goes on below where its first word stands, by words."""
-        shown = printable(here(text))
-        if sys.stderr.isatty():
-            shown = _wrapped(shown, self._console(io.StringIO()).width)
-        tell(sys.stderr, f"{shown}\n")
+        tell(sys.stderr, f"{_fitted(printable(here(text)), self._console(io.StringIO()))}\n")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
         """A table, in the shape that can be read in this terminal (`table.py`)."""
@@ -77,8 +74,9 @@ class Output:
         """Why the command did not do what it was asked."""
         text = here(text)
         shown = io.StringIO()
-        words = f"enginebench: {printable(text)}"
-        self._console(shown).print(words, style="bold red", soft_wrap=True)
+        console = self._console(shown)
+        words = _fitted(f"enginebench: {printable(text)}", console)
+        console.print(words, style="bold red", soft_wrap=True)
         tell(sys.stderr, shown.getvalue())
         self.result({"error": text, "exit_code": exit_code})
 
@@ -97,12 +95,14 @@ class Output:
         )
 
 
-def _wrapped(line: str, width: int) -> str:
-    """`line` in as many lines as it takes; a word that is longer than a line stays whole."""
+def _fitted(line: str, console: Console) -> str:
+    """`line` in as many lines of a terminal as it takes; a word that is longer stays whole."""
+    if not console.is_terminal:
+        return line
     indent = " " * (len(line) - len(line.lstrip()))
     return textwrap.fill(
         line,
-        width,
+        console.width,
         subsequent_indent=f"{indent}  " if indent else "",
         break_long_words=False,
         break_on_hyphens=False,

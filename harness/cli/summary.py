@@ -56,8 +56,8 @@ def _show_test(out: Output, name: str, test: TestRecord, marks: Sequence[Mark]) 
             primary = test.primary
             out.say(f"    result  {primary.value:,.6g} {primary.unit} ({primary.key})")
         _show_latencies(out, test.metrics)
-    if test.load and test.load.busy:
-        out.say(f"    {test.load.busy}")
+        if test.load and test.load.busy:
+            out.say(f"    {test.load.busy}")
     first, *rules = told(test.verdict, marks)
     out.say(f"  {name}: {first}{' because' if rules else ''}")
     for rule in rules:

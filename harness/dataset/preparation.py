@@ -51,7 +51,8 @@ def prepare(
     prepared = find(folder)
     if prepared is not None:
         return prepared
-    progress.phase(f"Preparing the dataset {source.name}")
+    part = f", {count:,} samples" if count else ""
+    progress.phase(f"Preparing the dataset {source.name}{part}")
     samples = _read(workload, source, count, purpose, progress)
     tokenizer = Tokenizer.load(model_folder)
     prompts = _tokenise(workload, samples, tokenizer, progress)

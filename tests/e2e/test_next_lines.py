@@ -21,7 +21,6 @@ STARTS = (
     ["workloads"],
     ["engines", "list"],
     ["dataset", "--count", "300"],
-    ["build", "--model", "newsbrief", "--recipe", "int8_wo"],
 )
 FEW = "6"  # samples, where a user would take more time
 
