@@ -12,7 +12,8 @@ from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from build_engine.checkpoint.tokenizer import Tokenizer, bos_id
+from build_engine.checkpoint.tokenizer import Tokenizer, bos_id, stop_ids
+from build_engine.checkpoint.tokenizer_settings import read_settings
 from build_engine.digest import file_sha256
 from build_engine.errors import CheckpointError, DatasetError, UsageError
 from build_engine.files import CACHE_REMEDY, cannot_write
@@ -50,7 +51,7 @@ def prepare(
     folder = root / "datasets" / f"{workload.name}-{source.stem}-{key[:12]}"
     prepared = find(folder)
     if prepared is not None:
-        return prepared
+        return _told(prepared, progress)
     progress.phase(f"Preparing the dataset {source.name}")
     samples = _read(workload, source, count, purpose, progress)
     tokenizer = Tokenizer.load(model_folder)
@@ -60,9 +61,17 @@ def prepare(
     trial = count is not None
     record = describe(workload, source, samples, prompts, purpose, tokenizer, trial=trial)
     try:
-        return publish(folder, prompts, [sample.reference for sample in samples], record)
+        made = publish(folder, prompts, [sample.reference for sample in samples], record)
     except OSError as error:
         raise cannot_write(root, error, CACHE_REMEDY) from None
+    return _told(made, progress)
+
+
+def _told(prepared: Dataset, progress: Progress) -> Dataset:
+    """The dataset, once what its checkpoint's files disagree in is said."""
+    for note in prepared.record.tokenizer_notes:
+        progress.note(f"Note: {note}.")
+    return prepared
 
 
 def check_count(count: int | None) -> None:
@@ -122,8 +131,23 @@ def _check_lengths(workload: Workload, source: Source, prompts: Sequence[Sized])
 def _tokenise(
     workload: Workload, samples: Sequence[Sample], tokenizer: Tokenizer, progress: Progress
 ) -> list[TokenIds]:
+    texts = prompt_texts(workload, samples, tokenizer)
+    return tokenizer.encode_batch(
+        texts,
+        lambda done: progress.update(done, len(texts)),
+        add_special_tokens=not workload.chat_template,
+    )
+
+
+def prompt_texts(workload: Workload, samples: Sequence[Sample], tokenizer: Tokenizer) -> list[str]:
+    """The text of each prompt: the workload's, in the checkpoint's chat template where the workload
+    asks for that. Raises CheckpointError for a template that is missing or broken.
+    """
     texts = [workload.prompt(sample.article) for sample in samples]
-    return tokenizer.encode_batch(texts, lambda done: progress.update(done, len(texts)))
+    if not workload.chat_template:
+        return texts
+    template = tokenizer.chat()
+    return [template.prompt(text) for text in texts]
 
 
 def _key(
@@ -132,10 +156,23 @@ def _key(
     path = model_folder / "tokenizer.json"
     if not path.is_file():
         raise CheckpointError(f"{model_folder} has no tokenizer.json; get the whole checkpoint.")
-    tokenizer = [file_sha256(path), bos_id(model_folder)]
+    tokenizer = [
+        file_sha256(path),
+        bos_id(model_folder),
+        stop_ids(model_folder),
+        read_settings(model_folder).digest,
+    ]
     rules = workload.model_dump(
         mode="json",
-        include={"name", "benchmark", "data", "prompt_template", "num_samples", "max_input_tokens"},
+        include={
+            "name",
+            "benchmark",
+            "data",
+            "prompt_template",
+            "chat_template",
+            "num_samples",
+            "max_input_tokens",
+        },
     )
     origin = source.origin.model_dump(mode="json") if source.origin else None
     parts = [DatasetRecord.SCHEMA, rules, source.digest, origin, tokenizer, count, purpose]

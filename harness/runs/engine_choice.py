@@ -229,13 +229,14 @@ def _emulated(target: Target) -> Target:
 
 
 def build_spec(spec: EngineSpec, progress: Progress) -> Engine:
-    """The engine of `spec`, from the store or built now."""
+    """The engine of `spec`, from the store or built now; a new one has answered a prompt."""
     from build_engine.build import build
     from build_engine.paths import cache_root
     from build_engine.store.store import EngineStore
+    from runtime.trial import answer_one
 
     progress.phase(f"Engine {spec.checkpoint.name}, {spec.recipe.name} for {spec.target.name}")
-    return build(spec, EngineStore(cache_root()), _Steps(progress))
+    return build(spec, EngineStore(cache_root()), _Steps(progress), answer_one)
 
 
 class _Steps:
