@@ -6,6 +6,8 @@ never truncated; texts are what its `batch_decode(skip_special_tokens=True)` giv
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +21,7 @@ from build_engine.checkpoint.files import (
     TOKENIZER_FILE,
 )
 from build_engine.checkpoint.special_tokens import apply_settings
-from build_engine.checkpoint.tokenizer_settings import NAMES, optional_object, read_settings
+from build_engine.checkpoint.tokenizer_settings import NAMES, NOTES, optional_object, read_settings
 from build_engine.errors import CheckpointError
 from build_engine.files import write_beside, write_json
 
@@ -66,7 +68,7 @@ class Tokenizer:
         self._tokens = tokens
         self.bos_id = bos_id(folder)
         """Id of the token that starts a sequence, or None if the checkpoint names none."""
-        self.notes = tuple(notes)
+        self.notes = (*settings.notes, *notes)
         """What the checkpoint's files say differently of its tokens, in sentences."""
 
     @classmethod
@@ -103,15 +105,18 @@ class Tokenizer:
         in files of our own making. Raises OSError.
         """
         self._backend.save(str(folder / TOKENIZER_FILE))
-        named = {name: text for name, text in self._tokens.by_name.items() if name in NAMES}
-        config = {
+        tokens = self._tokens.by_name
+        named = {name: text for name, text in tokens.items() if name in NAMES}
+        config: dict[str, object] = {
             "tokenizer_class": "PreTrainedTokenizerFast",
             **named,
             "added_tokens_decoder": {},  # tokenizer.json has them all: nothing is to be added
             "additional_special_tokens": list(self._tokens.additional),
+            "extra_special_tokens": {n: text for n, text in tokens.items() if n not in NAMES},
             "add_prefix_space": self._prefix_space,
             "clean_up_tokenization_spaces": self._settings.clean_up_spaces,
             "split_special_tokens": self._settings.split_special,
+            NOTES: list(self.notes),
         }
         write_json(folder / TOKENIZER_CONFIG_FILE, config)
         ids = {"bos_token_id": self.bos_id, "eos_token_id": list(stop_ids(self._folder))}
@@ -123,6 +128,20 @@ class Tokenizer:
     def _prefix_space(self) -> bool:
         """Whether a byte-level pre-tokenizer puts a space before each text."""
         return bool(getattr(self._backend.pre_tokenizer, "add_prefix_space", False))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hex of what decides a prompt's ids; that of an engine is its checkpoint's."""
+        parts = [
+            self._backend.to_str(),
+            self._settings.split_special,
+            self._settings.chat_template,
+            sorted(self._tokens.by_name.items()),
+            self._tokens.additional,
+            self.bos_id,
+            self.notes,
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def chat(self) -> ChatTemplate:
         """The checkpoint's chat template. Raises CheckpointError where it has none, or none that

@@ -8,10 +8,9 @@ the first lists no added tokens.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ NAMES = (
     "cls_token",
     "mask_token",
 )
+NOTES = "notes"  # a key of our own: what was found in the checkpoint that an engine was built from
 _ADDITIONAL = "additional_special_tokens"
 _DEFAULT_CLASS = "LlamaTokenizer"  # of transformers, for a Llama that names none
 
@@ -73,11 +73,7 @@ class TokenizerSettings:
     clean_up_spaces: bool = False
     split_special: bool = False
     chat_template: str | None = None
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 in hex of all of it."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+    notes: tuple[str, ...] = ()
 
 
 def read_settings(folder: Path) -> TokenizerSettings:
@@ -116,6 +112,7 @@ def read_settings(folder: Path) -> TokenizerSettings:
         clean_up_spaces=bool(source.flag("clean_up_tokenization_spaces")),
         split_special=bool(source.flag("split_special_tokens")),
         chat_template=_chat_template(folder, source),
+        notes=source.texts(NOTES),
     )
 
 
@@ -156,6 +153,12 @@ class _Source:
         if not isinstance(value, list):
             raise self.wrong(key, "a list of tokens")
         return tuple(self._parsed(key, item) for item in value)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        value = self.said.get(key) or []
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.wrong(key, "a list of texts")
+        return tuple(value)
 
     def all_tokens(self, key: str) -> dict[str, SpecialToken]:
         """Every value of the object, which `key` is called in a message."""

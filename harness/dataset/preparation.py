@@ -12,10 +12,8 @@ from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from build_engine.checkpoint.tokenizer import Tokenizer, bos_id, stop_ids
-from build_engine.checkpoint.tokenizer_settings import read_settings
-from build_engine.digest import file_sha256
-from build_engine.errors import CheckpointError, DatasetError, UsageError
+from build_engine.checkpoint.tokenizer import Tokenizer
+from build_engine.errors import DatasetError, UsageError
 from build_engine.files import CACHE_REMEDY, cannot_write
 from harness.dataset.description import describe
 from harness.dataset.prepared import Dataset, find, publish
@@ -47,14 +45,14 @@ def prepare(
     cache takes no more. A preparation that fails leaves nothing behind.
     """
     check_count(count)
-    key = _key(workload, source, model_folder, count, purpose)
+    tokenizer = Tokenizer.load(model_folder)
+    key = _key(workload, source, tokenizer, count, purpose)
     folder = root / "datasets" / f"{workload.name}-{source.stem}-{key[:12]}"
     prepared = find(folder)
     if prepared is not None:
         return _told(prepared, progress)
     progress.phase(f"Preparing the dataset {source.name}")
     samples = _read(workload, source, count, purpose, progress)
-    tokenizer = Tokenizer.load(model_folder)
     prompts = _tokenise(workload, samples, tokenizer, progress)
     if workload.benchmark is not None and purpose == "evaluation":
         _check_lengths(workload, source, prompts)
@@ -151,17 +149,8 @@ def prompt_texts(workload: Workload, samples: Sequence[Sample], tokenizer: Token
 
 
 def _key(
-    workload: Workload, source: Source, model_folder: Path, count: int | None, purpose: Purpose
+    workload: Workload, source: Source, tokenizer: Tokenizer, count: int | None, purpose: Purpose
 ) -> str:
-    path = model_folder / "tokenizer.json"
-    if not path.is_file():
-        raise CheckpointError(f"{model_folder} has no tokenizer.json; get the whole checkpoint.")
-    tokenizer = [
-        file_sha256(path),
-        bos_id(model_folder),
-        stop_ids(model_folder),
-        read_settings(model_folder).digest,
-    ]
     rules = workload.model_dump(
         mode="json",
         include={
@@ -175,5 +164,5 @@ def _key(
         },
     )
     origin = source.origin.model_dump(mode="json") if source.origin else None
-    parts = [DatasetRecord.SCHEMA, rules, source.digest, origin, tokenizer, count, purpose]
+    parts = [DatasetRecord.SCHEMA, rules, source.digest, origin, tokenizer.digest, count, purpose]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
