@@ -68,7 +68,7 @@ class Tokenizer:
         self._tokens = tokens
         self.bos_id = bos_id(folder)
         """Id of the token that starts a sequence, or None if the checkpoint names none."""
-        self.notes = (*settings.notes, *notes)
+        self.notes = tuple(dict.fromkeys((*settings.notes, *notes)))
         """What the checkpoint's files say differently of its tokens, in sentences."""
 
     @classmethod

@@ -192,3 +192,14 @@ def test_a_byte_level_tokenizer_has_the_prefix_space_of_the_settings(tmp_path: P
     (tmp_path / "engine").mkdir()
     spaced.save(tmp_path / "engine")
     assert Tokenizer.load(tmp_path / "engine").encode_batch(["w5"])[0].tolist() == [1, 96]
+
+
+def test_a_note_goes_with_the_engine_once(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint").mkdir()
+    folder = write_folder(tmp_path / "checkpoint", "fast")
+    before = rewrite(folder, eos_token="w9", add_bos_token=False)
+    (tmp_path / "engine").mkdir()
+    before.save(tmp_path / "engine")
+    after = Tokenizer.load(tmp_path / "engine")
+    assert len(before.notes) == 2
+    assert (after.notes, after.digest) == (before.notes, before.digest)
