@@ -25,16 +25,20 @@ if TYPE_CHECKING:
     from build_engine.recipe import Recipe
     from build_engine.store.limits import EngineLimits
     from build_engine.store.spec import BuildFacts
+    from build_engine.store.store import Trial
     from build_engine.target import Target
 
 __all__ = ["BuildProgress", "NullProgress", "build", "make_spec"]
 
 
-def build(spec: EngineSpec, store: EngineStore, progress: BuildProgress) -> Engine:
+def build(
+    spec: EngineSpec, store: EngineStore, progress: BuildProgress, trial: Trial | None = None
+) -> Engine:
     """The engine of `spec` from the store, built now when it is not there yet.
 
-    Raises EnvironmentFault for a target that this version builds nothing for, OutputError when the
-    store cannot take the engine, and what the backend raises.
+    `trial` is called with an engine that was built, before the store has it. Raises
+    EnvironmentFault for a target that this version builds nothing for, OutputError when the store
+    cannot take the engine, and what the backend and `trial` raise.
     """
 
     def compile_now(spec: EngineSpec, folder: Path, progress: BuildProgress) -> BuildFacts:
@@ -43,7 +47,7 @@ def build(spec: EngineSpec, store: EngineStore, progress: BuildProgress) -> Engi
         """
         return spec.backend.builder_of(spec.target.name)(spec, folder, progress)
 
-    return store.get_or_build(spec, compile_now, progress)
+    return store.get_or_build(spec, compile_now, progress, trial)
 
 
 def make_spec(

@@ -116,6 +116,11 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     return content
 
 
+def read_text(path: Path, max_bytes: int = _MAX_YAML_BYTES) -> str:
+    """The UTF-8 text of a regular file that people write. Raises as `read_bytes`."""
+    return _decoded(read_bytes(path, max_bytes))
+
+
 def write_beside(path: Path, content: str | bytes, *, durable: bool = False) -> None:
     """Write a file whole or not at all: beside its place, then renamed over it.
 

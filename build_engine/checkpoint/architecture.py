@@ -1,8 +1,7 @@
 """What the `config.json` of a Llama checkpoint says: the facts that decide the network.
 
-Only `LlamaForCausalLM` is accepted. Both spellings of the rotary embedding are read: `rope_theta`
-with `rope_scaling` (transformers 4) and `rope_parameters` (transformers 5), because a silently
-defaulted theta ruins a model without an error.
+Only `LlamaForCausalLM` is accepted, and only unquantised. A fact that the file states twice and not
+alike is refused with both statements: none is picked.
 """
 
 from __future__ import annotations
@@ -12,6 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from build_engine.checkpoint.fields import (
+    disagreement,
+    flag,
+    positive_float,
+    positive_int,
+    wrong_value,
+)
+from build_engine.checkpoint.rope import RopeScaling, parse_rope
 from build_engine.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -19,19 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ARCHITECTURE = "LlamaForCausalLM"
-_LARGEST = 3.4e38  # of a float32
-ROPE_TYPES = ("default", "linear", "llama3")
-
-
-@dataclass(frozen=True, slots=True)
-class RopeScaling:
-    """How the rotary frequencies are stretched; the last three fields matter to `llama3` only."""
-
-    rope_type: str
-    factor: float
-    low_freq_factor: float = 1.0
-    high_freq_factor: float = 4.0
-    original_max_position_embeddings: int = 8192
+_MOST_LAYERS = 1024  # eight times those of the largest Llama
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +60,7 @@ class LlamaConfig:
         """
         import numpy as np
 
-        exponents = np.arange(0, self.head_dim, 2, dtype=np.float32) / np.float32(self.head_dim)
-        plain: NDArray[np.float32] = np.float32(1) / np.float32(self.rope_theta) ** exponents
-        scaling = self.rope_scaling
+        plain, scaling = self.plain_frequencies, self.rope_scaling
         if scaling is None:
             return plain
         stretched: NDArray[np.float32] = plain / np.float32(scaling.factor)
@@ -78,6 +71,15 @@ class LlamaConfig:
         share = np.clip((turns - scaling.low_freq_factor) / span, 0, 1).astype(np.float32)
         blended: NDArray[np.float32] = (1 - share) * stretched + share * plain
         return blended
+
+    @property
+    def plain_frequencies(self) -> NDArray[np.float32]:
+        """Rotary frequencies before they are scaled."""
+        import numpy as np
+
+        exponents = np.arange(0, self.head_dim, 2, dtype=np.float32) / np.float32(self.head_dim)
+        plain: NDArray[np.float32] = np.float32(1) / np.float32(self.rope_theta) ** exponents
+        return plain
 
     @property
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -124,47 +126,54 @@ def parse_config(
     which errors name.
 
     The stop ids of `generation_config.json` win over those of `config.json`, as in transformers.
-    Raises CheckpointError for another architecture, a rope type other than `ROPE_TYPES`, or a
-    missing or impossible value.
+    Raises CheckpointError for another architecture, a quantised checkpoint, what `parse_rope`
+    refuses, a missing or impossible value, and a fact that is stated twice and not alike.
     """
     source = str(folder / "config.json")
     _require_llama(raw, source)
-    hidden_size = _positive_int(raw, "hidden_size", source)
-    num_heads = _positive_int(raw, "num_attention_heads", source)
-    num_kv_heads = _positive_int(raw, "num_key_value_heads", source, default=num_heads)
+    _require_unquantised(raw, source)
+    _require_one_type(raw, source)
+    hidden_size = positive_int(raw, "hidden_size", source)
+    num_heads = positive_int(raw, "num_attention_heads", source)
+    num_kv_heads = positive_int(raw, "num_key_value_heads", source, default=num_heads)
     if num_heads % num_kv_heads:
         raise CheckpointError(
             f"{source}: num_attention_heads {num_heads} is not a multiple of num_key_value_heads "
             f"{num_kv_heads}; correct config.json or take another checkpoint."
         )
-    head_dim = _positive_int(raw, "head_dim", source, default=hidden_size // num_heads)
+    if raw.get("head_dim") is None and hidden_size % num_heads:
+        raise CheckpointError(
+            f"{source}: hidden_size {hidden_size} is not a multiple of num_attention_heads "
+            f"{num_heads}, and no head_dim is given; correct config.json."
+        )
+    head_dim = positive_int(raw, "head_dim", source, default=hidden_size // num_heads)
     if head_dim % 2:
         raise CheckpointError(
             f"{source}: head_dim {head_dim} is odd, and rotary embeddings need an even one; "
             "correct config.json."
         )
-    rope_theta, rope_scaling = _parse_rope(raw, source)
-    vocab_size = _positive_int(raw, "vocab_size", source)
+    rope_theta, rope_scaling = parse_rope(raw, source)
+    vocab_size = positive_int(raw, "vocab_size", source)
     if "eos_token_id" in generation:
         eos, eos_source = generation["eos_token_id"], str(folder / "generation_config.json")
     else:
         eos, eos_source = raw.get("eos_token_id"), source
     return LlamaConfig(
         hidden_size=hidden_size,
-        intermediate_size=_positive_int(raw, "intermediate_size", source),
-        num_layers=_positive_int(raw, "num_hidden_layers", source),
+        intermediate_size=positive_int(raw, "intermediate_size", source),
+        num_layers=positive_int(raw, "num_hidden_layers", source, most=_MOST_LAYERS),
         num_heads=num_heads,
         num_kv_heads=num_kv_heads,
         head_dim=head_dim,
         vocab_size=vocab_size,
-        rms_norm_eps=_positive_float(raw, "rms_norm_eps", source, default=1e-6),
+        rms_norm_eps=positive_float(raw, "rms_norm_eps", source, default=1e-6),
         rope_theta=rope_theta,
         rope_scaling=rope_scaling,
-        max_position_embeddings=_positive_int(raw, "max_position_embeddings", source, default=2048),
-        tie_word_embeddings=_flag(raw, "tie_word_embeddings", source),
+        max_position_embeddings=positive_int(raw, "max_position_embeddings", source, default=2048),
+        tie_word_embeddings=flag(raw, "tie_word_embeddings", source),
         eos_token_ids=_stop_ids(eos, vocab_size, eos_source),
-        attention_bias=_flag(raw, "attention_bias", source),
-        mlp_bias=_flag(raw, "mlp_bias", source),
+        attention_bias=flag(raw, "attention_bias", source),
+        mlp_bias=flag(raw, "mlp_bias", source),
     )
 
 
@@ -186,33 +195,24 @@ def _require_llama(raw: Mapping[str, Any], source: str) -> None:
         )
 
 
-def _parse_rope(raw: Mapping[str, Any], source: str) -> tuple[float, RopeScaling | None]:
-    key = "rope_parameters" if raw.get("rope_parameters") else "rope_scaling"
-    stated = raw.get(key) or {}
-    if not isinstance(stated, Mapping):
-        raise CheckpointError(_wrong_value(key, stated, "an object", source))
-    merged = {"rope_theta": raw.get("rope_theta", 10_000.0), **stated}
-    theta = _positive_float(merged, "rope_theta", source)
-    rope_type = merged.get("rope_type", merged.get("type", "default"))
-    if rope_type not in ROPE_TYPES:
+def _require_unquantised(raw: Mapping[str, Any], source: str) -> None:
+    said = raw.get("quantization_config") or raw.get("compression_config")
+    if said:
+        method = said.get("quant_method") if isinstance(said, Mapping) else None
         raise CheckpointError(
-            f"{source}: rope type {rope_type} cannot be built; choose a checkpoint with one of: "
-            f"{', '.join(ROPE_TYPES)}."
+            f"{source}: the checkpoint is quantised already (quantization_config: "
+            f"{method or 'of no named method'}); take the unquantised checkpoint that it was made "
+            "from: a recipe quantises it here."
         )
-    if rope_type == "default":
-        return theta, None
-    factor = _positive_float(merged, "factor", source)
-    if rope_type == "linear":
-        return theta, RopeScaling("linear", factor)
-    low = _positive_float(merged, "low_freq_factor", source)
-    high = _positive_float(merged, "high_freq_factor", source)
-    if high <= low:
-        raise CheckpointError(
-            f"{source}: high_freq_factor {high} must be greater than low_freq_factor {low}; "
-            "correct config.json."
-        )
-    original = _positive_int(merged, "original_max_position_embeddings", source)
-    return theta, RopeScaling("llama3", factor, low, high, original)
+
+
+def _require_one_type(raw: Mapping[str, Any], source: str) -> None:
+    """`dtype` is what transformers 5 writes for `torch_dtype`. Which of the stored types it is does
+    not matter: tensors say that themselves.
+    """
+    old, new = (str(raw.get(key) or "").removeprefix("torch.") for key in ("torch_dtype", "dtype"))
+    if old and new and old != new:
+        raise disagreement(source, f"torch_dtype is {old}", f"dtype is {new}")
 
 
 def _stop_ids(value: object, vocab_size: int, source: str) -> tuple[int, ...]:
@@ -221,38 +221,5 @@ def _stop_ids(value: object, vocab_size: int, source: str) -> tuple[int, ...]:
     for item in ids:
         if not isinstance(item, int) or isinstance(item, bool) or not 0 <= item < vocab_size:
             wanted = f"an id below {vocab_size}"
-            raise CheckpointError(_wrong_value("eos_token_id", item, wanted, source))
+            raise CheckpointError(wrong_value("eos_token_id", item, wanted, source))
     return tuple(ids)
-
-
-def _positive_int(raw: Mapping[str, Any], key: str, source: str, default: int | None = None) -> int:
-    value = raw.get(key)
-    value = default if value is None else value
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise CheckpointError(_wrong_value(key, value, "a positive integer", source))
-    return value
-
-
-def _positive_float(
-    raw: Mapping[str, Any], key: str, source: str, default: float | None = None
-) -> float:
-    value = raw.get(key)
-    value = default if value is None else value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LARGEST:
-        raise CheckpointError(_wrong_value(key, value, "a positive number", source))
-    return float(value)
-
-
-def _flag(raw: Mapping[str, Any], key: str, source: str) -> bool:
-    value = raw.get(key)
-    if value is not None and not isinstance(value, bool):
-        raise CheckpointError(_wrong_value(key, value, "true or false", source))
-    return bool(value)
-
-
-def _wrong_value(key: str, value: object, wanted: str, source: str) -> str:
-    found = "missing" if value is None else f"{value!r}"
-    return (
-        f"{source}: {key} is {found}, and must be {wanted}; download the checkpoint again or "
-        "correct config.json."
-    )

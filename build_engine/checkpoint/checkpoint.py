@@ -15,14 +15,19 @@ from pathlib import Path
 
 from build_engine.checkpoint.architecture import LlamaConfig, parse_config
 from build_engine.checkpoint.files import (
+    CHAT_TEMPLATE_FILE,
     COMPANION_FILES,
     CONFIG_FILE,
     GENERATION_FILE,
-    lacking,
+    INDEX_FILE,
+    SINGLE_FILE,
     read_object,
+    require_whole,
     weight_files,
+    weight_map,
 )
-from build_engine.checkpoint.safetensors_file import ITEM_BYTES, StoredTensor, read_tensors
+from build_engine.checkpoint.safetensors_file import StoredTensor, read_tensors
+from build_engine.checkpoint.tensors import check_tensors
 from build_engine.digest import file_sha256
 from build_engine.errors import CheckpointError
 
@@ -55,8 +60,8 @@ class Checkpoint:
 
     @property
     def companions(self) -> tuple[Path, ...]:
-        """Those of `COMPANION_FILES` that the checkpoint has."""
-        files = (self.folder / name for name in COMPANION_FILES)
+        """Those of `COMPANION_FILES` that the checkpoint has, and its chat template."""
+        files = (self.folder / name for name in (*COMPANION_FILES, CHAT_TEMPLATE_FILE))
         return tuple(file for file in files if file.is_file())
 
     def tensors(self) -> Mapping[str, StoredTensor]:
@@ -66,38 +71,25 @@ class Checkpoint:
 
 def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
     """The checkpoint in `folder`, checked. Raises CheckpointError."""
-    missing = lacking(folder)
-    if missing:
-        raise CheckpointError(
-            f"{folder} lacks {', '.join(missing)}; download the checkpoint again, in safetensors "
-            "format and with its tokenizer.json."
-        )
+    require_whole(folder)
     said = {
         name: read_object(folder / name) for name in COMPANION_FILES if (folder / name).is_file()
     }
     config = parse_config(said[CONFIG_FILE], said.get(GENERATION_FILE, {}), folder)
     checkpoint = Checkpoint(name or folder.name, folder, config, weight_files(folder))
-    _check_tensors(checkpoint)
+    stored = checkpoint.tensors()
+    check_tensors(config, stored, folder)
+    if checkpoint.weight_files != (folder / SINGLE_FILE,):
+        _check_index(folder, stored)
     return checkpoint
 
 
-def _check_tensors(checkpoint: Checkpoint) -> None:
-    stored = checkpoint.tensors()
-    for name, expected in checkpoint.config.tensor_shapes.items():
-        tensor = stored.get(name)
-        if tensor is None:
+def _check_index(folder: Path, stored: Mapping[str, StoredTensor]) -> None:
+    """Raise CheckpointError unless each tensor of the index is in the file that it names."""
+    for name, file in weight_map(folder / INDEX_FILE).items():
+        found = stored[name].file.name if name in stored else "none of the shards"
+        if found != file:
             raise CheckpointError(
-                f"{checkpoint.folder} has no tensor {name}, which must have shape "
-                f"{list(expected)}; download the checkpoint again, or correct config.json if it "
-                "describes another model."
-            )
-        if tensor.shape != expected:
-            raise CheckpointError(
-                f"{tensor.file}: tensor {name} has shape {list(tensor.shape)}, and config.json "
-                f"makes it {list(expected)}; take the config.json that belongs to these weights."
-            )
-        if tensor.dtype not in ITEM_BYTES:
-            raise CheckpointError(
-                f"{tensor.file}: tensor {name} is stored as {tensor.dtype}, and only "
-                f"{', '.join(ITEM_BYTES)} can be read; take the unquantised checkpoint."
+                f"{folder / INDEX_FILE} names {file} for tensor {name}, and it is in {found}; "
+                "download the checkpoint again."
             )

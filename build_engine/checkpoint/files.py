@@ -1,4 +1,6 @@
-"""Which files a checkpoint in Hugging Face layout has, and how its JSON is read."""
+"""Which files a checkpoint in Hugging Face layout has, how its JSON is read, and what a folder
+holds that is no such checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,52 @@ GENERATION_FILE = "generation_config.json"
 TOKENIZER_FILE = "tokenizer.json"
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-TOKENIZER_PATTERNS = ("*config.json", TOKENIZER_FILE, "special_tokens_map.json")
-# What an engine takes along, so that it answers and decodes as the checkpoint does.
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+SPECIAL_TOKENS_FILE = "special_tokens_map.json"
+ADDED_TOKENS_FILE = "added_tokens.json"
+CHAT_TEMPLATE_FILE = "chat_template.jinja"
+TOKENIZER_PATTERNS = (
+    "*config.json",
+    TOKENIZER_FILE,
+    SPECIAL_TOKENS_FILE,
+    ADDED_TOKENS_FILE,
+    CHAT_TEMPLATE_FILE,
+)
+# The JSON files besides the weights by which an engine answers and decodes as the checkpoint does.
 COMPANION_FILES = (
     CONFIG_FILE,
     GENERATION_FILE,
     TOKENIZER_FILE,
-    "tokenizer_config.json",
-    "special_tokens_map.json",
+    TOKENIZER_CONFIG_FILE,
+    SPECIAL_TOKENS_FILE,
+    ADDED_TOKENS_FILE,
+)
+# What AutoGPTQ and Model Optimizer write beside quantised weights.
+_QUANTISED = ("quantize_config.json", "hf_quant_config.json")
+_INSTEAD = (
+    (
+        "adapter_config.json",
+        "it holds an adapter, so merge that into its base model (`merge_and_unload` of peft) and "
+        "save the result",
+    ),
+    (
+        "*.gguf",
+        "it holds a GGUF file, so take the checkpoint in Hugging Face format that it was made from",
+    ),
+    (
+        "*.pth",
+        "it holds Meta's own format, so take the repository in Hugging Face format",
+    ),
+    (
+        "pytorch_model*.bin",
+        "it holds pickled weights, so load it with LlamaForCausalLM of transformers and save it "
+        "again, which writes safetensors",
+    ),
+    (
+        "tokenizer.model",
+        "it has a tokenizer.model only, so write the other with AutoTokenizer of transformers and "
+        "`save_pretrained`",
+    ),
 )
 
 
@@ -34,13 +74,18 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def shard_names(index: Path) -> list[str]:
     """The weight files that an index names, in order. Raises CheckpointError."""
-    weight_map = read_object(index).get("weight_map")
-    named = weight_map.values() if isinstance(weight_map, dict) else ()
-    if not named or not all(isinstance(s, str) and s == Path(s).name for s in named):
+    return sorted(set(weight_map(index).values()))
+
+
+def weight_map(index: Path) -> dict[str, str]:
+    """The file of each tensor that an index names. Raises CheckpointError."""
+    said = read_object(index).get("weight_map")
+    named = said if isinstance(said, dict) else {}
+    if not named or not all(isinstance(s, str) and s == Path(s).name for s in named.values()):
         raise CheckpointError(
             f"{index} has no weight_map from tensors to files; download the checkpoint again."
         )
-    return sorted(set(named))
+    return named
 
 
 def lacking(folder: Path) -> list[str]:
@@ -54,6 +99,30 @@ def lacking(folder: Path) -> list[str]:
         return [*missing, f"{SINGLE_FILE} (or {INDEX_FILE} with its shards)"]
     shards = shard_names(folder / INDEX_FILE)
     return missing + [shard for shard in shards if not (folder / shard).is_file()]
+
+
+def require_whole(folder: Path) -> None:
+    """Raise CheckpointError for a folder that is not a whole checkpoint, with what it is instead
+    where that can be told, and for one that holds its weights twice.
+    """
+    missing = lacking(folder)
+    if missing:
+        instead = next((told for pattern, told in _INSTEAD if any(folder.glob(pattern))), None)
+        remedy = "download the checkpoint again, in safetensors format and with its tokenizer.json"
+        raise CheckpointError(f"{folder} lacks {', '.join(missing)}; {instead or remedy}.")
+    single, index = folder / SINGLE_FILE, folder / INDEX_FILE
+    shards = shard_names(index) if single.is_file() and index.is_file() else ()
+    if any((folder / shard).is_file() for shard in shards):
+        raise CheckpointError(
+            f"{folder} holds its weights twice, in {SINGLE_FILE} and in the shards of "
+            f"{INDEX_FILE}; remove the ones that are not meant."
+        )
+    for file in _QUANTISED:
+        if (folder / file).is_file():
+            raise CheckpointError(
+                f"{folder} is quantised already: it has a {file}; take the unquantised checkpoint "
+                "that it was made from: a recipe quantises it here."
+            )
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:

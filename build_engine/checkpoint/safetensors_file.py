@@ -1,8 +1,9 @@
 """Tensors of safetensors files by name: shapes from the headers, data mapped when asked for.
 
-The format (github.com/huggingface/safetensors): 8 bytes of little-endian header length, a JSON
-header with dtype, shape and data offsets per tensor, then the data. It is read here without the
-library because numpy has no bfloat16.
+The format (github.com/huggingface/safetensors, README "Format"): 8 bytes of little-endian header
+length, a JSON header with dtype, shape and data offsets per tensor, then the data. Its own rules
+hold here too: no name twice, and tensors that fill the data without overlap or hole. It is read
+without the library because numpy has no bfloat16.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 RAW_ITEMS = {"F32": "f4", "F16": "f2", "BF16": "u2", "I8": "i1", "F8_E4M3": "u1"}
 LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 100_000_000  # the limit that the format itself sets
+_MAX_AXES = 16  # a Llama's tensors have two at most
 DOWNLOAD_AGAIN = "download the checkpoint again"
 
 
@@ -49,22 +51,32 @@ class StoredTensor:
 
     def float32(self) -> NDArray[np.float32]:
         """The values as float32, which holds each of the three stored types exactly."""
+        return self.widened(self.raw())
+
+    def widened(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Some of the stored values as float32."""
         import numpy as np
 
         if self.dtype == "BF16":
             # A bfloat16 is the upper half of the float32 of the same value.
-            return (self.raw().astype(np.uint32) << 16).view(np.float32)
-        return np.asarray(self.raw(), np.float32)
+            return (values.astype(np.uint32) << 16).view(np.float32)
+        return np.asarray(values, np.float32)
 
 
 def read_tensors(files: Sequence[Path]) -> dict[str, StoredTensor]:
     """All tensors of `files`, from their headers.
 
-    Raises CheckpointError for a file that is truncated or broken.
+    Raises CheckpointError for a file that is truncated or broken, and a tensor that is there twice.
     """
     tensors: dict[str, StoredTensor] = {}
     for file in files:
-        tensors.update(_read_header(file))
+        for name, tensor in _read_header(file).items():
+            if name in tensors:
+                raise CheckpointError(
+                    f"{file} and {tensors[name].file.name} both hold a tensor {name}; "
+                    f"{DOWNLOAD_AGAIN}."
+                )
+            tensors[name] = tensor
     return tensors
 
 
@@ -79,14 +91,13 @@ def _read_header(file: Path) -> dict[str, StoredTensor]:
             )
         header = stream.read(header_bytes)
     data_start = LENGTH_BYTES + header_bytes
-    data_bytes = size_bytes - data_start
     try:
         entries = parse_json(header)
         entries.pop("__metadata__", None)
         tensors = {
             name: _parse_entry(file, name, entry, data_start) for name, entry in entries.items()
         }
-        needed_bytes = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+        places = sorted((*entry["data_offsets"], name) for name, entry in entries.items())
     except Unreadable as problem:
         raise CheckpointError(
             f"{file} has a broken safetensors header (it {problem}); {DOWNLOAD_AGAIN}."
@@ -95,12 +106,34 @@ def _read_header(file: Path) -> dict[str, StoredTensor]:
         raise CheckpointError(
             f"{file} has a broken safetensors header ({error}); {DOWNLOAD_AGAIN}."
         ) from error
-    if data_bytes < needed_bytes:
-        raise CheckpointError(
-            f"{file} is truncated: it has {size_bytes} of {data_start + needed_bytes} bytes; "
-            f"{DOWNLOAD_AGAIN}."
-        )
+    _check_places(file, places, data_start, size_bytes)
     return tensors
+
+
+def _check_places(
+    file: Path, places: Sequence[tuple[int, int, str]], data_start: int, size_bytes: int
+) -> None:
+    """Raise CheckpointError unless the (begin, end, name) of all tensors, in their order, fill the
+    data of the file: `Metadata::validate` of the format's own library.
+    """
+    end_before, before = 0, "the header"
+    for begin, end, name in places:
+        if begin != end_before:
+            told = "overlap" if begin < end_before else "leave a hole between them"
+            raise CheckpointError(
+                f"{file} has a broken safetensors header: {before} and tensor {name} {told}; "
+                f"{DOWNLOAD_AGAIN}."
+            )
+        end_before, before = end, f"tensor {name}"
+    wanted_bytes = data_start + end_before
+    if size_bytes < wanted_bytes:
+        raise CheckpointError(
+            f"{file} is truncated: it has {size_bytes} of {wanted_bytes} bytes; {DOWNLOAD_AGAIN}."
+        )
+    if size_bytes > wanted_bytes:
+        raise CheckpointError(
+            f"{file} has {size_bytes - wanted_bytes} bytes after its last tensor; {DOWNLOAD_AGAIN}."
+        )
 
 
 def _parse_entry(file: Path, name: str, entry: dict[str, Any], data_start: int) -> StoredTensor:
@@ -110,7 +143,8 @@ def _parse_entry(file: Path, name: str, entry: dict[str, Any], data_start: int) 
     """
     dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
     sizes = (*shape, begin, end)
-    if not isinstance(dtype, str) or not all(isinstance(n, int) and n >= 0 for n in sizes):
+    numbers = len(shape) <= _MAX_AXES and all(type(n) is int and n >= 0 for n in sizes)
+    if not isinstance(dtype, str) or not numbers or end < begin:
         raise ValueError(f"tensor {name}")
     # another dtype is named by the checkpoint's own check if the network needs this tensor
     if dtype in ITEM_BYTES and end - begin != math.prod(shape) * ITEM_BYTES[dtype]:

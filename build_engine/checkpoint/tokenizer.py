@@ -1,23 +1,37 @@
 """The tokenizer of a Hugging Face checkpoint folder: text to ids and back, in batches.
 
-Ids are what the checkpoint's own `tokenizer.json` gives, special tokens included and never
-truncated; texts are what `batch_decode(skip_special_tokens=True)` of transformers 4.57 gives. As in
-every checkpoint that transformers saved, `tokenizer.json` must itself mark the special tokens.
+Ids are what AutoTokenizer of transformers 4.57 gives for the folder, special tokens included and
+never truncated; texts are what its `batch_decode(skip_special_tokens=True)` gives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from build_engine.checkpoint.files import CONFIG_FILE, GENERATION_FILE, TOKENIZER_FILE, read_object
+from build_engine.checkpoint.chat import ChatTemplate
+from build_engine.checkpoint.files import (
+    CHAT_TEMPLATE_FILE,
+    CONFIG_FILE,
+    GENERATION_FILE,
+    TOKENIZER_CONFIG_FILE,
+    TOKENIZER_FILE,
+)
+from build_engine.checkpoint.special_tokens import apply_settings
+from build_engine.checkpoint.tokenizer_settings import NAMES, NOTES, optional_object, read_settings
 from build_engine.errors import CheckpointError
+from build_engine.files import write_beside, write_json
 
 if TYPE_CHECKING:
     import numpy as np
     import tokenizers
     from numpy.typing import NDArray
+
+    from build_engine.checkpoint.special_tokens import Tokens
+    from build_engine.checkpoint.tokenizer_settings import TokenizerSettings
 
 # Texts per call of the library: large enough to keep all cores busy, small enough for progress.
 _CHUNK = 512
@@ -43,21 +57,26 @@ class Tokenizer:
     def __init__(
         self,
         backend: tokenizers.Tokenizer,
-        *,
-        clean_up_spaces: bool,
-        bos_id: int | None,
+        folder: Path,
+        settings: TokenizerSettings,
+        tokens: Tokens,
+        notes: Sequence[str],
     ) -> None:
         self._backend = backend
-        self._clean_up_spaces = clean_up_spaces
-        self.bos_id = bos_id
+        self._folder = folder
+        self._settings = settings
+        self._tokens = tokens
+        self.bos_id = bos_id(folder)
         """Id of the token that starts a sequence, or None if the checkpoint names none."""
+        self.notes = tuple(dict.fromkeys((*settings.notes, *notes)))
+        """What the checkpoint's files say differently of its tokens, in sentences."""
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
-        """Read the tokenizer of a checkpoint folder.
+        """Read the tokenizer of a checkpoint folder, or of an engine's.
 
         Raises:
-            CheckpointError: `tokenizer.json` is missing, or a file is damaged.
+            CheckpointError: `tokenizer.json` is missing, or a file is damaged or cannot be meant.
         """
         import tokenizers
 
@@ -67,6 +86,7 @@ class Tokenizer:
                 f"{folder} has no tokenizer.json; download the whole checkpoint, or write the file "
                 f"with `save_pretrained` of the tokenizer in transformers."
             )
+        settings = read_settings(folder)
         try:
             backend = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises nothing narrower
@@ -75,9 +95,64 @@ class Tokenizer:
             ) from error
         backend.no_truncation()
         backend.no_padding()
-        settings = _settings(folder / "tokenizer_config.json")
-        clean_up_spaces = bool(settings.get("clean_up_tokenization_spaces", False))
-        return cls(backend, clean_up_spaces=clean_up_spaces, bos_id=bos_id(folder))
+        tokens, notes = apply_settings(backend, settings, folder)
+        ends = tokens.get("eos_token")
+        notes += _id_notes(folder, tokens, backend.token_to_id(ends) if ends else None)
+        return cls(backend, folder, settings, tokens, notes)
+
+    def save(self, folder: Path) -> None:
+        """Write into the folder of an engine what `load` needs to make the same tokenizer of it,
+        in files of our own making. Raises OSError.
+        """
+        self._backend.save(str(folder / TOKENIZER_FILE))
+        tokens = self._tokens.by_name
+        named = {name: text for name, text in tokens.items() if name in NAMES}
+        config: dict[str, object] = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            **named,
+            "added_tokens_decoder": {},  # tokenizer.json has them all: nothing is to be added
+            "additional_special_tokens": list(self._tokens.additional),
+            "extra_special_tokens": {n: text for n, text in tokens.items() if n not in NAMES},
+            "add_prefix_space": self._prefix_space,
+            "clean_up_tokenization_spaces": self._settings.clean_up_spaces,
+            "split_special_tokens": self._settings.split_special,
+            NOTES: list(self.notes),
+        }
+        write_json(folder / TOKENIZER_CONFIG_FILE, config)
+        ids = {"bos_token_id": self.bos_id, "eos_token_id": list(stop_ids(self._folder))}
+        write_json(folder / GENERATION_FILE, ids)
+        if self._settings.chat_template is not None:
+            write_beside(folder / CHAT_TEMPLATE_FILE, self._settings.chat_template)
+
+    @property
+    def _prefix_space(self) -> bool:
+        """Whether a byte-level pre-tokenizer puts a space before each text."""
+        return bool(getattr(self._backend.pre_tokenizer, "add_prefix_space", False))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hex of what decides a prompt's ids; that of an engine is its checkpoint's."""
+        parts = [
+            self._backend.to_str(),
+            self._settings.split_special,
+            self._settings.chat_template,
+            sorted(self._tokens.by_name.items()),
+            self._tokens.additional,
+            self.bos_id,
+            self.notes,
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def chat(self) -> ChatTemplate:
+        """The checkpoint's chat template. Raises CheckpointError where it has none, or none that
+        can be used.
+        """
+        if self._settings.chat_template is None:
+            raise CheckpointError(
+                f"{self._folder} has no chat template; leave chat_template out of the workload, or "
+                "take a checkpoint that was trained to chat."
+            )
+        return ChatTemplate(self._settings.chat_template, self._tokens, self._folder)
 
     @property
     def vocab_size(self) -> int:
@@ -85,9 +160,14 @@ class Tokenizer:
         return int(self._backend.get_vocab_size(with_added_tokens=True))
 
     def encode_batch(
-        self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None
+        self,
+        texts: Sequence[str],
+        on_progress: Callable[[int], None] | None = None,
+        *,
+        add_special_tokens: bool = True,
     ) -> list[NDArray[np.int32]]:
-        """Token ids of each text, int32[tokens], special tokens as the checkpoint adds them.
+        """Token ids of each text, int32[tokens], special tokens as the checkpoint adds them; none
+        are added to a text that a chat template made.
 
         `on_progress` is called with the number of texts done, several times up to `len(texts)`.
         """
@@ -95,7 +175,9 @@ class Tokenizer:
 
         encoded: list[NDArray[np.int32]] = []
         for start in range(0, len(texts), _CHUNK):
-            chunk = self._backend.encode_batch_fast(list(texts[start : start + _CHUNK]))
+            chunk = self._backend.encode_batch_fast(
+                list(texts[start : start + _CHUNK]), add_special_tokens=add_special_tokens
+            )
             encoded.extend(np.array(encoding.ids, dtype=np.int32) for encoding in chunk)
             if on_progress is not None:
                 on_progress(len(encoded))
@@ -107,7 +189,7 @@ class Tokenizer:
 
         ids = [np.asarray(sequence, dtype=np.int64).tolist() for sequence in sequences]
         texts: list[str] = self._backend.decode_batch(ids, skip_special_tokens=True)
-        return [_clean_up(text) for text in texts] if self._clean_up_spaces else texts
+        return [_clean_up(text) for text in texts] if self._settings.clean_up_spaces else texts
 
     @property
     def special_ids(self) -> frozenset[int]:
@@ -140,22 +222,37 @@ def bos_id(folder: Path) -> int | None:
     `config.json`; None where neither names one. Raises CheckpointError for a damaged file.
     """
     for name in (GENERATION_FILE, CONFIG_FILE):
-        value = _settings(folder / name).get("bos_token_id")
+        value = optional_object(folder / name).get("bos_token_id")
         first = value[0] if isinstance(value, list) and value else value
         if isinstance(first, int):
             return first
     return None
 
 
+def stop_ids(folder: Path) -> tuple[int, ...]:
+    """The ids that end an answer, by the same files. Raises CheckpointError for a damaged file."""
+    for name in (GENERATION_FILE, CONFIG_FILE):
+        said = optional_object(folder / name)
+        if "eos_token_id" in said:
+            value = said["eos_token_id"]
+            ids = value if isinstance(value, list) else [value]
+            return tuple(item for item in ids if isinstance(item, int))
+    return ()
+
+
+def _id_notes(folder: Path, tokens: Tokens, eos_id: int | None) -> Iterator[str]:
+    """Where the ids that the configs name are not those of the tokenizer's own tokens."""
+    stops = stop_ids(folder)
+    if eos_id is not None and eos_id not in stops:
+        listed = ", ".join(map(str, stops)) or "no id"
+        yield (
+            f"the tokenizer ends a text with {tokens.get('eos_token')} ({eos_id}), and an answer "
+            f"ends at {listed} by {GENERATION_FILE} or {CONFIG_FILE}: the latter counts, as with "
+            "transformers"
+        )
+
+
 def _clean_up(text: str) -> str:
     for old, new in _CLEAN_UP:
         text = text.replace(old, new)
     return text
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; {} if there is no such file."""
-    try:
-        return read_object(path)
-    except FileNotFoundError:
-        return {}

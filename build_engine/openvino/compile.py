@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from build_engine.checkpoint.tokenizer import Tokenizer
+from build_engine.checkpoint.values import check_values
 from build_engine.errors import MissingLibrary, OutputError
 from build_engine.store.manifest import Precision
 from build_engine.store.spec import BuildFacts
@@ -27,9 +28,9 @@ DTYPE_NAMES = {"f32": "float32", "bf16": "bfloat16", "u8": "int8"}
 def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> BuildFacts:
     """Write the engine of `spec` into the existing `folder` and return what its manifest must say.
 
-    The folder gets openvino_model.xml and .bin and the checkpoint's companion files.
-    Raises what `quantise` raises, MissingLibrary without OpenVINO, OutputError when the folder
-    cannot be written.
+    The folder gets openvino_model.xml and .bin and the tokenizer, all of our own making.
+    Raises what `check_values` and `quantise` raise, MissingLibrary without OpenVINO, OutputError
+    when the folder cannot be written.
     """
     require_openvino()
     from build_engine.openvino.network import build_network
@@ -37,6 +38,7 @@ def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> B
 
     checkpoint, recipe = spec.checkpoint, spec.recipe
     progress.phase("network")
+    check_values(checkpoint)
     model = build_network(checkpoint.config, checkpoint.tensors())
     stored = _stored_types(checkpoint)
     done = Quantised(
@@ -62,13 +64,15 @@ def require_openvino() -> None:
 
 
 def save_engine(model: ov.Model, checkpoint: Checkpoint, folder: Path) -> None:
-    """The graph and the checkpoint's companion files in `folder`. Raises OutputError."""
+    """The graph and the tokenizer in `folder`. Raises OutputError, and CheckpointError for a
+    tokenizer that is damaged.
+    """
     from openvino import save_model
 
+    tokenizer = Tokenizer.load(checkpoint.folder)
     try:
         save_model(model, str(folder / MODEL_FILE), compress_to_fp16=False)
-        for file in checkpoint.companions:
-            shutil.copyfile(file, folder / file.name)
+        tokenizer.save(folder)
     except (OSError, RuntimeError) as error:
         raise OutputError(
             f"The engine cannot be written to {folder} ({error}); free disk space or choose "

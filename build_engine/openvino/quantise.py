@@ -120,16 +120,27 @@ def fitting_group_size(config: LlamaConfig, recipe: Recipe) -> int:
         "intermediate_size": config.intermediate_size,
     }
     group_size = recipe.group_size
+    if group_size < MIN_GROUP_SIZE:
+        raise RecipeRefused(
+            f"`{recipe.name}` has recipe.group_size {group_size}, and the CPU engine quantises "
+            f"groups of at least {MIN_GROUP_SIZE} weights; give {MIN_GROUP_SIZE} or more."
+        )
     while any(size % group_size for size in inputs.values()):
         group_size //= 2
         if group_size < MIN_GROUP_SIZE:
             sizes = ", ".join(f"{name} {size}" for name, size in inputs.items())
             raise RecipeRefused(
-                f"`{recipe.name}` quantises groups of at least {MIN_GROUP_SIZE} weights, which "
-                "does not divide the "
-                f"layers of this checkpoint ({sizes}); use `int8_wo`."
+                f"`{recipe.name}` has recipe.group_size {recipe.group_size}, and neither that nor "
+                f"a half of it down to {MIN_GROUP_SIZE} weights divides the layers of this "
+                f"checkpoint ({sizes}); {_fitting(list(inputs.values()))}use `int8_wo`."
             )
     return group_size
+
+
+def _fitting(inputs: list[int]) -> str:
+    """The advice to take the largest power of two that divides all inputs, where that is enough."""
+    largest = min(size & -size for size in inputs)
+    return f"give {largest}, or " if largest >= MIN_GROUP_SIZE else ""
 
 
 def _int4_note(recipe: Recipe, group_size: int, num_samples: int) -> str:

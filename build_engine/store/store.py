@@ -19,6 +19,7 @@ from build_engine.store.resolve import resolve
 from build_engine.store.spec import BuildFacts, EngineSpec
 
 Builder: TypeAlias = Callable[[EngineSpec, Path, BuildProgress], BuildFacts]
+Trial: TypeAlias = Callable[[Engine], None]
 
 ENGINES = Kind(
     noun="engine",
@@ -47,14 +48,23 @@ class EngineStore(KeyedFolders[Engine]):
         key = spec.key
         return self.find_key(key, spec.folder_of(key))
 
-    def get_or_build(self, spec: EngineSpec, builder: Builder, progress: BuildProgress) -> Engine:
-        """The stored engine, built by `builder(spec, folder, progress)` when there is none; raises
-        as `get_or_make`.
+    def get_or_build(
+        self,
+        spec: EngineSpec,
+        builder: Builder,
+        progress: BuildProgress,
+        trial: Trial | None = None,
+    ) -> Engine:
+        """The stored engine, built by `builder(spec, folder, progress)` when there is none, and
+        then tried by `trial` before it is kept; raises as `get_or_make`.
         """
         key = spec.key
 
         def build(folder: Path) -> None:
             self._build(spec, key, folder, builder, progress)
+            if trial is not None:
+                progress.phase("trial")
+                trial(Engine.load(folder))
 
         return self.get_or_make(key, spec.folder_of(key), build, progress)
 

@@ -35,6 +35,8 @@ _ALGORITHMS: dict[tuple[str, str, str, str | None], tuple[str | None, DType]] = 
     ("int8", "int8", "smoothquant", "per_tensor"): (PER_TENSOR, "float16"),
     ("fp8", "fp8", "max", "per_tensor"): ("FP8", "bfloat16"),
 }
+# Sizes of groups with kernels (`fpA_intB_gemm_template.h` of TensorRT-LLM).
+_GROUPS = {"W4A16_AWQ": (64, 128), "W4A8_AWQ": (128,)}
 _SHORT = {"bfloat16": "bf16", "float16": "fp16"}
 
 
@@ -63,7 +65,7 @@ class QuantFormat:
     @property
     def is_grouped(self) -> bool:
         """Whether `group_size` weights share a scale, and two of them a byte."""
-        return self.quant_algo in ("W4A16_AWQ", "W4A8_AWQ")
+        return self.quant_algo in _GROUPS
 
 
 def format_of(recipe: RecipeRules) -> QuantFormat:
@@ -86,6 +88,11 @@ def format_of(recipe: RecipeRules) -> QuantFormat:
             f"its KV cache is {recipe.kv_cache}, and what it does not quantise is in {dtype} (set "
             f"kv_cache={_SHORT[dtype]}, int8 or fp8)"
         )
-    grouped = quant_algo in ("W4A16_AWQ", "W4A8_AWQ")
+    grouped = quant_algo in _GROUPS
+    if grouped and recipe.group_size not in (sizes := _GROUPS[quant_algo or ""]):
+        raise NoSuchFormat(
+            f"its group_size is {recipe.group_size}, and TensorRT-LLM's kernels take groups of "
+            f"{' or '.join(map(str, sizes))} weights"
+        )
     group_size = recipe.group_size if grouped and recipe.group_size else DEFAULT_GROUP_SIZE
     return QuantFormat(quant_algo, cache, dtype, group_size)

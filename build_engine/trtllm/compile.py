@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from build_engine.checkpoint.tokenizer import Tokenizer
 from build_engine.errors import BuildFailed
 from build_engine.fields import flat
 from build_engine.files import CACHE_REMEDY, cannot_write, read_json, replaced
@@ -43,7 +44,7 @@ def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> B
     """Write the engine of `spec` into the existing `folder` and return what its manifest must say.
 
     The folder gets TensorRT-LLM's config.json, a rank{N}.engine for each GPU, the builder's log and
-    the checkpoint's companion files. Raises EnvironmentFault where this machine cannot compile it,
+    the tokenizer. Raises EnvironmentFault where this machine cannot compile it,
     BuildFailed where the builder fails or makes something else, and what quantising raises.
     """
     progress.phase("machine")
@@ -71,7 +72,7 @@ def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> B
         _keep_timings(timings, cache)
         for name in (CONFIG_FILE, *_engine_files(spec.limits.tensor_parallel)):
             (built / name).rename(folder / name)
-    _add_companions(spec, log, folder)
+    _add_tokenizer(spec, log, folder)
     return _facts(spec, form, plan)
 
 
@@ -128,12 +129,11 @@ def _logs() -> Path:
     return cache_root() / "logs"
 
 
-def _add_companions(spec: EngineSpec, log: Path, folder: Path) -> None:
-    """The tokenizer and its like; the checkpoint's own config.json would hide the engine's."""
-    companions = [file for file in spec.checkpoint.companions if file.name != CONFIG_FILE]
+def _add_tokenizer(spec: EngineSpec, log: Path, folder: Path) -> None:
+    """The tokenizer, in files of our own making, and the builder's log."""
+    tokenizer = Tokenizer.load(spec.checkpoint.folder)
     try:
-        for file in companions:
-            shutil.copyfile(file, folder / file.name)
+        tokenizer.save(folder)
         shutil.copyfile(log, folder / LOG_FILE)
     except OSError as error:
         raise cannot_write(folder, error, CACHE_REMEDY) from error

@@ -10,7 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from build_engine.checkpoint.architecture import ARCHITECTURE, LlamaConfig, RopeScaling
+from build_engine.checkpoint.architecture import ARCHITECTURE, LlamaConfig
+from build_engine.checkpoint.rope import RopeScaling
 from build_engine.files import write_json
 from build_engine.trtllm.algorithm import QuantFormat
 

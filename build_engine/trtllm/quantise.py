@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from build_engine.checkpoint.values import check_values
 from build_engine.errors import RecipeRefused
 from build_engine.peak_memory import forget_peak, peak_bytes
 from build_engine.store.manifest import Precision
@@ -75,10 +76,11 @@ def format_for(spec: EngineSpec) -> QuantFormat:
 def quantise(spec: EngineSpec, folder: Path, progress: BuildProgress) -> Quantised:
     """Write the checkpoint of `spec` into the existing `folder`.
 
-    Raises what `format_for`, `run_job` and `exported` raise, and OSError.
+    Raises what `format_for`, `check_values`, `run_job` and `exported` raise, and OSError.
     """
     form = format_for(spec)
     config, recipe, ranks = spec.checkpoint.config, spec.recipe, spec.limits.tensor_parallel
+    check_values(spec.checkpoint)
     forget_peak()
     work = folder / "export"
     work.mkdir()

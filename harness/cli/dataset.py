@@ -11,9 +11,13 @@ from harness.cli.output import Output
 if TYPE_CHECKING:
     from harness.dataset.prepared import Dataset
     from harness.dataset.record import Origin
+    from harness.dataset.shown import ShownPrompt
     from harness.dataset.sources.sample import Purpose
     from harness.dataset.sources.source import Source
     from harness.rules.workload import Workload
+
+_ENDS = 8  # ids shown at either end of a prompt
+_LINE = "-" * 72
 
 
 def dataset(
@@ -24,6 +28,7 @@ def dataset(
     count: int | None = None,
     calibration: bool = False,
     set: tuple[str, ...] = (),
+    show: int | None = None,
     output: Path | None = None,
     json: bool = False,
 ) -> None:
@@ -45,6 +50,8 @@ def dataset(
         The file is the calibration set, not the one that is evaluated.
     set
         Change a field of the workload, as in a run: `--set workload.max_input_tokens=900`.
+    show
+        Also print this prompt (1 is the first) exactly as it is sent, and its ids.
     output
         Also write the samples here as .jsonl; the file must be new.
     json
@@ -54,6 +61,7 @@ def dataset(
     from build_engine.config import apply_overrides
     from build_engine.paths import cache_root
     from harness.dataset.preparation import check_count, prepare
+    from harness.dataset.shown import shown_prompt
     from harness.dataset.sources import bundled, rebuilt
     from harness.dataset.sources.source import Source
     from harness.progress import make_progress
@@ -78,10 +86,15 @@ def dataset(
     if not calibration:
         prepared.check_prompts(rules)  # a run would refuse them
     _show(out, prepared, rules)
+    prompt = None
+    if show is not None:
+        prompt = shown_prompt(prepared, rules, source, folder, show, purpose)
+        _show_prompt(out, prompt, show)
     if output is not None:
         _export(source, asked, purpose, output)
         out.say(f"Samples written to {output}")
-    out.result({"folder": str(prepared.folder), **prepared.record.to_json()})
+    shown = {} if prompt is None else {"prompt": prompt.to_json()}
+    out.result({"folder": str(prepared.folder), **prepared.record.to_json(), **shown})
     found = dataset or (bundled.NAME if source.path is None else rebuilt.NAME)
     options = ["--model", model, "--workload", workload]
     for setting in set:
@@ -91,6 +104,17 @@ def dataset(
         next_with_cpu(out, *words)
     else:
         out.advice(f"get the weights of that tokenizer as well, then run: {out.command(*words)}")
+
+
+def _show_prompt(out: Output, prompt: ShownPrompt, number: int) -> None:
+    ids = prompt.ids
+    first, last = (", ".join(map(str, part)) for part in (ids[:_ENDS], ids[-_ENDS:]))
+    listed = f"{first} ... {last}" if len(ids) > 2 * _ENDS else ", ".join(map(str, ids))
+    out.say(f"Prompt {number} has {len(ids)} tokens ({listed}) and is, between the lines:")
+    out.say(_LINE)
+    for line in prompt.text.split("\n"):
+        out.say(line)
+    out.say(_LINE)
 
 
 def _show(out: Output, prepared: Dataset, rules: Workload) -> None:
@@ -115,6 +139,8 @@ def _show(out: Output, prepared: Dataset, rules: Workload) -> None:
             f"{ids.different:,} of {ids.compared:,} prompts differ from the file's "
             f"own `tok_input`{f' (first: {shown})' if shown else ''}"
         )
+    for note in record.tokenizer_notes:
+        out.say(f"Note: {note}")
     if prepared.benchmark is not None:
         out.say(
             f"This is the whole set of MLPerf {prepared.benchmark}, as far as can be checked: "

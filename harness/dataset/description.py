@@ -55,6 +55,7 @@ def describe(
         benchmark=None if lacking or purpose == "calibration" else workload.benchmark,
         shortfalls=tuple(lacking),
         notes=() if lacking else tuple(notes(workload, source, facts, purpose)),
+        tokenizer_notes=tokenizer.notes,
         source=source.name,
         source_kind=source.kind,
         source_digest=source.digest,

@@ -12,9 +12,8 @@ from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from build_engine.checkpoint.tokenizer import Tokenizer, bos_id
-from build_engine.digest import file_sha256
-from build_engine.errors import CheckpointError, DatasetError, UsageError
+from build_engine.checkpoint.tokenizer import Tokenizer
+from build_engine.errors import DatasetError, UsageError
 from build_engine.files import CACHE_REMEDY, cannot_write
 from harness.dataset.description import describe
 from harness.dataset.prepared import Dataset, find, publish
@@ -46,24 +45,32 @@ def prepare(
     cache takes no more. A preparation that fails leaves nothing behind.
     """
     check_count(count)
-    key = _key(workload, source, model_folder, count, purpose)
+    tokenizer = Tokenizer.load(model_folder)
+    key = _key(workload, source, tokenizer, count, purpose)
     folder = root / "datasets" / f"{workload.name}-{source.stem}-{key[:12]}"
     prepared = find(folder)
     if prepared is not None:
-        return prepared
+        return _told(prepared, progress)
     part = f", {count:,} samples" if count else ""
     progress.phase(f"Preparing the dataset {source.name}{part}")
     samples = _read(workload, source, count, purpose, progress)
-    tokenizer = Tokenizer.load(model_folder)
     prompts = _tokenise(workload, samples, tokenizer, progress)
     if workload.benchmark is not None and purpose == "evaluation":
         _check_lengths(workload, source, prompts)
     trial = count is not None
     record = describe(workload, source, samples, prompts, purpose, tokenizer, trial=trial)
     try:
-        return publish(folder, prompts, [sample.reference for sample in samples], record)
+        made = publish(folder, prompts, [sample.reference for sample in samples], record)
     except OSError as error:
         raise cannot_write(root, error, CACHE_REMEDY) from None
+    return _told(made, progress)
+
+
+def _told(prepared: Dataset, progress: Progress) -> Dataset:
+    """The dataset, once what its checkpoint's files disagree in is said."""
+    for note in prepared.record.tokenizer_notes:
+        progress.note(f"Note: {note}.")
+    return prepared
 
 
 def check_count(count: int | None) -> None:
@@ -123,21 +130,40 @@ def _check_lengths(workload: Workload, source: Source, prompts: Sequence[Sized])
 def _tokenise(
     workload: Workload, samples: Sequence[Sample], tokenizer: Tokenizer, progress: Progress
 ) -> list[TokenIds]:
+    texts = prompt_texts(workload, samples, tokenizer)
+    return tokenizer.encode_batch(
+        texts,
+        lambda done: progress.update(done, len(texts)),
+        add_special_tokens=not workload.chat_template,
+    )
+
+
+def prompt_texts(workload: Workload, samples: Sequence[Sample], tokenizer: Tokenizer) -> list[str]:
+    """The text of each prompt: the workload's, in the checkpoint's chat template where the workload
+    asks for that. Raises CheckpointError for a template that is missing or broken.
+    """
     texts = [workload.prompt(sample.article) for sample in samples]
-    return tokenizer.encode_batch(texts, lambda done: progress.update(done, len(texts)))
+    if not workload.chat_template:
+        return texts
+    template = tokenizer.chat()
+    return [template.prompt(text) for text in texts]
 
 
 def _key(
-    workload: Workload, source: Source, model_folder: Path, count: int | None, purpose: Purpose
+    workload: Workload, source: Source, tokenizer: Tokenizer, count: int | None, purpose: Purpose
 ) -> str:
-    path = model_folder / "tokenizer.json"
-    if not path.is_file():
-        raise CheckpointError(f"{model_folder} has no tokenizer.json; get the whole checkpoint.")
-    tokenizer = [file_sha256(path), bos_id(model_folder)]
     rules = workload.model_dump(
         mode="json",
-        include={"name", "benchmark", "data", "prompt_template", "num_samples", "max_input_tokens"},
+        include={
+            "name",
+            "benchmark",
+            "data",
+            "prompt_template",
+            "chat_template",
+            "num_samples",
+            "max_input_tokens",
+        },
     )
     origin = source.origin.model_dump(mode="json") if source.origin else None
-    parts = [DatasetRecord.SCHEMA, rules, source.digest, origin, tokenizer, count, purpose]
+    parts = [DatasetRecord.SCHEMA, rules, source.digest, origin, tokenizer.digest, count, purpose]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -94,21 +94,26 @@ class Dataset:
         references: list[str] = read_json(path, DatasetError, _REMEDY, _MAX_REFERENCES_BYTES)
         return references
 
-    def check_fits(self, workload: Workload, limits: EngineLimits) -> None:
-        """Raise DatasetError when a prompt is longer than the workload allows, or than an engine
-        with `limits` takes, alone or with its answer.
+    def check_fits(self, workload: Workload, limits: EngineLimits, positions: int) -> None:
+        """Raise DatasetError when a prompt is longer than the workload allows, than the model's
+        `positions` hold with its answer, or than an engine with `limits` takes.
         """
-        longest = self.max_prompt_len
+        longest, answer = self.max_prompt_len, workload.max_new_tokens
+        if longest + answer > positions:
+            room = positions - longest
+            shorter = f", or ask for less: --set workload.max_new_tokens={room}" if room > 0 else ""
+            raise DatasetError(
+                f"The longest prompt has {longest} tokens, and the model's {positions} positions "
+                f"leave {max(room, 0)} for an answer of {answer}; shorten that article{shorter}."
+            )
         self.check_prompts(workload)
-        self._check_lengths(
-            limits.max_input_len, "the engine", f"build an engine with --max-input-len {longest}"
-        )
+        remedy = f"build an engine with --max-input-len {longest} --max-new-tokens {answer}"
+        self._check_lengths(limits.max_input_len, "the engine", remedy)
         room = limits.max_seq_len - longest
-        if room < workload.max_new_tokens:
+        if room < answer:
             raise DatasetError(
                 f"The longest prompt has {longest} tokens and leaves {room} of the engine's "
-                f"{limits.max_seq_len} for an answer of {workload.max_new_tokens}; build an engine "
-                f"with --max-input-len {longest + workload.max_new_tokens}."
+                f"{limits.max_seq_len} for an answer of {answer}; {remedy}."
             )
 
     def check_prompts(self, workload: Workload) -> None:

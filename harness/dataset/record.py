@@ -66,7 +66,8 @@ class DatasetRecord(Record):
     """What was found out about a prepared dataset.
 
     `benchmark` is the MLPerf benchmark whose whole evaluation set it is, `shortfalls` why it is not
-    the benchmark's set for its purpose, `notes` what a person should look at in one that is.
+    the benchmark's set for its purpose, `notes` what a person should look at in one that is;
+    `tokenizer_notes` are points in which the files of the checkpoint disagree on its tokens.
     `all_articles` is whether every article of the source is in it: no --count, and no invented
     news, which has no end. `digest` is over prompt ids and references, `articles_digest` over
     articles and references; `files` are the SHA-256 of the prepared files by name.
@@ -79,6 +80,7 @@ class DatasetRecord(Record):
     benchmark: Name | None
     shortfalls: tuple[Text, ...]
     notes: tuple[Text, ...]
+    tokenizer_notes: tuple[Text, ...] = ()
     source: Text
     source_kind: SourceKind
     source_digest: Sha256

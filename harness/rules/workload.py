@@ -23,7 +23,15 @@ PLACEHOLDER = "{article}"
 LoadgenName = Annotated[str, Field(pattern=r"^[\w.-]+$")]  # a key of LoadGen's user.conf
 _LIKE = "like"
 # What a workload takes from the one that it is `like`: the question, not how it is measured.
-_ASKED = ("prompt_template", "min_new_tokens", "max_input_tokens", "model", "data", "equal_issue")
+_ASKED = (
+    "prompt_template",
+    "chat_template",
+    "min_new_tokens",
+    "max_input_tokens",
+    "model",
+    "data",
+    "equal_issue",
+)
 
 
 class ScenarioRules(ScenarioLimits):
@@ -94,6 +102,7 @@ class Workload(Frozen):
     Lengths are in tokens. `max_input_tokens` is the longest prompt of the dataset, template
     included. `interactive_model` is the name under which LoadGen has the limits of Interactive.
     `equal_issue` makes LoadGen ask every sample equally often (its sample_concatenate_permutation).
+    With `chat_template` the prompt is what a user says in the checkpoint's own chat template.
     """
 
     name: Name
@@ -102,6 +111,7 @@ class Workload(Frozen):
     model: OfficialModel | None = None
     data: OfficialData | None = None
     prompt_template: str
+    chat_template: bool = False
     min_new_tokens: PositiveInt = 1
     max_new_tokens: PositiveInt
     max_input_tokens: PositiveInt

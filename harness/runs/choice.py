@@ -35,6 +35,7 @@ from harness.runs.scope import RunScope
 from runtime.backend import backend, engine_spec, require_executable
 
 if TYPE_CHECKING:
+    from build_engine.checkpoint.architecture import LlamaConfig
     from build_engine.store.engine import Engine
     from build_engine.store.limits import EngineLimits
     from harness.dataset.prepared import Dataset
@@ -95,7 +96,7 @@ class RunChoice:
         source = Source.for_workload(self.dataset, asked.workload, progress)
         spec = chosen.spec(asked.workload, progress)
         # the dataset before the engine: its mistakes are found in seconds, a build takes minutes
-        model = _Model(spec.checkpoint.folder, spec.limits, spec.checkpoint.config.vocab_size)
+        model = _Model(spec.checkpoint.folder, spec.limits, spec.checkpoint.config)
         dataset = self._dataset(asked, source, model, progress)
         return self._request(asked, dataset, build_spec(spec, progress), chosen.workload_settings)
 
@@ -110,7 +111,7 @@ class RunChoice:
         engine = open_engine(engine.folder)
         if not backend(engine.backend).measured:
             _require_accuracy(asked.modes)
-        model = _Model(engine.folder, engine.limits, engine.vocab_size)
+        model = _Model(engine.folder, engine.limits, engine.manifest.model.config)
         dataset = self._dataset(asked, source, model, progress)
         return self._request(asked, dataset, engine)
 
@@ -159,8 +160,8 @@ class RunChoice:
             raise UsageError(
                 f"{asked.scenario} needs 2 samples to have a rate; give --count 2 or more."
             )
-        dataset.check_fits(asked.workload, model.limits)
-        dataset.check_ids(model.vocab_size)
+        dataset.check_fits(asked.workload, model.limits, model.config.max_position_embeddings)
+        dataset.check_ids(model.config.vocab_size)
         return dataset
 
     def _request(
@@ -227,11 +228,11 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """What a dataset must fit: the folder of a tokenizer, an engine's sizes, a vocabulary."""
+    """What a dataset must fit: the folder of a tokenizer, an engine's sizes, a model's."""
 
     tokenizer: Path
     limits: EngineLimits
-    vocab_size: int
+    config: LlamaConfig
 
 
 def _require_accuracy(modes: Sequence[Mode]) -> None:

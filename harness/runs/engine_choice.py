@@ -199,6 +199,7 @@ class EngineChoice:
         if self.max_input_len is not None or self.max_new_tokens is not None:
             prompt = limits.max_input_len if self.max_input_len is None else self.max_input_len
             answer = limits.max_new_tokens if self.max_new_tokens is None else self.max_new_tokens
+            self._check_lengths(prompt, answer, checkpoint)
             limits = replace(limits, max_input_len=prompt, max_seq_len=prompt + answer)
         if self.max_batch_size is not None:
             limits = replace(limits, max_batch_size=self.max_batch_size)
@@ -212,6 +213,30 @@ class EngineChoice:
             target,
             builder.profile(self.profile),
             batch_given=self.max_batch_size is not None,
+        )
+
+    def _check_lengths(self, prompt: int, answer: int, checkpoint: Checkpoint) -> None:
+        """Raise ConfigError for lengths that the model's positions do not hold, by the options."""
+        positions = checkpoint.config.max_position_embeddings
+        for option, length in (("--max-input-len", prompt), ("--max-new-tokens", answer)):
+            if length < 1:
+                raise ConfigError(f"{option} is {length}; give 1 or more.")
+        if prompt + answer <= positions:
+            return
+        remedies = (
+            ("--max-input-len", positions - answer, self.max_input_len),
+            ("--max-new-tokens", positions - prompt, self.max_new_tokens),
+        )
+        # what the user said comes first, and nothing that leaves no room
+        ways = [
+            f"{option} {most} or less"
+            for option, most, _ in sorted(remedies, key=lambda remedy: remedy[2] is None)
+            if most > 0
+        ]
+        raise ConfigError(
+            f"A prompt of {prompt} tokens (--max-input-len) and an answer of {answer} "
+            f"(--max-new-tokens) are {prompt + answer}, and `{checkpoint.name}` has {positions} "
+            f"positions; give {', or '.join(ways) or f'{positions} or less for both together'}."
         )
 
 
@@ -229,13 +254,14 @@ def _emulated(target: Target) -> Target:
 
 
 def build_spec(spec: EngineSpec, progress: Progress) -> Engine:
-    """The engine of `spec`, from the store or built now."""
+    """The engine of `spec`, from the store or built now; a new one has answered a prompt."""
     from build_engine.build import build
     from build_engine.paths import cache_root
     from build_engine.store.store import EngineStore
+    from runtime.trial import answer_one
 
     progress.phase(f"Engine {spec.checkpoint.name}, {spec.recipe.name} for {spec.target.name}")
-    return build(spec, EngineStore(cache_root()), _Steps(progress))
+    return build(spec, EngineStore(cache_root()), _Steps(progress), answer_one)
 
 
 class _Steps:

@@ -38,9 +38,10 @@ def read_records(path: Path) -> Iterator[Any]:
     with path.open("rb") as stream:
         text = _Text(stream)
         if text.first != b"[":
+            begins = " (it begins with an object: with one on each line, name it .jsonl)"
             raise DatasetError(
                 f"{path.name} must be a JSON list of records, as the official file is; it "
-                "is not valid JSON, or holds something else."
+                f"is not valid JSON, or holds something else{begins * (text.first == b'{')}."
             )
         try:
             # what lies before a broken place in a piece comes before the error

@@ -11,11 +11,15 @@ from pathlib import Path
 
 from build_engine.errors import DatasetError
 from build_engine.files import MAX_BYTES, Unreadable, parse_json
+from harness.dataset.sources.foreign import require_json_lines
 from harness.dataset.sources.sample import Sample, distinct, optional_id, text
 
 
 def samples(path: Path) -> Iterator[Sample]:
-    """Every record; raises DatasetError that names the line of the first one that is broken."""
+    """Every record; raises DatasetError that names the line of the first one that is broken, or
+    what the file is instead.
+    """
+    require_json_lines(path)
     return distinct(_records(path))
 
 

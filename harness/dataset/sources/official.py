@@ -26,6 +26,11 @@ def samples(path: Path) -> Iterator[Sample]:
 def _records(path: Path) -> Iterator[tuple[str, Sample]]:
     for number, record in enumerate(read_records(path)):
         where = f"{path.name} record {number}"
+        if isinstance(record, dict) and "article" in record and "input" not in record:
+            raise DatasetError(
+                f"{where} has an `article` and no `input`, so these are articles of your own; "
+                f"write one object on each line, in a .jsonl: jq -c '.[]' {path.name} > NEW.jsonl"
+            )
         article, reference = (text(record, key, where) for key in ("input", "output"))
         yield where, Sample(article, reference, _ids(record, where), optional_id(record, where))
 

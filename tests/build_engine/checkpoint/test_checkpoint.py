@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from build_engine import digest
-from build_engine.checkpoint.architecture import RopeScaling
 from build_engine.checkpoint.checkpoint import open_checkpoint
 from build_engine.checkpoint.files import COMPANION_FILES
+from build_engine.checkpoint.rope import RopeScaling
 from build_engine.errors import CheckpointError
 from tests.build_engine.checkpoints import (
     HF_UNTIED,
@@ -72,7 +72,8 @@ def test_transformers_5_spelling_of_rope(tmp_path: Path) -> None:
 
 def test_plain_rope_is_no_scaling(tmp_path: Path) -> None:
     rope = {"rope_type": "default", "rope_theta": 123.0}
-    folder = write_checkpoint(tmp_path, config={"rope_parameters": rope})
+    changes = {"rope_theta": None, "rope_parameters": rope}
+    folder = write_checkpoint(tmp_path, config=changes)
     config = open_checkpoint(folder).config
     assert (config.rope_theta, config.rope_scaling) == (123.0, None)
 

@@ -85,11 +85,11 @@ def test_bf16_keeps_the_checkpoint(tmp_path: Path) -> None:
     assert facts.precision.kv_cache == facts.precision.activations == "float32"
     assert heard == Heard(phases=["network", "files"])
     assert sorted(path.name for path in folder.iterdir()) == [
-        "config.json",
         "generation_config.json",
         "openvino_model.bin",
         "openvino_model.xml",
         "tokenizer.json",
+        "tokenizer_config.json",
     ]
     assert all(len(answer) == 6 for answer in generate(folder, PROMPTS, 6))
 

@@ -45,3 +45,17 @@ def test_what_the_format_lacks_is_no_format() -> None:
 
     with pytest.raises(NoSuchFormat, match="no fp8 weights by max with fp8 activations"):
         format_of(recipe)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "size", "told"),
+    [
+        ("int4_awq", 7, "group_size is 7, .*groups of 64 or 128 weights"),
+        ("int4_awq", 256, "group_size is 256, .*groups of 64 or 128 weights"),
+        ("w4a8_awq", 64, "group_size is 64, .*groups of 128 weights"),
+    ],
+)
+def test_groups_without_kernels_are_refused(recipe: str, size: int, told: str) -> None:
+    changed = apply_overrides(load_recipe(recipe), [f"group_size={size}"])
+    with pytest.raises(NoSuchFormat, match=told):
+        format_of(changed)

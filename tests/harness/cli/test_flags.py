@@ -44,6 +44,7 @@ FROZEN = {
         "--model",
         "--output",
         "--set",
+        "--show",
         "--workload",
     ],
     "demo": ["--fresh", "--json", "--output", "--round"],

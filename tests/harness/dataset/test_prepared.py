@@ -29,6 +29,7 @@ from harness.progress import NullProgress
 from harness.rules.workload import Workload, load_workload
 from newsbrief import CHECKPOINT
 
+POSITIONS = 8192
 ROWS = [
     {"article": "The river rose.", "highlights": "River rises."},
     {"article": "A very long report. " * 9, "highlights": "Long."},
@@ -297,21 +298,24 @@ def test_prompts_that_are_too_long_are_counted(
 ) -> None:
     prepared = _prepare(workload, rows, tmp_path)
     lengths = sorted(prompt_lengths(prepared.folder))
-    prepared.check_fits(workload, _limits(lengths[-1]))
+    prepared.check_fits(workload, _limits(lengths[-1]), POSITIONS)
     told = (
         rf"1 of 3 .* the engine, {lengths[1]} tokens .*has {lengths[2]}.*max-input-len {lengths[2]}"
+        " --max-new-tokens 128"
     )
     with pytest.raises(DatasetError, match=told):
-        prepared.check_fits(workload, _limits(lengths[1]))
+        prepared.check_fits(workload, _limits(lengths[1]), POSITIONS)
     tight = workload.model_copy(update={"max_input_tokens": 5})
     with pytest.raises(
         DatasetError, match=r"3 of 3 .* workload `newsbrief`, 5 tokens .*max_input_tokens="
     ):
-        prepared.check_fits(tight, _limits(4096))
+        prepared.check_fits(tight, _limits(4096), POSITIONS)
     long = workload.model_copy(update={"max_new_tokens": 200})
-    room = rf"leaves 128 of the engine's .* answer of 200; .*-len {lengths[-1] + 200}"
+    room = (
+        rf"leaves 128 of the engine's .* answer of 200; .*-len {lengths[-1]} --max-new-tokens 200"
+    )
     with pytest.raises(DatasetError, match=room):
-        prepared.check_fits(long, _limits(lengths[-1]))
+        prepared.check_fits(long, _limits(lengths[-1]), POSITIONS)
 
 
 def _limits(max_input_len: int) -> EngineLimits:

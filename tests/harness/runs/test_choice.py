@@ -174,8 +174,8 @@ def test_rates_and_durations_are_above_zero(
     ("changes", "told"),
     [
         ({"max_batch_size": 0}, r"max_batch_size is 0; give 1 or more"),
-        ({"max_input_len": 0}, r"max_input_len is 0; give 1 or more"),
-        ({"max_input_len": 4000}, r"more than the 2048 positions of `tiny`; lower it"),
+        ({"max_input_len": 0}, r"--max-input-len is 0; give 1 or more"),
+        ({"max_input_len": 4000}, r"`tiny` has 2048 positions; give --max-input-len 1920"),
         ({"set": ("group_sise=64",)}, r"--set: `group_sise` is not a key.*`group_size`\?"),
         ({"set": ("weights=int3",)}, r"--set: `weights` is not one of"),
         ({"set": ("weights",)}, r"--set weights: write it as key=value"),

@@ -90,7 +90,7 @@ def ids(*numbers: int) -> NDArray[np.int32]:
 
 
 @pytest.fixture
-def tokenizer() -> Tokenizer:
+def tokenizer(tmp_path: Path) -> Tokenizer:
     """Ten words by number; 0 is special."""
     import tokenizers
 
@@ -98,7 +98,13 @@ def tokenizer() -> Tokenizer:
     model = tokenizers.models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<s>")
     backend = tokenizers.Tokenizer(model)
     backend.add_special_tokens(["<s>"])
-    return Tokenizer(backend, clean_up_spaces=True, bos_id=0)
+    backend.save(str(tmp_path / "tokenizer.json"))
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": True,
+    }
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    return Tokenizer.load(tmp_path)
 
 
 def test_each_reference_is_taken_by_sample_index(tmp_path: Path, tokenizer: Tokenizer) -> None:
