@@ -7,20 +7,25 @@ every checkpoint that transformers saved, `tokenizer.json` must itself mark the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from build_engine.checkpoint.files import CONFIG_FILE, GENERATION_FILE, TOKENIZER_FILE, read_object
+from build_engine.checkpoint.rust import silenced, sound
 from build_engine.errors import CheckpointError
+from build_engine.files import Unreadable, read_bytes
 
 if TYPE_CHECKING:
     import numpy as np
     import tokenizers
     from numpy.typing import NDArray
 
-# Texts per call of the library: large enough to keep all cores busy, small enough for progress.
+# Texts, and characters, per call of the library: large enough to keep all cores busy, small enough
+# for progress, and for its memory: 140 bytes a character.
 _CHUNK = 512
+_CHUNK_CHARS = 2**21
+_TRIAL = "A text to try it with: 1, 2."
 
 # `clean_up_tokenization_spaces` of transformers: these replacements, in this order.
 _CLEAN_UP = (
@@ -43,11 +48,13 @@ class Tokenizer:
     def __init__(
         self,
         backend: tokenizers.Tokenizer,
+        file: Path,
         *,
         clean_up_spaces: bool,
         bos_id: int | None,
     ) -> None:
         self._backend = backend
+        self._file = file
         self._clean_up_spaces = clean_up_spaces
         self.bos_id = bos_id
         """Id of the token that starts a sequence, or None if the checkpoint names none."""
@@ -68,16 +75,17 @@ class Tokenizer:
                 f"with `save_pretrained` of the tokenizer in transformers."
             )
         try:
-            backend = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises nothing narrower
-            raise CheckpointError(
-                f"{path} is damaged ({error}); download the checkpoint again."
-            ) from error
-        backend.no_truncation()
-        backend.no_padding()
+            content = read_bytes(path)
+        except Unreadable as problem:
+            raise CheckpointError(f"{path} {problem}; download the checkpoint again.") from None
+        with silenced(), sound(path):
+            backend = tokenizers.Tokenizer.from_buffer(content)
+            backend.no_truncation()
+            backend.no_padding()
+            backend.decode(backend.encode(_TRIAL).ids)
         settings = _settings(folder / "tokenizer_config.json")
         clean_up_spaces = bool(settings.get("clean_up_tokenization_spaces", False))
-        return cls(backend, clean_up_spaces=clean_up_spaces, bos_id=bos_id(folder))
+        return cls(backend, path, clean_up_spaces=clean_up_spaces, bos_id=bos_id(folder))
 
     @property
     def vocab_size(self) -> int:
@@ -90,13 +98,15 @@ class Tokenizer:
         """Token ids of each text, int32[tokens], special tokens as the checkpoint adds them.
 
         `on_progress` is called with the number of texts done, several times up to `len(texts)`.
+        Raises CheckpointError where the library fails, or gives an id that is no int32.
         """
         import numpy as np
 
         encoded: list[NDArray[np.int32]] = []
-        for start in range(0, len(texts), _CHUNK):
-            chunk = self._backend.encode_batch_fast(list(texts[start : start + _CHUNK]))
-            encoded.extend(np.array(encoding.ids, dtype=np.int32) for encoding in chunk)
+        for chunk in _chunks(texts):
+            with sound(self._file):
+                encodings = self._backend.encode_batch_fast(chunk)
+                encoded.extend(np.array(encoding.ids, dtype=np.int32) for encoding in encodings)
             if on_progress is not None:
                 on_progress(len(encoded))
         return encoded
@@ -106,8 +116,22 @@ class Tokenizer:
         import numpy as np
 
         ids = [np.asarray(sequence, dtype=np.int64).tolist() for sequence in sequences]
-        texts: list[str] = self._backend.decode_batch(ids, skip_special_tokens=True)
+        with sound(self._file):
+            texts: list[str] = self._backend.decode_batch(ids, skip_special_tokens=True)
         return [_clean_up(text) for text in texts] if self._clean_up_spaces else texts
+
+
+def _chunks(texts: Sequence[str]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    num_chars = 0
+    for text in texts:
+        if chunk and (len(chunk) == _CHUNK or num_chars + len(text) > _CHUNK_CHARS):
+            yield chunk
+            chunk, num_chars = [], 0
+        chunk.append(text)
+        num_chars += len(text)
+    if chunk:
+        yield chunk
 
 
 def bos_id(folder: Path) -> int | None:
