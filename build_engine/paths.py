@@ -8,6 +8,20 @@ from pathlib import Path
 
 from build_engine.errors import EnvironmentFault
 
+KEPT = (
+    "checkpoints",
+    "crashes",
+    "datasets",
+    "digests",
+    "engines",
+    "hub",
+    "logs",
+    "quantised",
+    "sources",
+    "timings",
+)
+"""What lies in our cache: nothing else has a place in these folders."""
+
 
 def user_path(text: str) -> Path:
     """A path with its `~` resolved; the `~name` of nobody is a file's own name."""

@@ -12,13 +12,30 @@ import types
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
 from build_engine.errors import did_you_mean
 
-# A name becomes a folder of the engine store and of a run.
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+_FILE_ENDINGS = (".yaml", ".yml")
+
+
+def _names_no_file(name: str) -> str:
+    if name.endswith(_FILE_ENDINGS):
+        raise ValueError(f"a name does not end in {' or '.join(_FILE_ENDINGS)}, as a file does.")
+    return name
+
+
+_MOST_CHARS = StringConstraints(max_length=64)
+# A name becomes a folder of the engine store, of a run and of a submission.
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$"),
+    _MOST_CHARS,
+    AfterValidator(_names_no_file),
+]
+# The name that others gave: a test of MLPerf's, a model in LoadGen's user.conf.
+Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), _MOST_CHARS]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 

@@ -36,6 +36,7 @@ from harness.rules.workload import load_workload
 from harness.runs.choice import RunChoice
 from harness.runs.engine_choice import EngineChoice
 from harness.runs.execution import execute
+from harness.runs.place import require_own_place
 from harness.runs.record import TestRecord
 from harness.runs.request import RunRequest
 from harness.runs.run import Run
@@ -147,6 +148,7 @@ def run_demo(
     anything is built, Interrupted and RunFailed with the cause when a run does not complete; what
     is complete stays.
     """
+    require_own_place(folder)
     check_writable(folder)
     require_loadgen(chosen)
     size = size or DemoSize()

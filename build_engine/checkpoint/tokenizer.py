@@ -48,10 +48,10 @@ class Tokenizer:
     def __init__(
         self,
         backend: tokenizers.Tokenizer,
-        file: Path,
         *,
         clean_up_spaces: bool,
         bos_id: int | None,
+        file: Path = Path(TOKENIZER_FILE),
     ) -> None:
         self._backend = backend
         self._file = file
@@ -85,7 +85,7 @@ class Tokenizer:
             backend.decode(backend.encode(_TRIAL).ids)
         settings = _settings(folder / "tokenizer_config.json")
         clean_up_spaces = bool(settings.get("clean_up_tokenization_spaces", False))
-        return cls(backend, path, clean_up_spaces=clean_up_spaces, bos_id=bos_id(folder))
+        return cls(backend, clean_up_spaces=clean_up_spaces, bos_id=bos_id(folder), file=path)
 
     @property
     def vocab_size(self) -> int:

@@ -58,9 +58,11 @@ def dataset(
     from harness.dataset.sources.source import Source
     from harness.progress import make_progress
     from harness.rules.workload import load_workload
+    from harness.runs.place import require_own_place
 
     out = Output(as_json=json)
     if output is not None:
+        require_own_place(output, dataset)
         _check_file(output)
     rules = apply_overrides(load_workload(workload), _of_workload(set))
     check_count(count)

@@ -29,6 +29,7 @@ from harness.rules.scenario import Scenario
 from harness.rules.workload import Workload, load_workload
 from harness.runs.engine_choice import EngineChoice, build_spec
 from harness.runs.folder import new_folder
+from harness.runs.place import require_own_place
 from harness.runs.request import RunRequest
 from harness.runs.run import require_free
 from harness.runs.scope import RunScope
@@ -147,7 +148,7 @@ class RunChoice:
         if self.output is None:
             check_writable(_RESULTS)
         else:
-            check_output(self.output)
+            check_output(self.output, self.dataset)
         return _Asked(workload, scenario, _MODES[mode], chosen)
 
     def _dataset(self, asked: _Asked, source: Source, model: _Model, progress: Progress) -> Dataset:
@@ -239,8 +240,11 @@ def _require_accuracy(modes: Sequence[Mode]) -> None:
         raise UsageError("An emulated engine has an accuracy and no speed; add --mode accuracy.")
 
 
-def check_output(folder: Path) -> None:
-    """Raise RunExists or OutputError now rather than after a build."""
+def check_output(folder: Path, dataset: str | None) -> None:
+    """Raise RunExists, OutputError, or UsageError for a place in what we keep or read, now rather
+    than after a build.
+    """
+    require_own_place(folder, dataset)
     require_free(folder)
     check_writable(folder)
 

@@ -25,5 +25,5 @@ def test_more_tensors_than_any_llama_has(tmp_path: Path) -> None:
     header = json.dumps({f"t{number}": entry for number in range(2**16 + 1)}).encode()
     file = tmp_path / "model.safetensors"
     file.write_bytes(len(header).to_bytes(8, "little") + header)
-    with pytest.raises(CheckpointError, match="65,537 tensors.*; download"):
+    with pytest.raises(CheckpointError, match=r"65,537 tensors.*; download"):
         read_tensors([file])
