@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 
 from build_engine.errors import Interrupted, RunFailed, UsageError
 from build_engine.files import check_writable
-from build_engine.paths import cache_root
+from build_engine.memory import require_address_space
+from build_engine.paths import cache_root, require_text
 from build_engine.validation import Frozen
 from harness.dataset.preparation import prepare
 from harness.dataset.sources.bundled import NAME as BUNDLED
@@ -148,9 +149,11 @@ def run_demo(
     anything is built, Interrupted and RunFailed with the cause when a run does not complete; what
     is complete stays.
     """
+    require_text(folder.absolute())
     require_own_place(folder)
     check_writable(folder)
     require_loadgen(chosen)
+    require_address_space()
     size = size or DemoSize()
     workload = load_workload(BUNDLED)
     engines: list[Engine] = []

@@ -96,9 +96,7 @@ def run(arguments: list[str]) -> int:
         except OSError as error:
             return _report(_os_error(error), EXIT_ENVIRONMENT, arguments)
         except BaseException as error:  # a panic of a library written in Rust is no Exception
-            from harness.cli.crash import last_words
-
-            return _report(last_words(error, arguments), EXIT_FAILED, arguments)
+            return _report(_last_words(error, arguments), EXIT_FAILED, arguments)
     except KeyboardInterrupt:  # once more, while the first was told of
         return EXIT_INTERRUPTED
 
@@ -178,6 +176,15 @@ def _report(text: str, code: int, arguments: list[str]) -> int:
     except Exception:  # no memory for a library that prints
         tell(sys.stderr, f"{NAME}: {sentence}\n")
     return code
+
+
+def _last_words(error: BaseException, arguments: list[str]) -> str:
+    try:
+        from harness.cli.crash import last_words
+
+        return last_words(error, arguments)
+    except Exception:  # no memory for that, either
+        return f"An unexpected error ended the command ({type(error).__name__})."
 
 
 def _os_error(error: OSError) -> str:

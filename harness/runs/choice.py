@@ -6,7 +6,6 @@ The fields of a choice are options of the command line: their docstrings are wha
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 from build_engine.config import apply_overrides
 from build_engine.errors import UnknownName, UsageError
 from build_engine.files import check_writable
-from build_engine.paths import cache_root
+from build_engine.memory import require_address_space
+from build_engine.paths import cache_root, require_text
 from build_engine.store.engine import open_engine
 from build_engine.target import load_target
 from harness.dataset.preparation import check_count, prepare
@@ -33,6 +33,7 @@ from harness.runs.place import require_own_place
 from harness.runs.request import RunRequest
 from harness.runs.run import require_free
 from harness.runs.scope import RunScope
+from harness.streams import shell_word
 from runtime.backend import backend, engine_spec, require_executable
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class RunChoice:
             words += ["--set", f"workload.{setting}"]
         for option, value in options.items():
             words += [] if value is None else [option, str(value)]
-        return shlex.join(words)
+        return " ".join(map(shell_word, words))
 
     def _checked(self, workload_settings: tuple[str, ...]) -> _Asked:
         """The things behind the names, and whether they go together."""
@@ -143,6 +144,7 @@ class RunChoice:
         scenario = _one_of("scenario", self.scenario, tuple(Scenario))
         workload.rules_of(scenario)
         require_loadgen(chosen)
+        require_address_space()
         mode = _one_of("mode", self.mode, tuple(_MODES))
         self._check_numbers(scenario, mode)
         if self.output is None:
@@ -244,6 +246,7 @@ def check_output(folder: Path, dataset: str | None) -> None:
     """Raise RunExists, OutputError, or UsageError for a place in what we keep or read, now rather
     than after a build.
     """
+    require_text(folder.absolute())
     require_own_place(folder, dataset)
     require_free(folder)
     check_writable(folder)
