@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from build_engine.errors import EnginebenchError, OutputError
+from build_engine.temporary import mark, sweep
 
 if TYPE_CHECKING:
     import yaml
@@ -153,9 +154,11 @@ def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
 @contextlib.contextmanager
 def replaced(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to; it takes the place of `path` when the block ends well, and
-    is removed otherwise.
+    is removed otherwise: now, or by the next that writes the same where we were killed.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beginning = f".{path.name}."
+    sweep(path.parent, beginning)
+    temporary = path.with_name(f"{beginning}{mark()}.part")
     try:
         yield temporary
         temporary.replace(path)
