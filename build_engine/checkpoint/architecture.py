@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ARCHITECTURE = "LlamaForCausalLM"
 _LARGEST = 3.4e38  # of a float32
+_LARGEST_SIZE = 2**24  # elements along one axis: sixty times Llama 3's vocabulary
+_MOST_LAYERS = 1024  # eight times those of the largest Llama
 ROPE_TYPES = ("default", "linear", "llama3")
 
 
@@ -152,7 +154,7 @@ def parse_config(
     return LlamaConfig(
         hidden_size=hidden_size,
         intermediate_size=_positive_int(raw, "intermediate_size", source),
-        num_layers=_positive_int(raw, "num_hidden_layers", source),
+        num_layers=_positive_int(raw, "num_hidden_layers", source, most=_MOST_LAYERS),
         num_heads=num_heads,
         num_kv_heads=num_kv_heads,
         head_dim=head_dim,
@@ -225,11 +227,19 @@ def _stop_ids(value: object, vocab_size: int, source: str) -> tuple[int, ...]:
     return tuple(ids)
 
 
-def _positive_int(raw: Mapping[str, Any], key: str, source: str, default: int | None = None) -> int:
+def _positive_int(
+    raw: Mapping[str, Any],
+    key: str,
+    source: str,
+    default: int | None = None,
+    most: int = _LARGEST_SIZE,
+) -> int:
     value = raw.get(key)
     value = default if value is None else value
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise CheckpointError(_wrong_value(key, value, "a positive integer", source))
+    if value > most:
+        raise CheckpointError(_wrong_value(key, value, f"at most {most:,}", source))
     return value
 
 
@@ -252,6 +262,7 @@ def _flag(raw: Mapping[str, Any], key: str, source: str) -> bool:
 
 def _wrong_value(key: str, value: object, wanted: str, source: str) -> str:
     found = "missing" if value is None else f"{value!r}"
+    found = found if len(found) <= 60 else f"{found[:57]}..."
     return (
         f"{source}: {key} is {found}, and must be {wanted}; download the checkpoint again or "
         "correct config.json."

@@ -26,6 +26,7 @@ RAW_ITEMS = {"F32": "f4", "F16": "f2", "BF16": "u2", "I8": "i1", "F8_E4M3": "u1"
 LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 2**24  # the format allows 100 MB; that of a Llama with 126 layers has 0.2
 _MAX_TENSORS = 2**16
+_MAX_AXES = 16  # a Llama's tensors have two at most
 DOWNLOAD_AGAIN = "download the checkpoint again"
 
 
@@ -113,7 +114,8 @@ def _parse_entry(file: Path, name: str, entry: dict[str, Any], data_start: int) 
     """
     dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
     sizes = (*shape, begin, end)
-    if not isinstance(dtype, str) or not all(isinstance(n, int) and n >= 0 for n in sizes):
+    numbers = len(shape) <= _MAX_AXES and all(isinstance(n, int) and n >= 0 for n in sizes)
+    if not isinstance(dtype, str) or not numbers:
         raise ValueError(f"tensor {name}")
     # another dtype is named by the checkpoint's own check if the network needs this tensor
     if dtype in ITEM_BYTES and end - begin != math.prod(shape) * ITEM_BYTES[dtype]:

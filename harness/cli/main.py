@@ -43,6 +43,8 @@ _COMMANDS = {
     "demo": "Build three engines of a small model and benchmark them, in a few minutes.",
 }
 
+_MOST_CHARS = 4000  # of what is said of an error: a value from a file may be as long as the file
+
 _GROUPS = ("engines", "submission")  # commands with commands of their own
 
 _COMPLETION = "Teach bash, zsh or fish to complete commands and options by Tab."
@@ -103,12 +105,18 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """The `enginebench` command."""
-    prepare()
-    signal.signal(signal.SIGTERM, _interrupt)
-    code = run(sys.argv[1:])
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
-    sys.exit(code if finish() else code or EXIT_ENVIRONMENT)
+    try:
+        prepare()
+        signal.signal(signal.SIGTERM, _interrupt)
+        code = run(sys.argv[1:])
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _end)
+        code = code if finish() else code or EXIT_ENVIRONMENT
+    except KeyboardInterrupt:  # between two of these lines
+        code = EXIT_INTERRUPTED
+    # Python's own end would wait for threads, and give signals back their default meanwhile: a
+    # second Ctrl-C would be the exit code
+    os._exit(code)
 
 
 def _overview() -> str:
@@ -167,6 +175,8 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
 
 def _report(text: str, code: int, arguments: list[str]) -> int:
     sentence = " ".join(text.split())
+    if len(sentence) > _MOST_CHARS:
+        sentence = f"{sentence[:_MOST_CHARS]}..."
     try:
         from harness.cli.output import Output
 
