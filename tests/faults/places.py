@@ -51,7 +51,7 @@ def trials(bench: Bench, seed: int) -> Iterator[Trial]:
     for code, words in _COMMANDS:
         for redirect in chance.sample(_STREAMS, _STREAMS_EACH):
             name = f"{' '.join(map(str, words[:2]))} {redirect}"
-            yield Trial("streams", name, partial(_streams, bench, code, words, redirect))
+            yield Trial("streams", name, partial(with_streams, bench, code, words, redirect))
     for gib in (0.2, 0.3, 0.6):
         for words in (BUILD, (*RUN, "--count", 4, "--output", "run"), ("dataset",), ("targets",)):
             name = f"{words[0]} in {gib} GiB"
@@ -66,7 +66,7 @@ def trials(bench: Bench, seed: int) -> Iterator[Trial]:
     yield Trial("read-only", "mounted", partial(_read_only_output, bench))
 
 
-def _streams(
+def with_streams(
     bench: Bench, usual: int, words: Sequence[object], redirect: str, folder: Path
 ) -> list[str]:
     full = redirect.startswith(">/dev/full") and usual == EXIT_OK

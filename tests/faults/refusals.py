@@ -20,9 +20,9 @@ def trials(bench: Bench) -> Iterator[Trial]:
     """Each file, and each command that reads it."""
     usage = (EXIT_USAGE,)
     for name, make in hostile.REFUSED_CHECKPOINTS.items():
-        yield Trial("hostile checkpoint", name, partial(_build, make, usage))
+        yield Trial("hostile checkpoint", name, partial(refuse_build, make, usage))
     for name, make in hostile.OTHER_CHECKPOINTS.items():
-        yield Trial("hostile checkpoint", name, partial(_build, make, (EXIT_OK, EXIT_USAGE)))
+        yield Trial("hostile checkpoint", name, partial(refuse_build, make, (EXIT_OK, EXIT_USAGE)))
     for name, make in hostile.REFUSED_TOKENIZERS.items():
         yield Trial("hostile checkpoint", name, partial(_dataset_with, make))
     for name, make in hostile.DATASETS.items():
@@ -35,7 +35,7 @@ def trials(bench: Bench) -> Iterator[Trial]:
         yield Trial("hostile tree", name, partial(_tree, bench, make))
 
 
-def _build(make: Make, codes: tuple[int, ...], folder: Path) -> list[str]:
+def refuse_build(make: Make, codes: tuple[int, ...], folder: Path) -> list[str]:
     make(folder / "checkpoint")
     place = Place(folder)
     ended = place.run("build", "--model", folder / "checkpoint", "--recipe", "bf16")
