@@ -9,8 +9,8 @@ builder as an entry point of the group `enginebench.builders`, which names its `
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -37,6 +37,12 @@ if TYPE_CHECKING:
     Quantiser: TypeAlias = Callable[[EngineSpec, BuildProgress], Path]
 
 ENTRY_POINTS = "enginebench.builders"
+
+_OPENVINO_PROPERTIES = {
+    "INFERENCE_PRECISION_HINT": "bf16|f32",
+    "KV_CACHE_PRECISION": "u8|bf16|f32",
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +73,10 @@ class Backend:
     """`(target) -> Detected[str]`: the arithmetic of that target here."""
     refusal: str
     """`(recipe, target) -> str | None`: why it cannot honestly execute a recipe."""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """The properties that it writes into an engine's manifest, each with the pattern of its values:
+    what an engine is loaded with is nothing else.
+    """
     profiles: tuple[str, ...] = ()
     """What its engines can be tuned for, the usual one first; none where there is no choice."""
     fit: str | None = None
@@ -209,6 +219,7 @@ BACKENDS = {
             extra="cpu",
             absent="",
             compile="build_engine.openvino.compile:compile_engine",
+            properties=_OPENVINO_PROPERTIES,
             compute="build_engine.openvino.support:compute",
             refusal="build_engine.openvino.support:refusal",
         ),
@@ -224,6 +235,7 @@ BACKENDS = {
             "`enginebench build --stage quantise` makes the checkpoint, `--dry-run` shows the "
             "plan, and `--target cpu` builds an engine.",
             compile="build_engine.trtllm.compile:compile_engine",
+            properties={"chunked_context": "on|off", "opt_num_tokens": "[0-9]{1,9}"},
             compute="build_engine.trtllm.support:compute",
             refusal="build_engine.trtllm.support:refusal",
             emulated_by="emulated",
@@ -245,6 +257,7 @@ BACKENDS = {
             absent="",
             compile="build_engine.trtllm.emulated_engine:compile_engine",
             machine="build_engine.trtllm.machine:require_quantiser",
+            properties=_OPENVINO_PROPERTIES,
             compute="build_engine.trtllm.emulated_engine:compute",
             refusal="build_engine.trtllm.support:refusal",
             emulates=True,

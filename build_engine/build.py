@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from build_engine.backend import backend
 from build_engine.errors import ConfigError, DatasetError
+from build_engine.memory import require_address_space
 from build_engine.progress import BuildProgress, NullProgress
 from build_engine.recipe import require
 from build_engine.store.engine import Engine
@@ -45,6 +46,7 @@ def build(
         """Load the backend only when there is something to build: a stored engine is found without
         it.
         """
+        require_address_space()
         return spec.backend.builder_of(spec.target.name)(spec, folder, progress)
 
     return store.get_or_build(spec, compile_now, progress, trial)

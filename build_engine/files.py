@@ -2,7 +2,8 @@
 left half written.
 
 A reader takes regular files only, of bounded size and depth, in which no key is said twice; YAML
-has no aliases besides. What cannot be read is one sentence with the file's name and the remedy.
+has no aliases besides. Sizes are looked at before anything is made of a content. What cannot be
+read is one sentence with the file's name and the remedy.
 """
 
 from __future__ import annotations
@@ -19,16 +20,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from build_engine.errors import EnginebenchError, OutputError
+from build_engine.temporary import mark, sweep
 
 if TYPE_CHECKING:
     import yaml
 
 MAX_BYTES = 64 * 2**20  # of a JSON or YAML file; the longest that we write ourselves has 20 MB
-_MAX_YAML_BYTES = 2**20  # people write these, and the reader is a slow one
+_MAX_YAML_BYTES = 2**18  # people write these, and the reader is a slow one
+_MAX_CONTAINERS = 2**21  # lists and objects of a JSON text: each takes up to 232 bytes of memory
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _HALF_BYTES = re.compile(rb"\\u[dD][89a-fA-F]")
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _LONG_NUMBER = "a number of thousands of digits"
+_MAX_DIGITS = 64  # of a number in YAML
 MAX_DEPTH = 64  # of lists and mappings inside each other
 
 
@@ -50,6 +54,8 @@ def read_json(
 
 def parse_json(text: bytes | str) -> Any:
     """The value of a JSON text. Raises Unreadable."""
+    if _num_opened(text) > _MAX_CONTAINERS:
+        raise Unreadable(f"holds more than {_MAX_CONTAINERS:,} lists and objects")
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
     except Unreadable:
@@ -94,6 +100,11 @@ def parse_yaml(text: str) -> Any:
     return value
 
 
+def read_lossy(path: Path, max_bytes: int = MAX_BYTES) -> str:
+    """`read_bytes` as text, in which bytes that are no UTF-8 are replaced."""
+    return read_bytes(path, max_bytes).decode("utf-8", errors="replace")
+
+
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     """The content of a regular file. Raises Unreadable, and FileNotFoundError for none."""
     try:
@@ -102,17 +113,21 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
         with os.fdopen(descriptor, "rb") as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 raise Unreadable("is not a regular file")
+            if os.fstat(stream.fileno()).st_size > max_bytes:
+                raise Unreadable(_too_long(max_bytes))
             content = stream.read(max_bytes + 1)
     except NotADirectoryError as error:
         raise FileNotFoundError(error.errno, error.strerror, str(path)) from None
-    except FileNotFoundError:
+    except (FileNotFoundError, Unreadable):
         raise
     except IsADirectoryError:
         raise Unreadable("is not a regular file") from None
     except OSError as error:
         raise Unreadable(f"cannot be read ({error.strerror})") from None
+    except ValueError:  # a NUL in it
+        raise Unreadable("has a name that no file has") from None
     if len(content) > max_bytes:
-        raise Unreadable(f"has more than the {max_bytes / 2**20:g} MiB that such a file may have")
+        raise Unreadable(_too_long(max_bytes))
     return content
 
 
@@ -144,9 +159,11 @@ def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
 @contextlib.contextmanager
 def replaced(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to; it takes the place of `path` when the block ends well, and
-    is removed otherwise.
+    is removed otherwise: now, or by the next that writes the same where we were killed.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beginning = f".{path.name}."
+    sweep(path.parent, beginning)
+    temporary = path.with_name(f"{beginning}{mark()}.part")
     try:
         yield temporary
         temporary.replace(path)
@@ -184,6 +201,34 @@ def check_writable(folder: Path, remedy: str = OUTPUT_REMEDY) -> None:
         raise cannot_write(folder, OSError(f"{parent} {problem}"), remedy)
 
 
+def below(folder: Path) -> Iterator[Path]:
+    """Everything below `folder` but folders; a link is one of them, and never followed. Raises
+    Unreadable for folders that lie deeper in each other than any of ours.
+    """
+    level = [folder]
+    for _ in range(MAX_DEPTH):
+        inside = [Path(entry.path) for parent in level for entry in _entries(parent)]
+        yield from (path for path in inside if path.is_symlink() or not path.is_dir())
+        level = [path for path in inside if not path.is_symlink() and path.is_dir()]
+        if not level:
+            return
+    raise Unreadable(f"holds more than {MAX_DEPTH} folders inside each other")
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except FileNotFoundError:  # it has gone
+        return []
+    except OSError as error:
+        raise Unreadable(f"cannot be read ({error.strerror})") from None
+
+
+def _too_long(max_bytes: int) -> str:
+    return f"has more than the {max_bytes / 2**20:g} MiB that such a file may have"
+
+
 _TOO_DEEP = f"more than {MAX_DEPTH} lists or objects inside each other"
 
 
@@ -192,6 +237,13 @@ def _decoded(content: bytes) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise Unreadable("is not UTF-8 text") from None
+
+
+def _num_opened(text: bytes | str) -> int:
+    """Opening brackets, those within texts included: what a JSON text may hold at most."""
+    if isinstance(text, bytes):
+        return text.count(b"[") + text.count(b"{")
+    return text.count("[") + text.count("{")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -280,4 +332,19 @@ def _strict_loader() -> type[yaml.SafeLoader]:
                 seen.add(name)
             return super().construct_mapping(node, deep)
 
+        def construct_plain_number(self, node: yaml.ScalarNode) -> Any:
+            """Decimal numbers: YAML 1.1 would take 12:30 for 750, and hours for a long one."""
+            if ":" in node.value or len(node.value) > _MAX_DIGITS:
+                problem = "a number of YAML's base 60; quote it, or write it plainly"
+                if ":" not in node.value:
+                    problem = _LONG_NUMBER
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+            whole = node.tag.endswith(":int")
+            make = self.construct_yaml_int if whole else self.construct_yaml_float
+            return make(node)
+
+    for kind in ("int", "float"):
+        StrictLoader.add_constructor(
+            f"tag:yaml.org,2002:{kind}", StrictLoader.construct_plain_number
+        )
     return StrictLoader

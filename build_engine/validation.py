@@ -12,13 +12,30 @@ import types
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
 from build_engine.errors import did_you_mean
 
-# A name becomes a folder of the engine store and of a run.
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+_FILE_ENDINGS = (".yaml", ".yml")
+
+
+def _names_no_file(name: str) -> str:
+    if name.endswith(_FILE_ENDINGS):
+        raise ValueError(f"a name does not end in {' or '.join(_FILE_ENDINGS)}, as a file does.")
+    return name
+
+
+_MOST_CHARS = StringConstraints(max_length=64)
+# A name becomes a folder of the engine store, of a run and of a submission.
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$"),
+    _MOST_CHARS,
+    AfterValidator(_names_no_file),
+]
+# The name that others gave: a test of MLPerf's, a model in LoadGen's user.conf.
+Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), _MOST_CHARS]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -61,7 +78,7 @@ def validated(model: type[M], data: Any, *, missing: str = "is missing") -> M:
 
 def _sentence(model: type[BaseModel], problem: ErrorDetails, missing: str) -> str:
     location = [part for part in problem["loc"] if part != "[key]"]
-    dotted = f"`{'.'.join(str(part) for part in location)}`"
+    dotted = f"`{_shortened('.'.join(str(part) for part in location))}`"
     match problem["type"]:
         case "extra_forbidden":
             valid = sorted(_keys_at(model, location[:-1]))
@@ -86,7 +103,11 @@ def _sentence(model: type[BaseModel], problem: ErrorDetails, missing: str) -> st
 def _shown(problem: ErrorDetails) -> str:
     value = problem["input"]
     text = " ".join((value if isinstance(value, str) else json.dumps(value)).split())
-    return f"`{text if len(text) <= 60 else text[:57] + '...'}`"
+    return f"`{_shortened(text)}`"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _keys_at(annotation: Any, location: Sequence[str | int]) -> list[str]:

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 
 from build_engine.errors import Interrupted, RunFailed, UsageError
 from build_engine.files import check_writable
-from build_engine.paths import cache_root
+from build_engine.memory import require_address_space
+from build_engine.paths import cache_root, require_text
 from build_engine.validation import Frozen
 from harness.dataset.preparation import prepare
 from harness.dataset.sources.bundled import NAME as BUNDLED
@@ -36,6 +37,7 @@ from harness.rules.workload import load_workload
 from harness.runs.choice import RunChoice
 from harness.runs.engine_choice import EngineChoice
 from harness.runs.execution import execute
+from harness.runs.place import require_own_place
 from harness.runs.record import TestRecord
 from harness.runs.request import RunRequest
 from harness.runs.run import Run
@@ -147,8 +149,11 @@ def run_demo(
     anything is built, Interrupted and RunFailed with the cause when a run does not complete; what
     is complete stays.
     """
+    require_text(folder.absolute())
+    require_own_place(folder)
     check_writable(folder)
     require_loadgen(chosen)
+    require_address_space()
     size = size or DemoSize()
     workload = load_workload(BUNDLED)
     engines: list[Engine] = []

@@ -11,6 +11,7 @@ import errno
 import io
 import os
 import re
+import shlex
 import sys
 from typing import IO
 
@@ -26,6 +27,17 @@ def printable(text: str) -> str:
     source: a name from a file moves no cursor, and says no more than one line.
     """
     return _UNPRINTABLE.sub(lambda found: ascii(found.group())[1:-1], text)
+
+
+def shell_word(word: str) -> str:
+    """`word` as a shell reads it; what a terminal cannot show is written by its bytes."""
+    if printable(word) == word:
+        return shlex.quote(word)
+    plain = (
+        chr(byte) if 0x20 <= byte < 0x7F and byte not in b"\\'" else f"\\x{byte:02x}"
+        for byte in os.fsencode(word)
+    )
+    return f"$'{''.join(plain)}'"
 
 
 def prepare() -> None:

@@ -9,7 +9,7 @@ from build_engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from build_engine.checkpoint.download import fetch
 from build_engine.checkpoint.files import SINGLE_FILE, TOKENIZER_FILE
 from build_engine.errors import CheckpointError, UnknownName
-from build_engine.paths import user_path
+from build_engine.paths import require_text, user_path
 from build_engine.progress import DownloadProgress, NullProgress
 
 BUNDLED = "newsbrief"
@@ -33,7 +33,7 @@ def resolve_checkpoint(
         return open_checkpoint(CHECKPOINT, name=BUNDLED)
     folder = user_path(path_or_name)
     if folder.is_dir():
-        return open_checkpoint(folder.resolve())
+        return open_checkpoint(require_text(folder.resolve()))
     if HUB_ID.fullmatch(path_or_name):
         found = fetch(path_or_name, revision, progress or NullProgress(), weights=True)
         return open_checkpoint(found, name=path_or_name.split("/")[1])

@@ -25,7 +25,8 @@ ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 # quantised types too, which a checkpoint to build from does not have
 RAW_ITEMS = {"F32": "f4", "F16": "f2", "BF16": "u2", "I8": "i1", "F8_E4M3": "u1"}
 LENGTH_BYTES = 8
-MAX_HEADER_BYTES = 100_000_000  # the limit that the format itself sets
+MAX_HEADER_BYTES = 2**24  # the format allows 100 MB; that of a Llama with 126 layers has 0.2
+_MAX_TENSORS = 2**16
 _MAX_AXES = 16  # a Llama's tensors have two at most
 DOWNLOAD_AGAIN = "download the checkpoint again"
 
@@ -94,6 +95,8 @@ def _read_header(file: Path) -> dict[str, StoredTensor]:
     try:
         entries = parse_json(header)
         entries.pop("__metadata__", None)
+        if len(entries) > _MAX_TENSORS:
+            raise ValueError(f"{len(entries):,} tensors")
         tensors = {
             name: _parse_entry(file, name, entry, data_start) for name, entry in entries.items()
         }

@@ -20,10 +20,11 @@ from build_engine.checkpoint.files import (
     TOKENIZER_CONFIG_FILE,
     TOKENIZER_FILE,
 )
+from build_engine.checkpoint.rust import silenced, sound
 from build_engine.checkpoint.special_tokens import apply_settings
 from build_engine.checkpoint.tokenizer_settings import NAMES, NOTES, optional_object, read_settings
 from build_engine.errors import CheckpointError
-from build_engine.files import write_beside, write_json
+from build_engine.files import Unreadable, read_bytes, write_beside, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,8 +34,11 @@ if TYPE_CHECKING:
     from build_engine.checkpoint.special_tokens import Tokens
     from build_engine.checkpoint.tokenizer_settings import TokenizerSettings
 
-# Texts per call of the library: large enough to keep all cores busy, small enough for progress.
+# Texts, and characters, per call of the library: large enough to keep all cores busy, small enough
+# for progress, and for its memory: 140 bytes a character.
 _CHUNK = 512
+_CHUNK_CHARS = 2**21
+_TRIAL = "A text to try it with: 1, 2."
 
 # `clean_up_tokenization_spaces` of transformers: these replacements, in this order.
 _CLEAN_UP = (
@@ -88,14 +92,15 @@ class Tokenizer:
             )
         settings = read_settings(folder)
         try:
-            backend = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises nothing narrower
-            raise CheckpointError(
-                f"{path} is damaged ({error}); download the checkpoint again."
-            ) from error
-        backend.no_truncation()
-        backend.no_padding()
-        tokens, notes = apply_settings(backend, settings, folder)
+            content = read_bytes(path)
+        except Unreadable as problem:
+            raise CheckpointError(f"{path} {problem}; download the checkpoint again.") from None
+        with silenced(), sound(path):
+            backend = tokenizers.Tokenizer.from_buffer(content)
+            backend.no_truncation()
+            backend.no_padding()
+            tokens, notes = apply_settings(backend, settings, folder)
+            backend.decode(backend.encode(_TRIAL).ids)
         ends = tokens.get("eos_token")
         notes += _id_notes(folder, tokens, backend.token_to_id(ends) if ends else None)
         return cls(backend, folder, settings, tokens, notes)
@@ -123,6 +128,10 @@ class Tokenizer:
         write_json(folder / GENERATION_FILE, ids)
         if self._settings.chat_template is not None:
             write_beside(folder / CHAT_TEMPLATE_FILE, self._settings.chat_template)
+
+    @property
+    def _file(self) -> Path:
+        return self._folder / TOKENIZER_FILE
 
     @property
     def _prefix_space(self) -> bool:
@@ -170,15 +179,17 @@ class Tokenizer:
         are added to a text that a chat template made.
 
         `on_progress` is called with the number of texts done, several times up to `len(texts)`.
+        Raises CheckpointError where the library fails, or gives an id that is no int32.
         """
         import numpy as np
 
         encoded: list[NDArray[np.int32]] = []
-        for start in range(0, len(texts), _CHUNK):
-            chunk = self._backend.encode_batch_fast(
-                list(texts[start : start + _CHUNK]), add_special_tokens=add_special_tokens
-            )
-            encoded.extend(np.array(encoding.ids, dtype=np.int32) for encoding in chunk)
+        for chunk in _chunks(texts):
+            with sound(self._file):
+                encodings = self._backend.encode_batch_fast(
+                    chunk, add_special_tokens=add_special_tokens
+                )
+                encoded.extend(np.array(encoding.ids, dtype=np.int32) for encoding in encodings)
             if on_progress is not None:
                 on_progress(len(encoded))
         return encoded
@@ -188,7 +199,8 @@ class Tokenizer:
         import numpy as np
 
         ids = [np.asarray(sequence, dtype=np.int64).tolist() for sequence in sequences]
-        texts: list[str] = self._backend.decode_batch(ids, skip_special_tokens=True)
+        with sound(self._file):
+            texts: list[str] = self._backend.decode_batch(ids, skip_special_tokens=True)
         return [_clean_up(text) for text in texts] if self._settings.clean_up_spaces else texts
 
     @property
@@ -208,13 +220,28 @@ class Tokenizer:
 
     def plain_texts(self, sequences: Iterable[Sequence[int]]) -> list[str]:
         """Text of each sequence of known ids, its spaces as they are, without special tokens."""
-        texts: list[str] = self._backend.decode_batch(list(sequences), skip_special_tokens=True)
+        with sound(self._file):
+            texts: list[str] = self._backend.decode_batch(list(sequences), skip_special_tokens=True)
         return texts
 
     def count_ids(self, texts: Sequence[str]) -> list[int]:
         """How many ids each text has, without special tokens."""
-        encoded = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        with sound(self._file):
+            encoded = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return [len(encoding.ids) for encoding in encoded]
+
+
+def _chunks(texts: Sequence[str]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    num_chars = 0
+    for text in texts:
+        if chunk and (len(chunk) == _CHUNK or num_chars + len(text) > _CHUNK_CHARS):
+            yield chunk
+            chunk, num_chars = [], 0
+        chunk.append(text)
+        num_chars += len(text)
+    if chunk:
+        yield chunk
 
 
 def bos_id(folder: Path) -> int | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import NonNegativeInt, field_validator
+from pydantic import NonNegativeInt, field_validator, model_validator
 
 from build_engine.backend import backend
 from build_engine.checkpoint.architecture import LlamaConfig
@@ -13,7 +14,7 @@ from build_engine.errors import EngineError, UnknownName
 from build_engine.recipe import RecipeRules
 from build_engine.store.limits import EngineLimits
 from build_engine.store.sealed import Identity, Manifest, read_sealed, write_sealed
-from build_engine.validation import Frozen, Sha256, Text
+from build_engine.validation import Frozen, Name, Sha256, Text
 
 MANIFEST_NAME = "engine.json"
 _REMEDY = "delete that folder and build the engine again"
@@ -40,7 +41,7 @@ class BackendIdentity(Frozen):
 class TargetIdentity(Frozen):
     """Which target; `compute` is the arithmetic: bf16, f32, sm_80."""
 
-    name: Text
+    name: Name
     kind: Literal["cpu", "gpu"]
     sm: int | None
     compute: Text
@@ -67,7 +68,7 @@ class EngineIdentity(Identity):
     recipe: RecipeRules
     calibration: CalibrationIdentity | None
     limits: EngineLimits
-    profile: Text | None = None
+    profile: Name | None = None
     backend: BackendIdentity
     target: TargetIdentity
 
@@ -114,7 +115,9 @@ class WeightsRecord(Frozen):
 
 
 class EngineManifest(Manifest):
-    """The content of `engine.json`. `runtime` holds the properties to pass at load."""
+    """The content of `engine.json`. `runtime` holds the properties to pass at load: those that the
+    builder writes, and no other that its library would take.
+    """
 
     SCHEMA: ClassVar[int] = 6
 
@@ -124,6 +127,21 @@ class EngineManifest(Manifest):
     runtime: dict[str, str]
     precision: Precision
     weights: WeightsRecord
+
+    @model_validator(mode="after")
+    def _known_properties(self) -> EngineManifest:
+        kind = backend(self.identity.backend.name)
+        for name, value in self.runtime.items():
+            valid = kind.properties.get(name)
+            if valid is None:
+                known = ", ".join(sorted(kind.properties)) or "none"
+                raise ValueError(
+                    f"`runtime.{name}` is no property that {kind.framework} engines are built "
+                    f"with. Valid: {known}."
+                )
+            if not re.fullmatch(valid, value):
+                raise ValueError(f"`runtime.{name}` must match {valid}, not {value!r}.")
+        return self
 
 
 def read_manifest(folder: Path) -> EngineManifest:

@@ -66,9 +66,11 @@ def dataset(
     from harness.dataset.sources.source import Source
     from harness.progress import make_progress
     from harness.rules.workload import load_workload
+    from harness.runs.place import require_own_place
 
     out = Output(as_json=json)
     if output is not None:
+        require_own_place(output, dataset)
         _check_file(output)
     rules = apply_overrides(load_workload(workload), _of_workload(set))
     check_count(count)
@@ -95,11 +97,14 @@ def dataset(
         out.say(f"Samples written to {output}")
     shown = {} if prompt is None else {"prompt": prompt.to_json()}
     out.result({"folder": str(prepared.folder), **prepared.record.to_json(), **shown})
-    found = dataset or (bundled.NAME if source.path is None else rebuilt.NAME)
     options = ["--model", model, "--workload", workload]
     for setting in set:
         options += ["--set", setting]
-    words = _next_words(prepared, options, found, count)
+    found = dataset or (bundled.NAME if source.path is None else rebuilt.NAME)
+    _say_next(out, _next_words(prepared, options, found, count), folder)
+
+
+def _say_next(out: Output, words: list[object], folder: Path) -> None:
     if (folder / "config.json").is_file():
         next_with_cpu(out, *words)
     else:

@@ -43,6 +43,8 @@ _COMMANDS = {
     "demo": "Build three engines of a small model and benchmark them, in a few minutes.",
 }
 
+_MOST_CHARS = 4000  # of what is said of an error: a value from a file may be as long as the file
+
 _GROUPS = ("engines", "submission")  # commands with commands of their own
 
 _COMPLETION = "Teach bash, zsh or fish to complete commands and options by Tab."
@@ -96,21 +98,25 @@ def run(arguments: list[str]) -> int:
         except OSError as error:
             return _report(_os_error(error), EXIT_ENVIRONMENT, arguments)
         except BaseException as error:  # a panic of a library written in Rust is no Exception
-            from harness.cli.crash import last_words
-
-            return _report(last_words(error, arguments), EXIT_FAILED, arguments)
+            return _report(_last_words(error, arguments), EXIT_FAILED, arguments)
     except KeyboardInterrupt:  # once more, while the first was told of
         return EXIT_INTERRUPTED
 
 
 def main() -> None:
     """The `enginebench` command."""
-    prepare()
-    signal.signal(signal.SIGTERM, _interrupt)
-    code = run(sys.argv[1:])
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
-    sys.exit(code if finish() else code or EXIT_ENVIRONMENT)
+    try:
+        prepare()
+        signal.signal(signal.SIGTERM, _interrupt)
+        code = run(sys.argv[1:])
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _end)
+        code = code if finish() else code or EXIT_ENVIRONMENT
+    except KeyboardInterrupt:  # between two of these lines
+        code = EXIT_INTERRUPTED
+    # Python's own end would wait for threads, and give signals back their default meanwhile: a
+    # second Ctrl-C would be the exit code
+    os._exit(code)
 
 
 def _overview() -> str:
@@ -169,6 +175,8 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
 
 def _report(text: str, code: int, arguments: list[str]) -> int:
     sentence = " ".join(text.split())
+    if len(sentence) > _MOST_CHARS:
+        sentence = f"{sentence[:_MOST_CHARS]}..."
     try:
         from harness.cli.output import Output
 
@@ -178,6 +186,15 @@ def _report(text: str, code: int, arguments: list[str]) -> int:
     except Exception:  # no memory for a library that prints
         tell(sys.stderr, f"{NAME}: {sentence}\n")
     return code
+
+
+def _last_words(error: BaseException, arguments: list[str]) -> str:
+    try:
+        from harness.cli.crash import last_words
+
+        return last_words(error, arguments)
+    except Exception:  # no memory for that, either
+        return f"An unexpected error ended the command ({type(error).__name__})."
 
 
 def _os_error(error: OSError) -> str:

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from harness.streams import printable
+from harness.streams import shell_word
 
 NAME = "enginebench"
 
@@ -38,7 +38,7 @@ def program() -> list[str]:
 
 def command_line(words: Iterable[object]) -> str:
     """A command of this program, to be pasted into a shell as it is."""
-    return " ".join(_quoted(word) for word in (*program(), *map(str, words)))
+    return " ".join(shell_word(word) for word in (*program(), *map(str, words)))
 
 
 def here(text: str) -> str:
@@ -74,14 +74,3 @@ def _requirement(extra: str) -> str:
     vcs = origin.get("vcs_info", {}).get("vcs")
     source = f" @ {f'{vcs}+' if vcs else ''}{url}" if url else ""
     return shlex.quote(f"{NAME}[{extra}]{source}")
-
-
-def _quoted(word: str) -> str:
-    """`word` as a shell reads it; what a terminal cannot show is written by its bytes."""
-    if printable(word) == word:
-        return shlex.quote(word)
-    plain = (
-        chr(byte) if 0x20 <= byte < 0x7F and byte not in b"\\'" else f"\\x{byte:02x}"
-        for byte in os.fsencode(word)
-    )
-    return f"$'{''.join(plain)}'"

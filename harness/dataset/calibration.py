@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from build_engine.calibration import calibration_set
-from build_engine.paths import cache_root
+from build_engine.paths import cache_root, require_text
 from harness.dataset.preparation import prepare
 from harness.dataset.sources import bundled
 from harness.dataset.sources.source import Source
@@ -34,7 +34,7 @@ def calibration_prompts(
     )
     options = ["--workload", workload.name]
     if found.path is not None:
-        options += ["--calibration", str(found.path)]
+        options += ["--calibration", str(require_text(found.path))]
     return calibration_set(
         found.name,
         [ids[:_TOKENS] for ids in prepared.prompts()],

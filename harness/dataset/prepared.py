@@ -6,7 +6,6 @@ It is there whole or not at all, and whether it still is as it was written can b
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from build_engine.digest import file_sha256, hash_file
 from build_engine.errors import DatasetError
 from build_engine.files import read_json, write_json
 from build_engine.records import read_record
+from build_engine.temporary import mark, sweep
 from harness.dataset.prompts import FILES as PROMPT_FILES
 from harness.dataset.prompts import load_prompts, prompt_lengths, save_prompts
 from harness.dataset.record import RECORD_NAME, DatasetRecord
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _REFERENCES = "references.json"
 _CONTENT = (_REFERENCES, *PROMPT_FILES)
 _MAX_REFERENCES_BYTES = 1 << 30  # a million summaries of 1 kB
+_UNFINISHED = ".preparing"
 _REMEDY = "prepare it again with `enginebench dataset`"
 
 
@@ -162,7 +163,8 @@ def publish(
     nothing then.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".preparing-{os.getpid()}-{secrets.token_hex(4)}")
+    sweep(folder.parent, _UNFINISHED)
+    temporary = folder.with_name(f"{_UNFINISHED}{mark()}{secrets.token_hex(4)}")
     try:
         temporary.mkdir()  # readable to whom the umask allows, as the engines are
         save_prompts(temporary, prompts)

@@ -18,6 +18,7 @@ from runtime.process import Line
 
 _TICK_S = 0.1
 _REPORT_S = 0.5
+_MOST_TOLD = 4096  # answers in a report: more would take LoadGen's process milliseconds
 
 
 class LoadgenTest:
@@ -31,6 +32,7 @@ class LoadgenTest:
         self._num_samples = num_samples
         self._stall_s = stall_s
         self._error: str | None = None
+        self._num_told = 0
         self._thread = threading.Thread(target=self._run, name="loadgen", daemon=True)
 
     def run(self, line: Line, orders: Orders) -> str | None:
@@ -49,10 +51,18 @@ class LoadgenTest:
             now_s = time.perf_counter()
             if now_s - reported_s >= _REPORT_S:
                 reported_s = now_s
-                line.tell(Report(self._sut.snapshot()))
+                line.tell(self._report())
         if not orders.stopped.is_set():
-            line.tell(Report(self._sut.snapshot()))
+            line.tell(self._report())
         return self._error or self._sut.failure
+
+    def _report(self) -> Report:
+        """The figures, and the answers that the supervisor has not yet heard of."""
+        figures = self._sut.snapshot()
+        end = min(figures.done, self._num_told + _MOST_TOLD)
+        records = self._sut.records[self._num_told : end]
+        self._num_told = end
+        return Report(figures, tuple(records))
 
     def _stalled(self) -> str | None:
         silent_s = time.perf_counter() - self._sut.last_sign_s

@@ -24,7 +24,10 @@ CUT = b"\n\n...\n\n"
 
 _MARK = ":::MLLOG "
 _NUMBERS = re.compile(r"_(ns|ms|count|latency|second|sec|per_query|seed|overhead)$")  # keys
-_MAX_BYTES = 2**30  # the ids of 13,368 answers of 128 tokens take 14 MB
+# A log of messages has a line for each thing that LoadGen found wrong; the ids of 13,368 answers of
+# 128 tokens take 14 MB.
+_MAX_MESSAGES_BYTES = 2**24
+_MAX_ANSWERS_BYTES = 2**28
 
 
 def read_detail(folder: Path) -> DetailLog:
@@ -35,7 +38,7 @@ def read_detail(folder: Path) -> DetailLog:
     values: dict[str, Any] = {}
     errors: list[str] = []
     warnings: list[str] = []
-    for line in _read(path).decode("utf-8", errors="replace").splitlines():
+    for line in _lines(path):
         if not line.startswith(_MARK):
             continue
         try:
@@ -74,7 +77,7 @@ def read_answers(folder: Path) -> list[LoggedAnswer]:
     Raises RunFailed when the log is missing, cut short, or not what LoadGen writes.
     """
     path = TestFolder(folder).answers
-    content = _read(path)
+    content = read_log(path)
     if is_cut(content):
         raise RunFailed(
             f"{path} was truncated for submission; take the original log that the run wrote"
@@ -137,10 +140,15 @@ def _ids(text: str) -> TokenIds:
     return ids
 
 
-def _read(path: Path) -> bytes:
+def _lines(path: Path) -> list[str]:
+    """The lines of a log of messages. Raises RunFailed."""
+    return read_log(path, _MAX_MESSAGES_BYTES).decode("utf-8", errors="replace").splitlines()
+
+
+def read_log(path: Path, max_bytes: int = _MAX_ANSWERS_BYTES) -> bytes:
     """The content of one of LoadGen's files. Raises RunFailed."""
     try:
-        return read_bytes(path, _MAX_BYTES)
+        return read_bytes(path, max_bytes)
     except FileNotFoundError:
         raise RunFailed(
             f"LoadGen wrote no {path.name} in {path.parent}; the run is incomplete"
@@ -176,7 +184,7 @@ def summary_differences(folder: Path, log: DetailLog) -> list[str]:
     A rate may differ by half of the last of the digits printed. Raises RunFailed without a summary.
     """
     differences = []
-    for line in _read(TestFolder(folder).summary).decode("utf-8", errors="replace").splitlines():
+    for line in _lines(TestFolder(folder).summary):
         name, colon, shown = (part.strip() for part in line.partition(":"))
         key = _SUMMARISED.get(name, "")
         if colon and key in log.values and not _same(shown, log.values[key]):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from build_engine.errors import EXIT_FAILED
 from harness.loadgen.job import Probe
 from harness.loadgen.settings import LoadgenPlan
 from harness.progress import ProgressFigures
+
+AnswerRecord: TypeAlias = tuple[int, float, float, int]
+"""Of a completed answer: sample index, TTFT (s), latency (s), number of tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +24,10 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """News, twice a second while the test runs."""
+    """News, twice a second while the test runs; `records` are the answers since the last."""
 
     figures: ProgressFigures
+    records: tuple[AnswerRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

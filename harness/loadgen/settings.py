@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from build_engine.validation import Word
 from harness.rules.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class LoadgenPlan:
 
     scenario: Scenario
     mode: Mode
-    model: str
+    model: Word
     num_samples: int
     """Samples of the dataset; LoadGen draws from all of them."""
     min_duration_s: float

@@ -20,6 +20,7 @@ from build_engine.files import write_beside, write_json
 from harness.loadgen.folder import TestFolder
 from harness.loadgen.job import Job, Probe
 from harness.loadgen.messages import Done, Failed, Ready, Report, StartTest, Stop, Stopped
+from harness.loadgen.partial import append_rows
 from harness.loadgen.settings import LoadgenPlan
 from harness.machine.load import LoadMeter, MachineLoad
 from harness.progress import Progress, ProgressFigures
@@ -121,7 +122,8 @@ class _Watch:
                     return self._failed(f"LoadGen's process said nothing for {timeout_s:.0f} s")
                 case Ready(probe):
                     self._start(probe, make_plan)
-                case Report(figures):
+                case Report(figures, records):
+                    append_rows(self._files.partial, records)
                     self._report(figures)
                 case Done():
                     return self._done()
@@ -139,6 +141,8 @@ class _Watch:
         with contextlib.suppress(Hangup, KeyboardInterrupt):
             while (left_s := deadline_s - time.monotonic()) > 0:
                 news = self._inbox.receive(left_s)
+                if isinstance(news, Report):
+                    append_rows(self._files.partial, news.records)
                 if isinstance(news, Report | Stopped):
                     self._figures = news.figures
         return Outcome("interrupted", cause, self._probe, self._plan, self._figures)
@@ -165,6 +169,7 @@ class _Watch:
             return self._failed("LoadGen's process did not end after the test")
         if code != 0:
             return self._failed(self._child.obituary())
+        self._files.partial.unlink(missing_ok=True)
         return Outcome("complete", None, self._probe, self._plan, self._figures, 0, self._load)
 
     def _failed(self, cause: str, exit_code: int = EXIT_FAILED) -> Outcome:

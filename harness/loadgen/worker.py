@@ -15,13 +15,13 @@ import time
 from pathlib import Path
 
 from build_engine.errors import EXIT_FAILED, EXIT_OK, EnginebenchError
-from build_engine.files import replaced
 from harness.loadgen.control import LoadgenTest
 from harness.loadgen.folder import TestFolder
 from harness.loadgen.given import GivenAnswers
 from harness.loadgen.job import Job, Probe, read_job
 from harness.loadgen.messages import Done, Failed, Ready, Stopped
 from harness.loadgen.orders import Orders
+from harness.loadgen.partial import save_rows
 from harness.loadgen.sut import AnswerLimits, SystemUnderTest
 from harness.loadgen.warm_up import warm_up
 from runtime.backend import load
@@ -67,28 +67,13 @@ def _serve(job: Job, line: Line, orders: Orders) -> int:
         GivenAnswers.of(sut.records, sut.given, sut.paces).save(files.given)
         line.tell(Done())
         return EXIT_OK
-    _save_partial(sut, files.partial)
+    save_rows(files.partial, list(sut.records), sut.answers)
     executor.close()
     if cause is None:
         line.tell(Stopped(sut.snapshot()))
         return EXIT_OK
     line.tell(Failed(cause, sut.snapshot()))
     return EXIT_FAILED
-
-
-def _save_partial(sut: SystemUnderTest, path: Path) -> None:
-    """What an unfinished test measured, one JSON line a completed sample."""
-    with replaced(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for index, ttft_s, latency_s, num_tokens in list(sut.records):
-            row = {
-                "sample": index,
-                "ttft_s": round(ttft_s, 6),
-                "latency_s": round(latency_s, 6),
-                "num_tokens": num_tokens,
-            }
-            if index in sut.answers:
-                row["token_ids"] = sut.answers[index].tolist()
-            file.write(json.dumps(row) + "\n")
 
 
 def main() -> None:

@@ -7,15 +7,17 @@ applies; a test reads the checker's own tables beside it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Annotated, Literal
 
 from packaging.version import InvalidVersion
 from packaging.version import Version as Parsed
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from build_engine.config import Frozen, Name, Text, config_names, load_config
 from build_engine.errors import UnknownName
+from build_engine.validation import Word
 from harness.rules.gates import AccuracyTarget
 from harness.rules.limits import ScenarioLimits
 from harness.rules.scenario import Scenario
@@ -70,16 +72,25 @@ class LoadgenRange(Frozen):
         return f"{self.lowest} to {self.highest}" if self.highest else f"{self.lowest} or newer"
 
 
+def _lies_below(template: str) -> str:
+    if ".." in template or re.sub(r"\{(system|benchmark|scenario)\}", "", template).count("{"):
+        raise ValueError("a path has no .., and {system}, {benchmark} and {scenario} at most.")
+    return template
+
+
+_Below = Annotated[str, Field(pattern=r"^[A-Za-z0-9{][\w./{}-]*$"), AfterValidator(_lies_below)]
+
+
 class Layout(Frozen):
     """Paths below `<division>/<submitter>/`; `{system}`, `{benchmark}`, `{scenario}` are filled in.
 
     user.conf and README.md lie beside `measurements`.
     """
 
-    source: Text
-    results: Text
-    measurements: Text
-    compliance: Text
+    source: _Below
+    results: _Below
+    measurements: _Below
+    compliance: _Below
 
 
 class Benchmark(Frozen):
@@ -116,10 +127,10 @@ class Round(Frozen):
     min_duration_s: PositiveFloat
     max_accuracy_log_bytes: PositiveInt
     layout: Layout
-    benchmarks: dict[str, Benchmark]
+    benchmarks: dict[Name, Benchmark]
     reserved_names: list[Name]
     """The checker's other benchmarks, and its own aliases: no workload of a user's may have one."""
-    compliance_tests: dict[str, dict[str, int]]
+    compliance_tests: dict[Word, dict[str, int]]
     statuses: list[Text]
     system_fields: dict[str, bool]
     """Fields of the system description, each with whether it must not be empty."""

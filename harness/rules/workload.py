@@ -14,13 +14,13 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from build_engine.config import Frozen, Name, Text, config_names, load_config
 from build_engine.errors import ConfigError, UnknownName
+from build_engine.validation import Word
 from harness.rules.gates import AccuracyTarget
 from harness.rules.limits import ScenarioLimits
 from harness.rules.rounds import DEFAULT, Round, load_round
 from harness.rules.scenario import Scenario
 
 PLACEHOLDER = "{article}"
-LoadgenName = Annotated[str, Field(pattern=r"^[\w.-]+$")]  # a key of LoadGen's user.conf
 _LIKE = "like"
 # What a workload takes from the one that it is `like`: the question, not how it is measured.
 _ASKED = (
@@ -116,8 +116,8 @@ class Workload(Frozen):
     max_new_tokens: PositiveInt
     max_input_tokens: PositiveInt
     num_samples: PositiveInt
-    loadgen_model: LoadgenName
-    interactive_model: LoadgenName | None = None
+    loadgen_model: Word
+    interactive_model: Word | None = None
     equal_issue: bool
     min_duration_s: NonNegativeFloat
     scenarios: Annotated[dict[Scenario, ScenarioRules], Field(min_length=1)]

@@ -23,6 +23,7 @@ from build_engine.errors import (
     UsageError,
 )
 from build_engine.files import cannot_write
+from build_engine.memory import require_address_space
 from build_engine.store.engine import Engine
 from harness.dataset.prepared import Dataset
 from harness.loadgen.given import GivenAnswers
@@ -81,6 +82,7 @@ def audit(path: Path, chosen: Round | None, progress: Progress) -> Audit:
     run = Run.read(path)
     chosen = _round(run, chosen)
     require_loadgen(chosen)
+    require_address_space()
     plan, folder = _plan(run), run.folder.audit(AUDIT_TEST)
     taken = (
         f"{folder.path} exists: the run was audited, or is now; move it out of the run's folder to "

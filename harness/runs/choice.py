@@ -6,7 +6,6 @@ The fields of a choice are options of the command line: their docstrings are wha
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 from build_engine.config import apply_overrides
 from build_engine.errors import UnknownName, UsageError
 from build_engine.files import check_writable
-from build_engine.paths import cache_root
+from build_engine.memory import require_address_space
+from build_engine.paths import cache_root, require_text
 from build_engine.store.engine import open_engine
 from build_engine.target import load_target
 from harness.dataset.preparation import check_count, prepare
@@ -29,9 +29,11 @@ from harness.rules.scenario import Scenario
 from harness.rules.workload import Workload, load_workload
 from harness.runs.engine_choice import EngineChoice, build_spec
 from harness.runs.folder import new_folder
+from harness.runs.place import require_own_place
 from harness.runs.request import RunRequest
 from harness.runs.run import require_free
 from harness.runs.scope import RunScope
+from harness.streams import shell_word
 from runtime.backend import backend, engine_spec, require_executable
 
 if TYPE_CHECKING:
@@ -134,7 +136,7 @@ class RunChoice:
             words += ["--set", f"workload.{setting}"]
         for option, value in options.items():
             words += [] if value is None else [option, str(value)]
-        return shlex.join(words)
+        return " ".join(map(shell_word, words))
 
     def _checked(self, workload_settings: tuple[str, ...]) -> _Asked:
         """The things behind the names, and whether they go together."""
@@ -143,12 +145,13 @@ class RunChoice:
         scenario = _one_of("scenario", self.scenario, tuple(Scenario))
         workload.rules_of(scenario)
         require_loadgen(chosen)
+        require_address_space()
         mode = _one_of("mode", self.mode, tuple(_MODES))
         self._check_numbers(scenario, mode)
         if self.output is None:
             check_writable(_RESULTS)
         else:
-            check_output(self.output)
+            check_output(self.output, self.dataset)
         return _Asked(workload, scenario, _MODES[mode], chosen)
 
     def _dataset(self, asked: _Asked, source: Source, model: _Model, progress: Progress) -> Dataset:
@@ -241,8 +244,12 @@ def _require_accuracy(modes: Sequence[Mode]) -> None:
         raise UsageError("An emulated engine has an accuracy and no speed; add --mode accuracy.")
 
 
-def check_output(folder: Path) -> None:
-    """Raise RunExists or OutputError now rather than after a build."""
+def check_output(folder: Path, dataset: str | None) -> None:
+    """Raise RunExists, OutputError, or UsageError for a place in what we keep or read, now rather
+    than after a build.
+    """
+    require_text(folder.absolute())
+    require_own_place(folder, dataset)
     require_free(folder)
     check_writable(folder)
 

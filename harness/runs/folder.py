@@ -5,11 +5,12 @@ A run folder holds `run.json`, what is of the whole run beside it, and a folder 
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
+from build_engine.digest import hash_file
+from build_engine.files import below
 from harness.loadgen.folder import EVIDENCE, TestFolder
 
 RECORD = "run.json"
@@ -94,11 +95,11 @@ class RunFolder:
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of LoadGen's files and of what each test was, by path within the folder; of
-        copies that lie elsewhere in it, too.
+        copies that lie elsewhere in it, too. Raises Unreadable for a folder that is not ours.
         """
-        found = (path for name in _EVIDENCE for path in sorted(self.path.rglob(name)))
+        found = sorted(path for path in below(self.path) if path.name in _EVIDENCE)
         return {
-            path.relative_to(self.path).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            path.relative_to(self.path).as_posix(): hash_file(path)
             for path in found
             if path.is_file()
         }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from build_engine.errors import ResultProblem, RunFailed
+from build_engine.files import Unreadable, read_lossy
 from harness.loadgen import logs
 from harness.loadgen.settings import Mode
 from harness.runs.recomputed import contradictions
@@ -50,7 +51,12 @@ def _unsealed(run: Run) -> Iterator[str]:
 
 
 def _changed_files(run: Run) -> Iterator[str]:
-    recorded, present = run.record.files, run.folder.digests()
+    recorded = run.record.files
+    try:
+        present = run.folder.digests()
+    except Unreadable as problem:
+        yield f"the folder {problem}; run again."
+        return
     for name in sorted(recorded.keys() | present.keys()):
         if name not in present:
             yield f"{name} is missing; restore it, or run again."
@@ -91,9 +97,12 @@ def _other_scores(run: Run) -> Iterator[str]:
     path = run.folder.test("accuracy").accuracy_txt
     name = path.relative_to(run.folder.path).as_posix()
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        yield f"{name} cannot be read ({error.strerror}); run again."
+        text = read_lossy(path)
+    except FileNotFoundError:
+        yield f"{name} is missing; run again."
+        return
+    except Unreadable as problem:
+        yield f"{name} {problem}; run again."
         return
     if text != run.record.accuracy.scores.to_accuracy_txt():
         yield f"{name} does not have the scores of run.json; run again."

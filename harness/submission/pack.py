@@ -17,6 +17,7 @@ import build_engine
 from build_engine.errors import NotPacked, RunExists, UnknownName, UsageError
 from build_engine.files import cannot_write, write_json
 from harness.rules.rounds import DEFAULT, Round, load_round
+from harness.runs.place import require_own_place
 from harness.submission.check import check_tree
 from harness.submission.measurements import calibration_description, measurements
 from harness.submission.readme import result_readme, source_readme
@@ -109,6 +110,7 @@ def _check_request(request: PackRequest, root: Path) -> None:
         raise UsageError(
             f"--submitter `{request.submitter}` becomes a folder; use letters, digits, . _ and -."
         )
+    require_own_place(root)
     for place in (root, root.with_name(root.name + ORIGINALS)):
         if place.exists():
             raise RunExists(f"{place} exists already; choose another --output, or remove it.")

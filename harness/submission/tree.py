@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.rules.rounds import Layout, Round
 
 DIVISIONS = ("closed", "open", "network")
+MAX_TEXT_BYTES = 2**20  # of accuracy.txt and the like, which have a few lines
 ORIGINALS = "-originals"  # of the folder beside a submission that holds what was truncated in it
 
 

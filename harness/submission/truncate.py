@@ -10,7 +10,8 @@ import re
 import shutil
 from pathlib import Path
 
-from harness.loadgen.logs import CUT
+from build_engine.files import read_lossy
+from harness.loadgen.logs import CUT, read_log
 
 _END_BYTES = 4096
 _HASH = re.compile(r"^hash=(\w+)$", re.MULTILINE)
@@ -18,10 +19,10 @@ _HASH = re.compile(r"^hash=(\w+)$", re.MULTILINE)
 
 def truncate(log: Path, accuracy_txt: Path, keep_at: Path) -> None:
     """Copy the log to `keep_at`, then cut it, and write its digest into accuracy.txt."""
-    content = log.read_bytes()
+    content = read_log(log)
     keep_at.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(log, keep_at)
-    text = accuracy_txt.read_text(encoding="utf-8").rstrip("\n")
+    text = read_lossy(accuracy_txt).rstrip("\n")
     digest = hashlib.sha256(content).hexdigest()
     accuracy_txt.write_text(f"{text}\n\nhash={digest}\n", encoding="utf-8")
     if len(content) >= _END_BYTES:

@@ -75,7 +75,7 @@ def write_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> Bui
     progress.phase("files")
     (folder / "tokens").mkdir()
     (folder / "tokens" / "tokenizer.json").write_text("{}")
-    facts = {"INFERENCE_PRECISION_HINT": spec.compute}
+    facts = {name: spec.compute for name in spec.backend.properties if "INFERENCE" in name}
     return BuildFacts(facts, PRECISION, ("int8",))
 
 

@@ -11,10 +11,12 @@ from build_engine.errors import EngineError, OutputError
 from build_engine.files import (
     MAX_DEPTH,
     Unreadable,
+    below,
     cannot_write,
     check_writable,
     parse_json,
     parse_yaml,
+    read_bytes,
     read_json,
     read_yaml,
     replaced,
@@ -43,6 +45,8 @@ def nested(depth: int) -> str:
         ("{" + '"a": 1, ' * 50_000 + '"a": 1}', "says `a` twice"),
         ('{"a": ' + "9" * 5000 + "}", "is not valid JSON"),
         (b'"\xff"', "is not UTF-8 text"),
+        (b"[" + b"[]," * 2**21 + b"[]]", "holds more than 2,097,152 lists and objects"),
+        ("[" + "{}," * 2**21 + "{}]", "holds more than 2,097,152 lists and objects"),
     ],
 )
 def test_a_json_text_that_is_not_sound_is_named(text: str | bytes, told: str) -> None:
@@ -72,6 +76,13 @@ def test_json_may_be_as_deep_as_is_allowed() -> None:
         ("1: a\n1.0: b\n", "line 2.*`1.0` appears twice"),
         ('a: "\\ud800"\n', "half of a surrogate pair"),
         ("a: [\n", "is not valid YAML"),
+        ("a: 12:30\n", "line 1.*base 60; quote it"),
+        ("a: 190:20:30.15\n", "line 1.*base 60; quote it"),
+        ("1:30: a\n", "line 1.*base 60; quote it"),
+        ("a: 1" + ":1" * 100_000, "line 1.*base 60; quote it"),
+        ("a: " + "1" * 200_000, "line 1.*a number of thousands of digits"),
+        ("a: 0x" + "f" * 200_000, "line 1.*a number of thousands of digits"),
+        ("a: 1." + "1" * 200_000, "line 1.*a number of thousands of digits"),
         ("a: !!python/name:os.system ''\n", "line 1"),
     ],
 )
@@ -82,6 +93,7 @@ def test_a_yaml_text_that_is_not_sound_is_named(text: str, told: str) -> None:
 
 def test_yaml_values_are_those_of_the_safe_loader() -> None:
     assert parse_yaml("a: 1\nb: [x, null, true]\n") == {"a": 1, "b": ["x", None, True]}
+    assert parse_yaml("[1_000, -0x1F, 1.5e+3, .5, 012]") == [1000, -31, 1500.0, 0.5, 10]
 
 
 def test_what_cannot_be_read_is_the_given_error_with_its_remedy(tmp_path: Path) -> None:
@@ -103,6 +115,39 @@ def test_only_regular_files_of_a_bounded_size_are_read(tmp_path: Path) -> None:
     (tmp_path / "large").write_text('"' + "x" * 2000 + '"')
     with pytest.raises(EngineError, match=r"more than the 0\.000953674 MiB"):
         read_json(tmp_path / "large", EngineError, "no", max_bytes=1000)
+
+
+def test_a_file_that_is_too_long_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "sparse").open("wb") as stream:
+        stream.truncate(2**40)
+    with pytest.raises(Unreadable, match="more than the 64 MiB"):
+        read_bytes(tmp_path / "sparse")
+
+
+def test_a_name_that_no_file_has(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match="has a name that no file has"):
+        read_bytes(tmp_path / "a\0b")
+
+
+def test_what_lies_below_a_folder_is_found_without_following_links(tmp_path: Path) -> None:
+    (tmp_path / "top" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    for name in ("top/x", "top/a/b/y", "outside/z"):
+        (tmp_path / name).touch()
+    (tmp_path / "top" / "a" / "link").symlink_to(tmp_path / "outside")
+    (tmp_path / "top" / "loop").symlink_to(tmp_path)
+    found = sorted(str(path.relative_to(tmp_path / "top")) for path in below(tmp_path / "top"))
+    assert found == ["a/b/y", "a/link", "loop", "x"]
+    assert list(below(tmp_path / "absent")) == []
+
+
+def test_folders_within_folders_have_an_end(tmp_path: Path) -> None:
+    deep = tmp_path
+    for _ in range(MAX_DEPTH + 1):
+        deep = deep / "d"
+    deep.mkdir(parents=True)
+    with pytest.raises(Unreadable, match="more than 64 folders inside each other"):
+        list(below(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["absent", "file/below"])

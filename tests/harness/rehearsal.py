@@ -110,6 +110,22 @@ def rehearse_elsewhere(folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
+def worker_pids(folder: Path) -> list[int]:
+    """The LoadGen process of the test in `folder`."""
+    return [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and str(folder / "job.json") in _command(entry)
+    ]
+
+
+def _command(entry: Path) -> str:
+    try:
+        return (entry / "cmdline").read_bytes().decode()
+    except OSError:
+        return ""
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command does
     slow = SimulatedSpec(samples_per_s=20.0, ttft_s=0.05, tpot_s=0.001)

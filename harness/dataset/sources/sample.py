@@ -12,6 +12,7 @@ from typing import Any, Literal
 from build_engine.errors import DatasetError
 
 Purpose = Literal["evaluation", "calibration"]
+_MAX_CHARS = 2**20  # twice what the 131,072 positions of Llama-3.1 hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,17 @@ class Sample:
 
 
 def text(record: Any, key: str, where: str) -> str:
-    """The text under `key`. Raises DatasetError when it is missing, empty or no text."""
+    """The text under `key`. Raises DatasetError when it is missing, empty, no text, or longer than
+    any context.
+    """
     value = record.get(key) if isinstance(record, dict) else None
     if not isinstance(value, str) or not value.strip():
         raise DatasetError(f"{where} has no text under `{key}`; fix or remove it.")
+    if len(value) > _MAX_CHARS:
+        raise DatasetError(
+            f"{where}: `{key}` has {len(value):,} characters, and no prompt has more than "
+            f"{_MAX_CHARS:,}; shorten or remove it."
+        )
     _check_characters(value, key, where)
     return value
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from build_engine.errors import RunFailed
+from build_engine.files import Unreadable, read_lossy
 from harness.loadgen import logs
 from harness.loadgen.folder import ACCURACY, ACCURACY_TXT, DETAIL, SUMMARY
 from harness.rules.rounds import Benchmark, Round
@@ -15,7 +16,7 @@ from harness.runs.conditions.answers import accuracy_samples
 from harness.runs.conditions.any_test import of_any_test
 from harness.scoring.accuracy import Gate
 from harness.submission.checks.performance import broken
-from harness.submission.tree import Result, original
+from harness.submission.tree import MAX_TEXT_BYTES, Result, original
 from harness.submission.truncate import recorded_hash
 
 # As the checker reads them, from the start of a line: a count must follow its key as plain digits.
@@ -33,7 +34,11 @@ def accuracy_problems(
             yield f"accuracy/{name} is missing; pack the run again."
             return
     yield from _detail(result, scenario, rules, chosen)
-    text = (result.accuracy / ACCURACY_TXT).read_text(encoding="utf-8", errors="replace")
+    try:
+        text = read_lossy(result.accuracy / ACCURACY_TXT, MAX_TEXT_BYTES)
+    except Unreadable as problem:
+        yield f"accuracy/{ACCURACY_TXT} {problem}; pack the run again."
+        return
     yield from _scores(text, rules, closed=result.by.division != "open")
     yield from _answers(result, text, chosen)
 
@@ -85,9 +90,14 @@ def _answers(result: Result, text: str, chosen: Round) -> Iterator[str]:
         yield "accuracy.txt has no hash= line, the sha256 of the whole accuracy log."
         return
     whole = original(log, result.by.root)
-    if logs.is_cut(log.read_bytes()):
-        if not whole.is_file():
-            return  # it may be kept elsewhere
-        log = whole
-    if hashlib.sha256(log.read_bytes()).hexdigest() != digest:
+    try:
+        content = logs.read_log(log)
+        if logs.is_cut(content):
+            if not whole.is_file():
+                return  # it may be kept elsewhere
+            log, content = whole, logs.read_log(whole)
+    except RunFailed as error:
+        yield f"{error}."
+        return
+    if hashlib.sha256(content).hexdigest() != digest:
         yield f"the hash of accuracy.txt is not that of {log.name} in {log.parent}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from build_engine.errors import RunFailed
+from build_engine.files import Unreadable, read_lossy
 from harness.loadgen import logs
 from harness.loadgen.logs import LoggedAnswer
 from harness.rules.rounds import Benchmark, Round
@@ -18,7 +19,7 @@ from harness.runs.conditions.answers import (
 )
 from harness.runs.folder import VERIFICATION
 from harness.submission.checks.performance import broken
-from harness.submission.tree import Result
+from harness.submission.tree import MAX_TEXT_BYTES, Result
 
 _LINES = {
     "First token check pass": ("True", "Skipped"),
@@ -40,7 +41,11 @@ def compliance_problems(
         if not file.is_file():
             yield f"{test}/{VERIFICATION} is missing; audit the run again."
             continue
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        try:
+            lines = read_lossy(file, MAX_TEXT_BYTES).splitlines()
+        except Unreadable as problem:
+            yield f"{test}/{VERIFICATION} {problem}; audit the run again."
+            continue
         said = dict(line.strip().split(": ", 1) for line in lines if ": " in line)
         for name, passing in _LINES.items():
             if said.get(name) not in passing:

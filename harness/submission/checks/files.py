@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from build_engine.files import parse_json, read_bytes
+from build_engine.files import Unreadable, below, parse_json, read_bytes
 from harness.rules.rounds import Round
 from harness.submission.system import field_problems
 from harness.submission.tree import Result, Submitter
@@ -15,30 +15,41 @@ _MAX_FILE_BYTES = 50 * 2**20  # FILE_SIZE_LIMIT_MB of the checker's constants.py
 
 def submitter_problems(by: Submitter, chosen: Round) -> Iterator[str]:
     """Source, documentation, stray files, and systems without results."""
+    try:
+        found = sorted(below(by.folder))
+    except Unreadable as problem:
+        yield f"the folder {problem}; take out what does not belong there."
+        return
     needed = by.layout.source
     if not by.source.is_dir():
         other = next((n for n in ("src", "code") if (by.folder / n).is_dir()), None)
         instead = f" (there is {other}/; rename it)" if other else "; add the code that ran"
         yield f"the folder {needed}/ is missing{instead}."
-    elif not any(path.is_file() for path in by.source.rglob("*")):
+    elif not any(path.is_file() for path in found if path.is_relative_to(by.source)):
         yield f"the folder {needed}/ is empty; add the code that ran."
     documents = list(by.documentation.glob("calibration*")) if by.documentation.is_dir() else []
     if by.division == "closed" and not documents:
         yield "documentation/ has no calibration description, which the rules ask for."
-    for path in sorted(by.folder.rglob("*")):
-        name = path.relative_to(by.folder).as_posix()
-        if path.is_symlink():
-            yield f"{name} is a link; put the file itself there."
-        elif path.name == "audit.config":
-            yield f"{name} does not belong in a submission; remove it."
-        elif path.is_file() and path.stat().st_size > _MAX_FILE_BYTES:
-            yield f"{name} is larger than 50 MB; remove it."
+    yield from _stray(by, found)
     with_results = {result.system for result in by.results()}
     if not with_results:
         yield "results/ holds no <system>/<benchmark>/<scenario>."
     for path in sorted(by.systems.glob("*.json")):
         if path.stem not in with_results:
             yield f"systems/{path.name} has no results."
+
+
+def _stray(by: Submitter, found: Iterable[Path]) -> Iterator[str]:
+    for path in found:
+        name = path.relative_to(by.folder).as_posix()
+        if path.is_symlink():
+            yield f"{name} is a link; put the file itself there."
+        elif not path.is_file():
+            yield f"{name} is not a regular file; remove it."
+        elif path.name == "audit.config":
+            yield f"{name} does not belong in a submission; remove it."
+        elif path.stat().st_size > _MAX_FILE_BYTES:
+            yield f"{name} is larger than 50 MB; remove it."
 
 
 def system_problems(result: Result, chosen: Round) -> Iterator[str]:

@@ -105,6 +105,14 @@ def test_progress_counts_up_to_the_last_text(folder: Path) -> None:
     assert len(done) > 1
 
 
+def test_long_texts_are_encoded_a_few_at_a_time(folder: Path) -> None:
+    texts = ["Hello " * 150_000] * 5
+    steps: list[int] = []
+    encoded = Tokenizer.load(folder).encode_batch(texts, steps.append)
+    assert steps == [2, 4, 5]
+    assert len(encoded) == 5
+
+
 def test_no_texts_give_no_ids(folder: Path) -> None:
     assert Tokenizer.load(folder).encode_batch([]) == []
     assert Tokenizer.load(folder).decode_batch([]) == []

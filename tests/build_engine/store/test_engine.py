@@ -28,7 +28,8 @@ from tests.build_engine.specs import PRECISION, versions
 def write_engine(folder: Path, spec: EngineSpec) -> Engine:
     folder.mkdir()
     (folder / "openvino_model.bin").write_bytes(b"0123456789")
-    facts = BuildFacts({"INFERENCE_PRECISION_HINT": "bf16"}, PRECISION, ("int8",))
+    properties = {name: "bf16" for name in spec.backend.properties if "INFERENCE" in name}
+    facts = BuildFacts(properties, PRECISION, ("int8",))
     _, files, built = made(lambda _: None, folder, NullProgress())
     write_manifest(folder, spec.manifest(facts, files, built))
     return Engine.load(folder)
@@ -197,6 +198,14 @@ def test_an_older_schema_is_refused(spec: EngineSpec, tmp_path: Path) -> None:
         (lambda m: m["files"].update({"/etc/a": {"bytes": 1, "sha256": "0" * 64}}), "`/etc/a`"),
         (lambda m: m["files"].update({"a": {"bytes": 1}}), "`files.a.sha256` is missing"),
         (lambda m: m.update(extra=1), "`extra` is not a key"),
+        (lambda m: m["runtime"].update(EXTENSIONS="/tmp/x.so"), "`runtime.EXTENSIONS` is no prop"),
+        (lambda m: m["runtime"].update(CACHE_DIR="/tmp/x"), "`runtime.CACHE_DIR` is no property"),
+        (lambda m: m["runtime"].update(cache_dir="/tmp/x"), "`runtime.cache_dir` is no property"),
+        (lambda m: m["runtime"].update(KV_CACHE_PRECISION="u8\n"), "must match u8|bf16|f32, not"),
+        (lambda m: m["identity"]["target"].update(name="../x"), "`identity.target.name` must"),
+        (lambda m: m["identity"]["target"].update(name="x.yaml"), "does not end in .yaml or .yml"),
+        (lambda m: m["identity"]["recipe"].update(name="a" * 65), "at most 64 characters"),
+        (lambda m: m["identity"].update(profile="/x"), "`identity.profile` must match"),
     ],
 )
 def test_an_unusable_field_is_named_even_when_the_key_fits(

@@ -165,6 +165,18 @@ def test_no_library_that_prints_is_needed_to_say_why(
     assert capsys.readouterr().err.startswith("enginebench: Unknown command `no-such-command`.")
 
 
+def test_no_memory_for_the_last_words(
+    crash: Callable[[Callable[[], None]], Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("harness.cli.crash.last_words", fail)
+    said = crash(_raise(MemoryError()))
+    assert said.code == 4
+    assert said.document["error"] == "An unexpected error ended the command (MemoryError)."
+
+
 _SLOW_TO_END = """
 import sys, threading, time
 from harness.cli import main

@@ -28,6 +28,7 @@ from tests.harness.rehearsal import (
     make_job,
     make_plan,
     rehearse_elsewhere,
+    worker_pids,
 )
 from tests.toy.install import install_toy, write_toy
 from tests.toy.spec import ToySpec
@@ -75,6 +76,7 @@ def test_a_performance_test_completes_and_loadgen_calls_it_valid(
     plan = make_plan(scenario, num_samples=count, qps=400.0)
     outcome, folder = start(tmp_path, make_job(dataset, FAST), plan)
     assert (outcome.status, outcome.cause) == ("complete", None)
+    assert not (folder / "partial.jsonl").exists()
     log = logs.read_detail(folder)
     assert log.errors == ()
     assert log.valid, log.invalid_reasons
@@ -189,10 +191,14 @@ def test_a_lost_sample_does_not_hang_the_test(tmp_path: Path) -> None:
 def test_a_crash_of_loadgens_process_is_noticed(
     tmp_path: Path, number: signal.Signals, expected: str
 ) -> None:
-    outcome, _ = interfere(tmp_path, lambda pid: os.kill(pid, number))
+    outcome, folder = interfere(tmp_path, lambda pid: os.kill(pid, number))
     assert outcome.status == "failed"
     assert outcome.cause is not None
     assert expected in outcome.cause
+    rows = [json.loads(line) for line in (folder / "partial.jsonl").read_text().splitlines()]
+    assert outcome.figures is not None
+    assert len(rows) == outcome.figures.done > 0  # all that it told of
+    assert set(rows[0]) == {"sample", "ttft_s", "latency_s", "num_tokens"}
     assert processes_in(tmp_path) == []
 
 
@@ -299,22 +305,6 @@ def interfere(tmp_path: Path, act: object, *, silence_s: float = 30.0) -> tuple[
     )
     assert acted.is_set()
     return outcome, folder
-
-
-def worker_pids(folder: Path) -> list[int]:
-    """The LoadGen process of the test in `folder`."""
-    return [
-        int(entry.name)
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit() and str(folder / "job.json") in _command(entry)
-    ]
-
-
-def _command(entry: Path) -> str:
-    try:
-        return (entry / "cmdline").read_bytes().decode()
-    except OSError:
-        return ""
 
 
 def test_the_process_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None:

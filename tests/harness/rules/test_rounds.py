@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from build_engine.errors import ConfigError, UnknownName
+from build_engine.validation import Invalid, validated
 from harness.rules import rounds
 from harness.rules.gates import ROUGE
 from harness.rules.rounds import Round, load_round, loadgen_problem, round_names
@@ -217,3 +219,28 @@ def test_the_audit_settings_are_the_official_ones() -> None:
     for name in round_names():
         ours = load_round(name).compliance_tests["TEST06"]
         assert {f"*.*.{key}": str(value) for key, value in ours.items()} == official
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"results": "../{system}"}, "layout.results"),
+        ({"results": "a/../{system}"}, "a path has no .."),
+        ({"compliance": "/tmp/{system}"}, "layout.compliance"),
+        ({"source": "{system.__class__}"}, "layout.source"),
+        ({"source": "{other}"}, "{system}, {benchmark} and {scenario} at most"),
+    ],
+)
+def test_a_layout_stays_below_its_submitter(change: dict[str, str], told: str) -> None:
+    content = load_round("v6.1").model_dump(mode="json")
+    content["layout"].update(change)
+    with pytest.raises(Invalid, match=re.escape(told)):
+        validated(Round, content)
+
+
+@pytest.mark.parametrize("name", ["../TEST06", "..", "", "a/b"])
+def test_a_compliance_test_is_a_word(name: str) -> None:
+    content = load_round("v6.1").model_dump(mode="json")
+    content["compliance_tests"][name] = {}
+    with pytest.raises(Invalid, match="compliance_tests"):
+        validated(Round, content)

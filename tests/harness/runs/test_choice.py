@@ -259,10 +259,10 @@ def test_an_output_that_cannot_be_written(
 
 
 def test_an_empty_or_new_output_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_output(tmp_path)
-    check_output(tmp_path / "new" / "and" / "deep")
+    check_output(tmp_path, None)
+    check_output(tmp_path / "new" / "and" / "deep", None)
     monkeypatch.chdir(tmp_path)
-    check_output(Path("relative"))
+    check_output(Path("relative"), None)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -25,7 +25,7 @@ from runtime.simulated import SimulatedSpec
 from tests.build_engine.manifests import make_manifest
 from tests.harness import rehearsal
 from tests.harness.dataset.records import make_record
-from tests.harness.rehearsal import NUM_SAMPLES, rehearse, rehearse_elsewhere
+from tests.harness.rehearsal import NUM_SAMPLES, rehearse, rehearse_elsewhere, worker_pids
 
 FAST = SimulatedSpec(num_tokens=5)
 
@@ -217,7 +217,7 @@ def test_an_interrupted_run_keeps_what_was_measured(
         assert test is not None and test.last_figures is not None
         assert test.last_figures.done > 0
     partial = tmp_path / "run" / "performance" / "partial.jsonl"
-    while not partial.exists():  # after SIGKILL the test's process notices by itself
+    while worker_pids(partial.parent):  # after SIGKILL the test's process notices by itself
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
     kept = partial.read_text()

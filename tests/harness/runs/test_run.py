@@ -269,3 +269,32 @@ def test_progress_is_a_line_each_and_survives_a_full_disk(
     assert [json.loads(line) for line in lines] == [
         {"test": "performance", **asdict(make_figures(done=done))} for done in (1, 3)
     ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("workload.name", "../../../evil"),
+        ("workload.name", "a" * 65),
+        ("workload.benchmark", "../evil"),
+        ("benchmark", "/tmp/evil"),
+        ("benchmark", "evil.yaml"),
+        ("round", "evil.yaml"),
+        ("round", "evil.yml"),
+        ("scenario", "../Offline"),
+        ("workload.loadgen_model", ".."),
+        ("workload.loadgen_model", "a\nb.Offline.target_qps = 9"),
+        ("dataset.workload", "../evil"),
+    ],
+)
+def test_what_becomes_a_folder_or_a_key_is_a_name(folder: Path, field: str, value: str) -> None:
+    run = claim(folder)
+    content = _on_disk(folder)
+    *path, last = field.split(".")
+    section = content
+    for part in path:
+        section = section[part]
+    section[last] = value
+    write_json(run.folder.record, content)
+    with pytest.raises(UsageError, match=rf"`{field}`"):
+        Run.read(folder)

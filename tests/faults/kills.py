@@ -1,0 +1,107 @@
+"""Kills at seeded moments: whatever ends a command, and when, nothing half-made is taken for whole,
+the next command works, and nothing of the killed one stays.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from build_engine.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from tests.faults.command import Kill, Place
+from tests.faults.trials import BUILD, QUANTISE, RUN, WHOLE_RUN, Bench, Trial, leftovers, untrue
+
+_KILL, _TERM, _INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
+_PATTERNS = ((_KILL,), (_KILL,), (_TERM,), (_INT,), (_INT, _INT))
+_STARTED_S = 0.5  # Python itself, before any line of ours
+_TARGETS = ("harness.loadgen.worker", "runtime.openvino.worker")
+# how many of each kind
+_NUM_BUILDS, _NUM_RUNS, _NUM_AUDITS, _NUM_QUANTISED, _NUM_TARGETED = 15, 20, 10, 15, 4
+
+
+def trials(bench: Bench, seed: int, share: float = 1.0) -> Iterator[Trial]:
+    """All of them, or the first `share` of each kind; equal seeds give equal moments of equally
+    fast machines.
+    """
+    chance = random.Random(seed)
+    kinds: tuple[tuple[str, int, float, Callable[[Bench, Kill, Path], list[str]]], ...] = (
+        ("kill build", _NUM_BUILDS, bench.build_s, _build),
+        ("kill run", _NUM_RUNS, bench.run_s, _run),
+        ("kill audit", _NUM_AUDITS, bench.audit_s, _audit),
+        ("kill quantise", _NUM_QUANTISED, bench.quantise_s, _quantise),
+    )
+    for kind, number, seconds, act in kinds:
+        for index in range(max(1, round(number * share))):
+            kill = _kill(chance, _PATTERNS[index % len(_PATTERNS)], seconds)
+            yield Trial(kind, str(kill), partial(act, bench, kill))
+    for index in range(max(1, round(_NUM_TARGETED * share))):
+        moment_s = chance.uniform(_STARTED_S, bench.run_s)
+        kill = Kill(((moment_s, _KILL),), _TARGETS[index % len(_TARGETS)])
+        yield Trial("kill run", str(kill), partial(_run, bench, kill))
+
+
+def _kill(chance: random.Random, pattern: tuple[signal.Signals, ...], seconds: float) -> Kill:
+    moment_s = chance.uniform(_STARTED_S, max(seconds, 2 * _STARTED_S))
+    moments = [moment_s, moment_s + chance.uniform(0.01, 0.8)]
+    return Kill(tuple(zip(moments, pattern, strict=False)))
+
+
+def _codes(kill: Kill) -> tuple[int, ...]:
+    """How a command may end that is killed so; it may have ended before."""
+    if kill.target is not None:
+        return (EXIT_OK, EXIT_FAILED)
+    killed = any(number is _KILL for _, number in kill.signals)
+    return (EXIT_OK, -_KILL if killed else EXIT_INTERRUPTED)
+
+
+def _build(bench: Bench, kill: Kill, folder: Path) -> list[str]:
+    """Without an engine in the cache."""
+    place = Place(folder)
+    found = place.run(*BUILD, kill=kill).problems(*_codes(kill))
+    found += place.run(*BUILD).problems(EXIT_OK)
+    found += place.run("engines", "verify").problems(EXIT_OK)
+    return found + leftovers(place.home)
+
+
+def _quantise(bench: Bench, kill: Kill, folder: Path) -> list[str]:
+    place = Place(folder)
+    found = place.run(*QUANTISE, kill=kill).problems(*_codes(kill))
+    found += place.run(*QUANTISE).problems(EXIT_OK)
+    return found + leftovers(place.home)
+
+
+def _run(bench: Bench, kill: Kill, folder: Path) -> list[str]:
+    """Of an engine that is there, on a dataset that is not."""
+    place = Place(folder)
+    shutil.copytree(bench.folder / "home" / "engines", place.home / "engines")
+    found = place.run(*WHOLE_RUN, folder / "run", kill=kill).problems(*_codes(kill))
+    found += untrue(folder / "run")
+    after = (*RUN, "--count", 4, "--mode", "performance", "--output", folder / "after")
+    found += place.run(*after).problems(EXIT_OK)
+    return found + untrue(folder / "after") + leftovers(place.home)
+
+
+def _audit(bench: Bench, kill: Kill, folder: Path) -> list[str]:
+    place, run = bench.place(folder), folder / "run"
+    shutil.copytree(bench.run, run, ignore=shutil.ignore_patterns("TEST06"))
+    _forget_audit(run)
+    found = place.run("audit", run, kill=kill).problems(*_codes(kill))
+    found += [] if (run / "TEST06").exists() else untrue(run)
+    shutil.rmtree(run / "TEST06", ignore_errors=True)
+    found += place.run("audit", run).problems(EXIT_OK)
+    return found + untrue(run)
+
+
+def _forget_audit(run: Path) -> None:
+    """As before the audit: it is a copy without its folder."""
+    import json
+
+    record = run / "run.json"
+    said = json.loads(record.read_text())
+    said["audits"] = {}
+    said["files"] = {k: v for k, v in said["files"].items() if not k.startswith("TEST06/")}
+    record.write_text(json.dumps(said))

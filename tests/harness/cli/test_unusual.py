@@ -1,0 +1,73 @@
+"""Paths that are no text, and little memory: refused in a sentence, before anything is spent."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.cli.line import Line
+
+NO_TEXT = os.fsdecode(b"caf\xe9")
+RUN = ("run", "--model", "newsbrief", "--recipe", "bf16", "--scenario", "Offline", "--count", 4)
+REMEDY = "is not UTF-8 text, and what is recorded about it must be; rename that folder or file."
+
+
+def test_a_checkpoint_whose_name_is_no_text(line: Line, tiny: Path, tmp_path: Path) -> None:
+    folder = tiny.rename(tmp_path / NO_TEXT)
+    shown = f"{tmp_path}/caf\\udce9"
+    said = line("build", "--model", folder, "--recipe", "bf16")
+    assert (said.code, said.err) == (2, f"enginebench: {shown} {REMEDY}\n")
+
+
+@pytest.mark.parametrize("words", [RUN, ("demo",)])
+def test_an_output_whose_name_is_no_text(line: Line, tmp_path: Path, words: object) -> None:
+    assert isinstance(words, tuple)
+    said = line(*words, "--output", tmp_path / NO_TEXT)
+    assert said.code == 2
+    assert said.err.endswith(f"{REMEDY}\n")
+    assert not (tmp_path / NO_TEXT).exists()
+
+
+def test_a_cache_whose_name_is_no_text(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGINEBENCH_HOME", str(tmp_path / NO_TEXT))
+    for words in (RUN, ("engines", "list"), ("dataset",)):
+        output = ("--output", tmp_path / "out") if words is RUN else ()
+        said = line(*words, *output)
+        assert said.code == 2
+        assert said.err.endswith(f"{REMEDY}\n")
+
+
+def test_a_dataset_whose_name_is_no_text_is_read(line: Line, tmp_path: Path, news: Path) -> None:
+    file = news.rename(tmp_path / f"{NO_TEXT}.jsonl")
+    said = line("dataset", "--dataset", file)
+    assert said.code == 0
+    assert f"--dataset $'{tmp_path}/caf\\xe9.jsonl'" in said.err
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    _, hard = before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (2**30, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_too_little_address_space_is_said_at_once(
+    line: Line, tiny: Path, tmp_path: Path, little_memory: None
+) -> None:
+    told = (
+        "This process may take 1.00 GiB of address space, and an engine needs 1.5 GiB or more; "
+        "raise that limit (ulimit -v)."
+    )
+    for words in (RUN, ("build", "--model", tiny, "--recipe", "bf16"), ("demo",)):
+        output = () if "build" in words else ("--output", tmp_path / "out")
+        said = line(*words, *output)
+        assert said.code == 3
+        assert said.err.splitlines()[-1] == f"enginebench: {told}"
+    assert not (tmp_path / "out").exists()
