@@ -98,7 +98,7 @@ def test_an_engine_that_does_not_answer_is_not_kept(
         )
     assert executor.closed
     assert store.list() == []
-    assert not list(store.engines.rglob(".building-*"))
+    assert not list((tmp_path / "store").rglob(".building-*"))
 
 
 def test_an_engine_that_goes_silent_is_given_up(
