@@ -187,6 +187,9 @@ class _Watch:
         """Standard output and error."""
         for reader in self._readers:
             reader.join(_STRAY_S)
+        for stream in (self._process.stdout, self._process.stderr):
+            assert stream is not None
+            stream.close()
         return self._said[0], self._said[1]
 
     def _send(self, number: signal.Signals, family: list[psutil.Process]) -> None:
