@@ -15,6 +15,7 @@ from build_engine.checkpoint.files import CONFIG_FILE, GENERATION_FILE, TOKENIZE
 from build_engine.checkpoint.rust import silenced, sound
 from build_engine.errors import CheckpointError
 from build_engine.files import Unreadable, read_bytes
+from build_engine.memory import require_address_space
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,9 +66,11 @@ class Tokenizer:
 
         Raises:
             CheckpointError: `tokenizer.json` is missing, or a file is damaged.
+            EnvironmentFault: there is too little memory for the library's threads.
         """
         import tokenizers
 
+        require_address_space("a tokenizer")
         path = folder / TOKENIZER_FILE
         if not path.is_file():
             raise CheckpointError(
