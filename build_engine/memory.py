@@ -11,11 +11,11 @@ from build_engine.errors import EnvironmentFault
 _LEAST_BYTES = 3 * 2**29
 
 
-def require_address_space() -> None:
-    """Raise EnvironmentFault where no engine can be built or executed in the space there is."""
+def require_address_space(what: str = "an engine") -> None:
+    """Raise EnvironmentFault where there is no space for `what`, which starts threads."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY and limit < _LEAST_BYTES:
         raise EnvironmentFault(
-            f"This process may take {limit / 2**30:.2f} GiB of address space, and an engine needs "
+            f"This process may take {limit / 2**30:.2f} GiB of address space, and {what} needs "
             f"{_LEAST_BYTES / 2**30:g} GiB or more; raise that limit (ulimit -v)."
         )

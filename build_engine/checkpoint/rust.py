@@ -11,15 +11,18 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from build_engine.errors import CheckpointError
+from build_engine.errors import CheckpointError, EnvironmentFault
 
 _PANIC = ("pyo3_runtime", "PanicException")  # a class that no module exports
+_NO_THREADS = "ThreadPoolBuildError"
 _MAX_REASON_CHARS = 200
 
 
 @contextlib.contextmanager
 def sound(file: Path) -> Iterator[None]:
-    """What the library fails at, by an exception or a panic, is a CheckpointError about `file`."""
+    """What the library fails at, by an exception or a panic, is a CheckpointError about `file`, but
+    for threads that the system does not start, which are an EnvironmentFault.
+    """
     try:
         yield
     except (MemoryError, CheckpointError):
@@ -29,6 +32,11 @@ def sound(file: Path) -> Iterator[None]:
         if not isinstance(error, Exception) and (kind.__module__, kind.__name__) != _PANIC:
             raise
         reason = " ".join(str(error).split())
+        if _NO_THREADS in reason:
+            raise EnvironmentFault(
+                "The system starts no more threads, which a tokenizer needs; raise that limit "
+                "(ulimit -u, ulimit -v)."
+            ) from None
         if len(reason) > _MAX_REASON_CHARS:
             reason = f"{reason[:_MAX_REASON_CHARS]}..."
         raise CheckpointError(

@@ -25,6 +25,7 @@ from build_engine.checkpoint.special_tokens import apply_settings
 from build_engine.checkpoint.tokenizer_settings import NAMES, NOTES, optional_object, read_settings
 from build_engine.errors import CheckpointError
 from build_engine.files import Unreadable, read_bytes, write_beside, write_json
+from build_engine.memory import require_address_space
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,9 +82,11 @@ class Tokenizer:
 
         Raises:
             CheckpointError: `tokenizer.json` is missing, or a file is damaged or cannot be meant.
+            EnvironmentFault: there is too little memory for the library's threads.
         """
         import tokenizers
 
+        require_address_space("a tokenizer")
         path = folder / TOKENIZER_FILE
         if not path.is_file():
             raise CheckpointError(

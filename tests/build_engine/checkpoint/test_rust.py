@@ -12,7 +12,7 @@ import pytest
 
 from build_engine.checkpoint.rust import silenced, sound
 from build_engine.checkpoint.tokenizer import Tokenizer
-from build_engine.errors import CheckpointError
+from build_engine.errors import CheckpointError, EnvironmentFault
 from tests.build_engine.checkpoints import write_checkpoint
 
 Change = Callable[[dict[str, Any]], None]
@@ -75,6 +75,12 @@ def test_a_tokenizer_that_is_no_file_of_a_sound_size(tmp_path: Path, size: int |
 def test_what_is_no_fault_of_the_file_passes(passing: type[BaseException]) -> None:
     with pytest.raises(passing), sound(Path("tokenizer.json")):
         raise passing
+
+
+def test_threads_that_cannot_be_started_are_no_fault_of_the_file() -> None:
+    told = r"starts no more threads.*ulimit -u"
+    with pytest.raises(EnvironmentFault, match=told), sound(Path("tokenizer.json")):
+        raise ValueError("no pool: ThreadPoolBuildError { kind: IOError }")
 
 
 def test_a_long_reason_is_cut() -> None:

@@ -71,3 +71,6 @@ def test_too_little_address_space_is_said_at_once(
         assert said.code == 3
         assert said.err.splitlines()[-1] == f"enginebench: {told}"
     assert not (tmp_path / "out").exists()
+    said = line("dataset", "--count", 3)
+    assert said.code == 3
+    assert "and a tokenizer needs 1.5 GiB or more" in said.err
