@@ -35,6 +35,8 @@ _ALGORITHMS: dict[tuple[str, str, str, str | None], tuple[str | None, DType]] = 
     ("int8", "int8", "smoothquant", "per_tensor"): (PER_TENSOR, "float16"),
     ("fp8", "fp8", "max", "per_tensor"): ("FP8", "bfloat16"),
 }
+# The kernels have no others (fpA_intB_gemm/fpA_intB_gemm_template.h), and say so when they run.
+_GROUPS = {"W4A16_AWQ": (64, 128), "W4A8_AWQ": (128,)}
 _SHORT = {"bfloat16": "bf16", "float16": "fp16"}
 
 
@@ -63,7 +65,7 @@ class QuantFormat:
     @property
     def is_grouped(self) -> bool:
         """Whether `group_size` weights share a scale, and two of them a byte."""
-        return self.quant_algo in ("W4A16_AWQ", "W4A8_AWQ")
+        return self.quant_algo in _GROUPS
 
 
 def format_of(recipe: RecipeRules) -> QuantFormat:
@@ -86,6 +88,11 @@ def format_of(recipe: RecipeRules) -> QuantFormat:
             f"its KV cache is {recipe.kv_cache}, and what it does not quantise is in {dtype} (set "
             f"kv_cache={_SHORT[dtype]}, int8 or fp8)"
         )
-    grouped = quant_algo in ("W4A16_AWQ", "W4A8_AWQ")
-    group_size = recipe.group_size if grouped and recipe.group_size else DEFAULT_GROUP_SIZE
+    sizes = _GROUPS.get(quant_algo or "")
+    group_size = recipe.group_size if sizes and recipe.group_size else DEFAULT_GROUP_SIZE
+    if sizes and group_size not in sizes:
+        raise NoSuchFormat(
+            f"TensorRT-LLM's {quant_algo} kernels take groups of {' or '.join(map(str, sizes))} "
+            f"weights, and not of {group_size}"
+        )
     return QuantFormat(quant_algo, cache, dtype, group_size)

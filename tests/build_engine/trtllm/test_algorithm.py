@@ -45,3 +45,17 @@ def test_what_the_format_lacks_is_no_format() -> None:
 
     with pytest.raises(NoSuchFormat, match="no fp8 weights by max with fp8 activations"):
         format_of(recipe)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "size", "told"),
+    [
+        ("int4_awq", 32, "W4A16_AWQ kernels take groups of 64 or 128 weights, and not of 32"),
+        ("w4a8_awq", 64, "W4A8_AWQ kernels take groups of 128 weights, and not of 64"),
+    ],
+)
+def test_groups_without_kernels_are_no_format(recipe: str, size: int, told: str) -> None:
+    changed = apply_overrides(load_recipe(recipe), [f"group_size={size}"])
+
+    with pytest.raises(NoSuchFormat, match=told):
+        format_of(changed)
