@@ -56,12 +56,15 @@ class UsageError(EnginebenchError):
 
 
 class UnknownName(UsageError):
-    """A name that is not one of the valid names."""
+    """A name that is not one of the valid names; `others` describes what else would be taken."""
 
-    def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
+    def __init__(
+        self, kind: str, name: str, valid: Iterable[str], others: Iterable[str] = ()
+    ) -> None:
         names = sorted(valid)
         hint = did_you_mean(name, names)
-        super().__init__(f"Unknown {kind} `{name}`.{hint} Valid: {', '.join(names)}.")
+        told = ", ".join((*names, *others))
+        super().__init__(f"Unknown {kind} `{name}`.{hint} Valid: {told}.")
 
 
 class ConfigError(UsageError):

@@ -45,7 +45,8 @@ def resolve_checkpoint(
     raise UnknownName(
         "checkpoint",
         path_or_name,
-        [BUNDLED, "a folder", "organisation/name on the Hugging Face hub"],
+        [BUNDLED],
+        others=["a folder", "organisation/name on the Hugging Face hub"],
     )
 
 

@@ -88,6 +88,11 @@ class Engine:
         return f"{self.model}/{rest}", f"{folder_name(self.model)}/{rest}"
 
     @property
+    def emulated(self) -> bool:
+        """Whether it carries out its target's arithmetic on a CPU: it has an accuracy, no speed."""
+        return backend(self.backend).emulates
+
+    @property
     def stop_ids(self) -> tuple[int, ...]:
         return self.manifest.model.config.eos_token_ids
 
@@ -107,7 +112,7 @@ class Engine:
         model, limits, calibration = self.manifest.model, self.limits, self.manifest.calibration
         words = ["--model", model.source]
         words += ["--target", target or self.target, *_recipe_options(self.identity.recipe)]
-        words += ["--emulate"] if backend(self.backend).emulates else []
+        words += ["--emulate"] if self.emulated else []
         words += calibration.options if calibration else ()
         words += self._size_options(target)
         parts = limits.tensor_parallel
@@ -183,7 +188,7 @@ def _machine(engine: Engine) -> tuple[str, str, str]:
 
     A CPU target is whatever CPU is here; a GPU target is one type of GPU.
     """
-    if engine.identity.target.kind == "cpu" or backend(engine.backend).emulates:
+    if engine.identity.target.kind == "cpu" or engine.emulated:
         compute = backend(engine.backend).compute_of(load_target("cpu"))
         return engine.target, compute.value, compute.reason
     found = detect_target()

@@ -7,6 +7,7 @@ an error, because the builder would only warn of the one and fail late at the ot
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from build_engine.checkpoint.safetensors_file import StoredTensor, read_tensors
 from build_engine.errors import EnvironmentFault, RunFailed
 from build_engine.files import Unreadable, parse_json, read_json, write_json
 from build_engine.libraries import installed_version
+from build_engine.trtllm.environment import without_launchers
 from build_engine.trtllm.layout import KV_SCALE, tensors
 from build_engine.trtllm.modelopt_job import (
     JOB_FILE,
@@ -111,10 +113,15 @@ def run_job(
     write_json(folder / JOB_FILE, job.model_dump())
     np.save(folder / LENGTHS_FILE, np.array([len(p) for p in calibration.prompts], np.int64))
     np.save(folder / PROMPTS_FILE, np.concatenate(calibration.prompts))
-    command = [sys.executable, "-m", WORKER, str(folder)]
     with (
         (folder / LOG_FILE).open("wb") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+        subprocess.Popen(
+            [sys.executable, "-m", WORKER, str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=without_launchers(os.environ),
+        ) as process,
     ):
         try:
             assert process.stdout is not None

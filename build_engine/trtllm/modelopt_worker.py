@@ -61,6 +61,7 @@ def main(folder: Path) -> Any:
         channel.flush()
 
     tell("loading")
+    _hide_tensorrt_llm()
     import modelopt.torch.export as export
     import modelopt.torch.quantization as quantization
     import numpy as np
@@ -126,6 +127,14 @@ def _own_channel() -> TextIO:
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return channel
+
+
+def _hide_tensorrt_llm() -> None:
+    """Model Optimizer does not need that library and imports it where it finds it, to describe the
+    checkpoint, which we do ourselves. The import takes a minute and starts MPI, which can end a
+    process that has just calibrated for hours.
+    """
+    sys.modules["tensorrt_llm"] = None  # type: ignore[assignment]  # as `import` takes it
 
 
 def _config(quantization: Any, job: Job) -> Any:

@@ -18,7 +18,7 @@ from build_engine.trtllm.layout import check_shapes
 from build_engine.trtllm.pin import PIN
 from build_engine.trtllm.profile import Profile, optimal_tokens
 from build_engine.trtllm.readback import expectations
-from build_engine.trtllm.sizes import estimate, require_sizes
+from build_engine.trtllm.sizes import PAGE, estimate, require_sizes
 
 if TYPE_CHECKING:
     from build_engine.store.spec import EngineSpec
@@ -179,7 +179,7 @@ def _attention(form: QuantFormat) -> list[Setting]:
     )
     return [
         Setting("--kv_cache_type", "paged", "in-flight batching takes cache by the page"),
-        Setting("--tokens_per_block", "32", "tokens of a page: the library's own size"),
+        Setting("--tokens_per_block", str(PAGE), "tokens of a page: the library's own size"),
         Setting("--remove_input_padding", "enable", "in-flight batching packs requests"),
         Setting("--context_fmha", "enable", "fused attention over the prompt"),
         Setting("--use_paged_context_fmha", _switch(reads_paged_context(form)), paged),

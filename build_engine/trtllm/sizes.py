@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from build_engine.store.limits import EngineLimits
     from build_engine.target import Target
 
+PAGE = 32  # tokens of a page of the KV cache: the library's own size
 _ALIGNMENT = 64  # of the tokens of an iteration, as the kernels' tiles are
 
 _USABLE = 0.9  # of the memory: the executor's own default share of it for weights and cache
@@ -85,8 +86,8 @@ def fitted(
     limits = replace(limits, max_num_tokens=tokens)
     if not latency and not batch_given:
         limits = replace(limits, max_batch_size=_batch_size(limits, config, recipe, target))
-    # the builder lowers it to this by itself
-    most = limits.max_seq_len * limits.max_batch_size
+    # by itself the builder lowers it to this, and then raises it to a page
+    most = max(limits.max_seq_len * limits.max_batch_size, PAGE)
     return replace(limits, max_num_tokens=min(tokens, most))
 
 

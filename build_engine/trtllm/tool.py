@@ -1,8 +1,7 @@
 """`trtllm-build` as a child process: watched, logged, and never left behind.
 
 It runs in a process of its own, so that what it takes of the GPU is free afterwards, in a folder of
-its own, and without the variables by which a process manager (Slurm, PMIx, Open MPI) would make
-MPI wait for partners that do not exist.
+its own.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from build_engine.errors import BuildFailed, EnvironmentFault
 from build_engine.gpu import read_gpu
 from build_engine.progress import BuildProgress, size_text
 from build_engine.trtllm import launch
+from build_engine.trtllm.environment import without_launchers
 from build_engine.trtllm.facts import build_tool_facts
 
 _POLL_S = 0.2
@@ -30,8 +30,6 @@ _TOLD_EVERY_S = 30.0
 _LAST_MOMENT_S = 10.0
 _LAST_WORDS_BYTES = 64 * 1024
 
-_MANAGERS = ("SLURM_", "PMI_", "PMI2_", "PMIX_", "PRTE_", "OMPI_", "ORTE_", "HYDRA_", "PALS_")
-_SETTINGS = "_MCA_"  # of Open MPI and PMIx: how, not whether, they run
 # These change what is built without being seen in the command.
 _HIDDEN = ("BUILDER_FORCE_NUM_PROFILES", "TLLM_LLMAPI_BUILD_CACHE", "TLLM_LOG_LEVEL")
 
@@ -73,8 +71,8 @@ def child_environment() -> dict[str, str]:
     """Our environment without what a process manager left in it, or what changes the engine."""
     return {
         name: value
-        for name, value in os.environ.items()
-        if (not name.startswith(_MANAGERS) or _SETTINGS in name) and not name.startswith(_HIDDEN)
+        for name, value in without_launchers(os.environ).items()
+        if not name.startswith(_HIDDEN)
     }
 
 

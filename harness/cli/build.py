@@ -61,6 +61,7 @@ def build(
     manifest = built.manifest
     out.say(f"{built.folder}")
     out.say(
+        f"{'emulated, ' if built.emulated else ''}"
         f"{built.size_bytes / 1e6:,.1f} MB; {_precision(manifest.precision)}; built in "
         f"{duration(manifest.build.duration_s)} on {manifest.build.host}"
     )
@@ -69,6 +70,7 @@ def build(
         out.next("engines", "show", built.key[:12])
         return
     trial = ["--workload", workload, "--scenario", Scenario.OFFLINE, "--count", 200]
+    trial += ["--mode", "accuracy"] if built.emulated else []
     if rules.name == bundled.NAME:
         out.next("run", *engine.options, *trial)
     else:

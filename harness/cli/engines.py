@@ -44,7 +44,7 @@ def list_engines(*, json: bool = False) -> None:
     out.say(str(cache_root()))
     out.table(
         ["key", "model", "target", "recipe", "MB", "built (UTC)"],
-        [[e.key[:12], e.model, e.target, e.recipe, *_made(e)] for e in engines],
+        [[e.key[:12], e.model, _target(e), e.recipe, *_made(e)] for e in engines],
     )
     if checkpoints:
         out.table(
@@ -212,13 +212,19 @@ def _find(text: str) -> tuple[KeyedFolders[Stored], Stored]:
     return resolve(stores, text)
 
 
+def _target(engine: Engine) -> str:
+    return f"{engine.target}, emulated" if engine.emulated else engine.target
+
+
 def _made(found: Stored) -> tuple[str, str]:
     """Its size in MB, and when it was made."""
     return f"{found.manifest.size_bytes / 1e6:,.1f}", found.manifest.build.started_utc
 
 
 def _summary(found: Stored) -> dict[str, object]:
-    target = {"target": found.target} if isinstance(found, Engine) else {}
+    target: dict[str, object] = {}
+    if isinstance(found, Engine):
+        target = {"target": found.target, "emulated": found.emulated}
     return {
         "kind": "engine" if isinstance(found, Engine) else "quantised checkpoint",
         "key": found.key,

@@ -132,6 +132,9 @@ class RunChoice:
             "--output": self.output,
         }
         words = ["enginebench", "run", *engine.options()]
+        if "--workload" in words:  # in whose prompt a calibrated engine's articles were put
+            at = words.index("--workload")
+            del words[at : at + 2]
         for setting in workload_settings:
             words += ["--set", f"workload.{setting}"]
         for option, value in options.items():

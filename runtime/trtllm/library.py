@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from build_engine.errors import EngineError, EnvironmentFault
+from build_engine.trtllm.environment import without_launchers
 from runtime.trtllm.contract import differing_defaults
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 NO_END = -1  # an `end_id` that no token has
 _STATS_KEPT = 64  # iterations; we look ten times a second and take the last
-# variables of batch systems: with them MPI looks for a launcher that our process does not have
-_LAUNCHERS = ("PMIX_", "PMI_", "OMPI_", "SLURM_")
 
 RELIED_ON: dict[str, tuple[str, ...]] = {
     "ExecutorConfig": (
@@ -77,7 +76,7 @@ RELIED_ON: dict[str, tuple[str, ...]] = {
 
 def prepare(environment: dict[str, str], gpu: int | None) -> dict[str, str]:
     """The environment in which the library is imported."""
-    kept = {name: each for name, each in environment.items() if not name.startswith(_LAUNCHERS)}
+    kept = without_launchers(environment)
     kept.setdefault("TLLM_LOG_LEVEL", "INFO")  # the load then tells what it really took
     if gpu is not None:
         kept["CUDA_VISIBLE_DEVICES"] = str(gpu)

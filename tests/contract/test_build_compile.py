@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,10 +21,12 @@ from build_engine.build import build
 from build_engine.errors import BuildFailed, EnvironmentFault
 from build_engine.files import read_json
 from build_engine.progress import NullProgress
+from build_engine.store.limits import EngineLimits
 from build_engine.store.store import EngineStore
 from build_engine.trtllm import artefact, tool
 from build_engine.trtllm.algorithm import format_of
 from build_engine.trtllm.plan import timing_cache
+from build_engine.trtllm.sizes import fitted
 from build_engine.trtllm.tool import child_environment, run_tool
 from tests.build_engine.specs import Notes
 from tests.contract.machines import fake_nvml, make_spec, set_up, split
@@ -61,6 +64,16 @@ def test_an_engine_is_what_was_asked_for(store: EngineStore) -> None:
     assert timing_cache("a30").read_bytes() == b"timings"
     assert any(note.startswith("trtllm-build is logged in ") for note in notes.notes)
     assert build(spec, store, Notes()).folder == engine.folder
+
+
+def test_sizes_below_a_page_are_asked_for_as_the_builder_would_raise_them(
+    store: EngineStore,
+) -> None:
+    spec = make_spec("bf16", profile="latency")
+    asked = EngineLimits(max_input_len=8, max_seq_len=16)
+    limits = fitted(asked, spec.checkpoint.config, spec.recipe, spec.target, "latency", False)
+    engine = build(replace(spec, limits=limits), store, Notes())
+    assert engine.limits.max_num_tokens == 32
 
 
 def test_profiles_are_two_engines(store: EngineStore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,19 @@ def test_it_is_scored_marked_and_never_packed(
     pack = ("submission", "pack", str(folder), "--submitter", "Us", "--system", str(system))
     assert run([*pack, "--division", "open", "--output", str(tmp_path / "tree")]) != 0
     assert not (tmp_path / "tree").exists()
+
+
+def test_a_build_of_one_says_so_and_tells_of_a_run_that_is_taken(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["build", *EMULATED[1:]]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert any(line.startswith("emulated, ") for line in told)
+    assert shlex.split(told[-1])[-2:] == ["--mode", "accuracy"]
+    assert run(["engines", "list", "--json"]) == 0
+    said = capsys.readouterr()
+    assert "a30, emulated" in said.err
+    assert {engine["emulated"] for engine in json.loads(said.out)["engines"]} == {True}
 
 
 @pytest.mark.parametrize("mode", ["performance", "both"])

@@ -42,6 +42,15 @@ def main(folder: Path) -> None:
                 device="CPU", peak_host_bytes=1, peak_gpu_bytes=0, algorithm=str(job.seed)
             )
             write_json(folder / OUTCOME_FILE, outcome.model_dump())
+        case "managed":
+            managed = [name for name in os.environ if name.startswith(("SLURM_", "PMIX_", "OMPI_"))]
+            outcome = Outcome(
+                device="CPU",
+                peak_host_bytes=1,
+                peak_gpu_bytes=0,
+                algorithm=" ".join(["without", *managed]),
+            )
+            write_json(folder / OUTCOME_FILE, outcome.model_dump())
         case "without memory":
             told = Told(fault="NVIDIA A30 has 1.0 GB of memory free.")
             sys.stdout.write(json.dumps(told.model_dump()) + "\n")

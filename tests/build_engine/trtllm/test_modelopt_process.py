@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,31 @@ def test_each_way_to_fail_has_its_sentence(
         run(checkpoint, tmp_path / "job", Notes())
 
     assert words in str(caught.value)
+
+
+def test_nothing_of_a_process_manager_reaches_it(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SLURM_JOB_ID", "PMIX_RANK", "OMPI_COMM_WORLD_RANK"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv(HOW, "managed")
+
+    assert run(checkpoint, tmp_path / "job", Notes()).algorithm == "without"
+
+
+def test_model_optimizer_finds_no_tensorrt_llm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tensorrt_llm").mkdir()
+    (tmp_path / "tensorrt_llm" / "__init__.py").write_text("__version__ = '1.2.1'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert importlib.import_module("tensorrt_llm").__version__ == "1.2.1"
+
+    monkeypatch.delitem(sys.modules, "tensorrt_llm")
+    modelopt_worker._hide_tensorrt_llm()
+    for name in ("tensorrt_llm", "tensorrt_llm.models"):
+        with pytest.raises(ImportError):
+            importlib.import_module(name)
 
 
 def test_a_gpu_that_others_fill_is_told_of_before_the_model_is_loaded(

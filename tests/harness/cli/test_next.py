@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from build_engine.recipe import load_recipe, refusal
+from build_engine.store.engine import open_engine
 from build_engine.target import load_target, target_names
 from harness.cli.output import Output
 from harness.cli.program import command_line, here, program
+from harness.runs.choice import RunChoice
 from tests.build_engine.checkpoints import write_checkpoint
 from tests.harness.cli.line import Line, Said
 from tests.harness.cli.rows import make_row
@@ -43,6 +45,20 @@ def test_a_build_tells_of_a_run(line: Line, tiny: Path, quick_builder: None) -> 
     assert next_line(line(*build)).endswith(" --scenario Offline --count 200")
     edge = [*build, "--workload", "llama3.1-8b", "--max-input-len", 64, "--max-new-tokens", 64]
     assert next_line(line(*edge)).endswith(" --count 200 --dataset FILE")
+
+
+def test_a_calibrated_engine_is_run_again_with_its_workload_named_once(
+    line: Line, tiny: Path, quick_builder: None
+) -> None:
+    """Its articles were put in a workload's prompt, which building it anew has to name as well."""
+    build = ["build", "--model", tiny, "--recipe", "int4_awq", "--set", "recipe.group_size=32"]
+    said = line(*build, "--set", "recipe.calibration_samples=2", "--json")
+    assert said.code == 0
+    found = open_engine(Path(said.document["folder"]))
+    assert "--workload newsbrief" in found.rebuild_command()
+    words = shlex.split(RunChoice(scenario="Offline", output=Path("run"), count=2).command(found))
+    assert words.count("--workload") == 1
+    assert words[words.index("--workload") + 1] == "newsbrief"
 
 
 def test_a_machine_that_builds_nothing_is_told_of_the_doctor(

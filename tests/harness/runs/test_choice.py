@@ -101,6 +101,7 @@ def test_an_unknown_name_of_a_run(
     [
         ("target", "a3O", r"Unknown target `a3O`. Did you mean `a30`\?"),
         ("recipe", "int8", r"Unknown recipe `int8`. Did you mean `int8_\w\w`\?"),
+        ("model", "nosuchfolder", r"Unknown checkpoint `nosuchfolder`. Valid: newsbrief, a folder"),
         ("model", "newsbreif", r"Unknown checkpoint `newsbreif`. Did you mean `newsbrief`\?"),
     ],
 )

@@ -310,7 +310,8 @@ def test_what_the_library_is_given_at_its_start(start: Start, tmp_path: Path) ->
 
 def test_the_environment_names_no_launcher_and_the_gpu() -> None:
     ours = {"PMIX_RANK": "0", "SLURM_JOB_ID": "7", "OMPI_COMM_WORLD_RANK": "0", "PMI_RANK": "1"}
-    kept = {"PATH": "/bin", "TLLM_LOG_LEVEL": "ERROR"}
+    ours |= {"OMPI_MCA_ess": "^singleton", "OMPI_MCA_orte_hnp_uri": "1.0;tcp://10.0.0.1:1"}
+    kept = {"PATH": "/bin", "TLLM_LOG_LEVEL": "ERROR", "OMPI_MCA_coll_hcoll_enable": "0"}
     assert library.prepare(ours | kept, None) == kept
     assert library.prepare({}, 1) == {"TLLM_LOG_LEVEL": "INFO", "CUDA_VISIBLE_DEVICES": "1"}
 
