@@ -42,6 +42,7 @@ from harness.runs.record import TestRecord
 from harness.runs.request import RunRequest
 from harness.runs.run import Run
 from harness.runs.scope import RunScope
+from harness.runs.worth import told
 from harness.scoring.accuracy import Accuracy
 from runtime.backend import engine_spec
 
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from harness.loadgen.settings import Mode
     from harness.progress import Progress
     from harness.rules.rounds import Round
-    from harness.rules.verdict import Verdict
 
 RECIPES = ("bf16", "int8_wo", "int4_wo")
 NUM_OFFLINE = 4  # tests of each engine: luck alone tells the same engine apart in 1 of 35 pairs
@@ -79,7 +79,8 @@ class DemoRow(Frozen):
     """What the table shows of one recipe; ROUGE in percent.
 
     Rates are medians of the Offline tests, `offline_tokens_per_s` those of each. `busy` has the
-    load of each scenario that was measured on a busy machine, the highest of its tests.
+    load of each scenario that was measured on a busy machine, the highest of its tests. `verdicts`
+    are lines: what the first is because of follows it.
     """
 
     recipe: str
@@ -92,7 +93,7 @@ class DemoRow(Frozen):
     accuracy: Accuracy
     num_latency_samples: int
     busy: dict[Scenario, MachineLoad]
-    verdicts: dict[Scenario, str]
+    verdicts: dict[Scenario, tuple[str, ...]]
     runs: tuple[str, ...]
 
 
@@ -314,11 +315,14 @@ def _busy(runs: Iterable[Run]) -> dict[Scenario, MachineLoad]:
     return found
 
 
-def _verdicts(runs: Iterable[Run]) -> dict[Scenario, str]:
-    """The sentence of each scenario: of its first test that is not VALID, if there is one."""
-    found: dict[Scenario, Verdict] = {}
+def _verdicts(runs: Iterable[Run]) -> dict[Scenario, tuple[str, ...]]:
+    """What is told of each scenario: of its first test that is not VALID, if there is one."""
+    found: dict[Scenario, Run] = {}
     for run in runs:
-        verdict, scenario = _performance(run).verdict, run.record.scenario
-        if scenario not in found or found[scenario].valid:
-            found[scenario] = verdict
-    return {scenario: verdict.sentence for scenario, verdict in found.items()}
+        scenario = run.record.scenario
+        if scenario not in found or _performance(found[scenario]).verdict.valid:
+            found[scenario] = run
+    return {
+        scenario: tuple(told(_performance(run).verdict, run.record.marks))
+        for scenario, run in found.items()
+    }

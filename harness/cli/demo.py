@@ -101,10 +101,12 @@ def _explain(out: Output, rows: list[DemoRow]) -> None:
             f"* busy machine: while these were measured, other work took {share} of the time of "
             f"{busy[0].num_cpus} CPUs"
         )
-    said_of = {(name, said) for row in rows for name, said in row.verdicts.items()}
-    invalid = [(name, said) for name, said in said_of if said.startswith("INVALID")]
-    for name, said in sorted(invalid):
-        out.say(f"{name}: {said}")
+    for row in rows:
+        for scenario, (said, *rules) in row.verdicts.items():
+            if rules:
+                out.say(f"{scenario} of {row.recipe}: {said} because")
+                for rule in rules:
+                    out.say(f"  {rule}")
 
 
 def _apart(speeds: dict[str, tuple[float, ...]]) -> str:
