@@ -98,9 +98,11 @@ def test_model_optimizer_finds_no_tensorrt_llm(
     (tmp_path / "tensorrt_llm").mkdir()
     (tmp_path / "tensorrt_llm" / "__init__.py").write_text("__version__ = '1.2.1'\n")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "tensorrt_llm", sys)  # nothing of this is left afterwards
+    del sys.modules["tensorrt_llm"]
     assert importlib.import_module("tensorrt_llm").__version__ == "1.2.1"
 
-    monkeypatch.delitem(sys.modules, "tensorrt_llm")
+    del sys.modules["tensorrt_llm"]
     modelopt_worker._hide_tensorrt_llm()
     for name in ("tensorrt_llm", "tensorrt_llm.models"):
         with pytest.raises(ImportError):
