@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NUM_ASKED = 64
 MAX_RATIO = 1.5
-_TRIES = 2  # a busy machine slows one test or the other
+_TRIES = 4  # a busy machine slows one test or the other, and a cache answers fast in each
 _DIFFERENT, _REPEATED = "different", "repeated"
 
 
@@ -39,8 +39,8 @@ def ask_again(
     """Ask for different samples and for one, in `folder`; None when all of it completed, else how
     the test went that did not.
 
-    `job`, `plan` and `given` are those of the run's performance test. A second try is made where
-    the first looks like a cache. Raises OutputError.
+    `job`, `plan` and `given` are those of the run's performance test. Another try is made where
+    one looks like a cache. Raises OutputError.
     """
     alike = most_alike(prompt_lengths(job.dataset), given, NUM_ASKED)
     asked = {_DIFFERENT: tuple(alike), _REPEATED: (alike[0],) * len(alike)}

@@ -105,7 +105,7 @@ def test_the_summary_shows_each_test_the_spread_and_a_busy_machine(
     tests = run.record.tests.model_copy(update={"performance": busy})
     show_run(Output(as_json=False), Run(run.folder, run.record.model_copy(update={"tests": tests})))
     said = capsys.readouterr().err
-    assert "  performance-3: meets the rules of a short run" in said
+    assert "  performance-3: meets the rules of a simulated run" in said
     assert "result_tokens_per_second: median " in said
     assert " tokens/s of 3 tests, " in said
     line = "    busy machine: other processes took 40% of the time of 2 CPUs, this run 45%\n"
