@@ -20,7 +20,7 @@ _PATTERNS = ((_KILL,), (_KILL,), (_TERM,), (_INT,), (_INT, _INT))
 _STARTED_S = 0.5  # Python itself, before any line of ours
 _TARGETS = ("harness.loadgen.worker", "runtime.openvino.worker")
 # how many of each kind
-_NUM_BUILDS, _NUM_RUNS, _NUM_AUDITS, _NUM_QUANTISED, _NUM_TARGETED = 15, 20, 10, 15, 4
+_NUM_BUILDS, _NUM_RUNS, _NUM_QUANTISED, _NUM_TARGETED = 20, 25, 15, 4
 
 
 def trials(bench: Bench, seed: int, share: float = 1.0) -> Iterator[Trial]:
@@ -31,7 +31,6 @@ def trials(bench: Bench, seed: int, share: float = 1.0) -> Iterator[Trial]:
     kinds: tuple[tuple[str, int, float, Callable[[Bench, Kill, Path], list[str]]], ...] = (
         ("kill build", _NUM_BUILDS, bench.build_s, _build),
         ("kill run", _NUM_RUNS, bench.run_s, _run),
-        ("kill audit", _NUM_AUDITS, bench.audit_s, _audit),
         ("kill quantise", _NUM_QUANTISED, bench.quantise_s, _quantise),
     )
     for kind, number, seconds, act in kinds:
@@ -83,25 +82,3 @@ def _run(bench: Bench, kill: Kill, folder: Path) -> list[str]:
     after = (*RUN, "--count", 4, "--mode", "performance", "--output", folder / "after")
     found += place.run(*after).problems(EXIT_OK)
     return found + untrue(folder / "after") + leftovers(place.home)
-
-
-def _audit(bench: Bench, kill: Kill, folder: Path) -> list[str]:
-    place, run = bench.place(folder), folder / "run"
-    shutil.copytree(bench.run, run, ignore=shutil.ignore_patterns("TEST06"))
-    _forget_audit(run)
-    found = place.run("audit", run, kill=kill).problems(*_codes(kill))
-    found += [] if (run / "TEST06").exists() else untrue(run)
-    shutil.rmtree(run / "TEST06", ignore_errors=True)
-    found += place.run("audit", run).problems(EXIT_OK)
-    return found + untrue(run)
-
-
-def _forget_audit(run: Path) -> None:
-    """As before the audit: it is a copy without its folder."""
-    import json
-
-    record = run / "run.json"
-    said = json.loads(record.read_text())
-    said["audits"] = {}
-    said["files"] = {k: v for k, v in said["files"].items() if not k.startswith("TEST06/")}
-    record.write_text(json.dumps(said))

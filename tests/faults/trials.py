@@ -41,7 +41,6 @@ class Bench:
     folder: Path
     build_s: float
     run_s: float
-    audit_s: float
     quantise_s: float
 
     @property
@@ -57,14 +56,14 @@ class Bench:
     def set_up(cls, folder: Path) -> Bench:
         """Make it; raises AssertionError when what nobody disturbs does not work."""
         place = Place(folder)
-        steps = (BUILD, (*WHOLE_RUN, folder / "run"), ("audit", folder / "run"), QUANTISE)
+        steps = (BUILD, (*WHOLE_RUN, folder / "run"), QUANTISE)
         taken = []
         for step in steps:
             ended = place.run(*step)
             assert not ended.problems(0), (step, ended.problems(0))
             taken.append(ended.seconds)
-        build_s, run_s, audit_s, quantise_s = taken
-        return cls(folder, build_s, run_s, audit_s, quantise_s)
+        build_s, run_s, quantise_s = taken
+        return cls(folder, build_s, run_s, quantise_s)
 
 
 def leftovers(home: Path) -> list[str]:
