@@ -234,10 +234,11 @@ def _strays(mark: str) -> tuple[str, ...]:
     deadline_s = time.monotonic() + _STRAY_S
     while (found := _marked(mark)) and time.monotonic() < deadline_s:
         time.sleep(0.1)
+    told = tuple(_command_line(each)[:200] for each in found)  # an ended one has none
     for each in found:
         with contextlib.suppress(psutil.Error):
             each.kill()
-    return tuple(_command_line(each)[:200] for each in found)
+    return told
 
 
 def _marked(mark: str) -> list[psutil.Process]:

@@ -91,8 +91,8 @@ def test_a_process_that_stays_is_seen_and_ended(tmp_path: Path, monkeypatch: obj
     monkeypatch.setattr("tests.faults.command._STRAY_S", 0.5)
     monkeypatch.setattr(
         "tests.faults.command.PROGRAM",
-        f"import subprocess, time; subprocess.Popen([{sys.executable!r}, '-c', "
-        "'import time; time.sleep(60)'], stdout=-3, stderr=-3); time.sleep(0.5)",
+        f"import subprocess; subprocess.Popen([{sys.executable!r}, '-c', "
+        "'import time; time.sleep(60)'], stdout=-3, stderr=-3)",
     )
     ended = Place(tmp_path).run()
     (stray,) = ended.strays
