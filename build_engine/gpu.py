@@ -148,13 +148,13 @@ def _is_meant(device: _Device, word: str) -> bool:
 
 
 def _state(nvml: Nvml, device: _Device) -> GpuState:
-    memory = nvml.ask("nvmlDeviceGetMemoryInfo", device.handle)
+    memory = nvml.memory(device.handle)
     return GpuState(
         number=device.number,
         uuid=next(iter(device.uuids), None),
         name=nvml.name(device.handle),
         sm=nvml.sm(device.handle) or nvml.sm(device.gpu),
-        total_bytes=None if memory is None else int(memory.total),
-        free_bytes=None if memory is None else int(memory.free),
+        total_bytes=memory.total_bytes,
+        free_bytes=memory.free_bytes,
         holders=read_holders(nvml, device.handle),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from build_engine.errors import EnvironmentFault
@@ -20,6 +21,14 @@ class NoNvml(EnvironmentFault):
     def __init__(self, reason: str, remedy: str = "") -> None:
         super().__init__(reason)
         self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """All of a GPU's memory, and what is free of it; None is what is not reported."""
+
+    total_bytes: int | None = None
+    free_bytes: int | None = None
 
 
 class Nvml:
@@ -68,6 +77,11 @@ class Nvml:
         places = range(self.ask("nvmlDeviceGetMaxMigDeviceCount", gpu) or 0)
         found = (self.ask("nvmlDeviceGetMigDeviceHandleByIndex", gpu, place) for place in places)
         return [instance for instance in found if instance is not None]
+
+    def memory(self, handle: Any) -> Memory:
+        """The memory of a GPU."""
+        found = self.ask("nvmlDeviceGetMemoryInfo", handle)
+        return Memory() if found is None else Memory(int(found.total), int(found.free))
 
     def name(self, handle: Any) -> str:
         """The name of a GPU. Raises NoNvml for one that does not say it."""

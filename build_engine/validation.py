@@ -78,7 +78,7 @@ def validated(model: type[M], data: Any, *, missing: str = "is missing") -> M:
 
 def _sentence(model: type[BaseModel], problem: ErrorDetails, missing: str) -> str:
     location = [part for part in problem["loc"] if part != "[key]"]
-    dotted = f"`{_shortened('.'.join(str(part) for part in location))}`"
+    dotted = f"`{shortened('.'.join(str(part) for part in location))}`"
     match problem["type"]:
         case "extra_forbidden":
             valid = sorted(_keys_at(model, location[:-1]))
@@ -103,10 +103,11 @@ def _sentence(model: type[BaseModel], problem: ErrorDetails, missing: str) -> st
 def _shown(problem: ErrorDetails) -> str:
     value = problem["input"]
     text = " ".join((value if isinstance(value, str) else json.dumps(value)).split())
-    return f"`{_shortened(text)}`"
+    return f"`{shortened(text)}`"
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
+    """`text` as a sentence shows a value: of a long one the beginning."""
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

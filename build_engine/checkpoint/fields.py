@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from build_engine.errors import CheckpointError
+from build_engine.validation import shortened
 
 _LARGEST = 3.4e38  # of a float32
 _LARGEST_SIZE = 2**24  # elements along one axis: sixty times Llama 3's vocabulary
@@ -49,8 +50,7 @@ def flag(raw: Mapping[str, Any], key: str, source: str) -> bool:
 
 def wrong_value(key: str, value: object, wanted: str, source: str) -> str:
     """The sentence for a value that is not what it must be."""
-    found = "missing" if value is None else f"{value!r}"
-    found = found if len(found) <= 60 else f"{found[:57]}..."
+    found = "missing" if value is None else shortened(f"{value!r}")
     return (
         f"{source}: {key} is {found}, and must be {wanted}; download the checkpoint again or "
         "correct config.json."

@@ -24,6 +24,7 @@ from build_engine.checkpoint.files import (
 )
 from build_engine.errors import CheckpointError
 from build_engine.files import Unreadable, read_text
+from build_engine.validation import shortened
 
 NAMES = (
     "bos_token",
@@ -132,10 +133,9 @@ class _Source:
 
     def wrong(self, key: str, wanted: str) -> CheckpointError:
         found = json.dumps(self.said.get(key) if isinstance(self.said, dict) else self.said)
-        shown = found if len(found) <= 60 else f"{found[:57]}..."
         return CheckpointError(
-            f"{self.path}: {key} is {shown}, and must be {wanted}; download the checkpoint again "
-            "or correct it."
+            f"{self.path}: {key} is {shortened(found)}, and must be {wanted}; download the "
+            "checkpoint again or correct it."
         )
 
     def flag(self, key: str) -> bool | None:

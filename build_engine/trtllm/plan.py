@@ -14,7 +14,6 @@ from build_engine.planned import PlannedBuild, Setting
 from build_engine.progress import size_text
 from build_engine.trtllm.algorithm import PER_TENSOR, format_of
 from build_engine.trtllm.form import computes_in_fp8, reads_paged_context
-from build_engine.trtllm.layout import check_shapes
 from build_engine.trtllm.pin import PIN
 from build_engine.trtllm.profile import Profile, optimal_tokens
 from build_engine.trtllm.readback import expectations
@@ -81,7 +80,6 @@ def plan_build(spec: EngineSpec, form: QuantFormat, places: Places) -> PlannedBu
     """
     profile = Profile(spec.profile or Profile.THROUGHPUT)
     require_sizes(spec.checkpoint.config, spec.recipe, spec.limits, spec.target)
-    check_shapes(spec.checkpoint.config, form, spec.limits.tensor_parallel)
     settings = (
         *_files(places),
         *_sizes(spec, form, profile),

@@ -81,14 +81,14 @@ def read_conditions() -> tuple[GpuCondition, ...]:
 
 
 def _condition(nvml: Nvml, number: int, gpu: Any) -> GpuCondition:
-    memory = nvml.ask("nvmlDeviceGetMemoryInfo", gpu)
+    memory = nvml.memory(gpu)
     persistence = nvml.ask("nvmlDeviceGetPersistenceMode", gpu)
     return GpuCondition(
         number=number,
         name=nvml.name(gpu),
         sm=nvml.sm(gpu),
-        total_bytes=None if memory is None else int(memory.total),
-        free_bytes=None if memory is None else int(memory.free),
+        total_bytes=memory.total_bytes,
+        free_bytes=memory.free_bytes,
         holders=read_holders(nvml, gpu),
         sm_clock=_clock(nvml, gpu, "NVML_CLOCK_SM"),
         memory_clock=_clock(nvml, gpu, "NVML_CLOCK_MEM"),
@@ -120,11 +120,10 @@ def _slowed(nvml: Nvml, gpu: Any) -> tuple[str, ...] | None:
 
 
 def _instances(nvml: Nvml, gpu: Any) -> tuple[Instance, ...]:
-    found = []
-    for instance in nvml.instances(gpu):
-        memory = nvml.ask("nvmlDeviceGetMemoryInfo", instance)
-        found.append(Instance(nvml.name(instance), None if memory is None else int(memory.total)))
-    return tuple(found)
+    return tuple(
+        Instance(nvml.name(instance), nvml.memory(instance).total_bytes)
+        for instance in nvml.instances(gpu)
+    )
 
 
 def _watts(milliwatts: Any) -> float | None:

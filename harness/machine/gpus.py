@@ -78,13 +78,12 @@ def detect_gpus() -> GpuReport:
 
 
 def _describe(nvml: Nvml, gpu: Any) -> Gpu:
-    memory = nvml.ask("nvmlDeviceGetMemoryInfo", gpu)
     ecc = nvml.ask("nvmlDeviceGetEccMode", gpu)  # [now, after the next restart]
     links = [nvml.ask("nvmlDeviceGetNvLinkState", gpu, link) for link in range(_MAX_NVLINKS)]
     most = "nvmlDeviceGetMaxClockInfo"
     return Gpu(
         name=nvml.name(gpu),
-        memory_bytes=None if memory is None else int(memory.total),
+        memory_bytes=nvml.memory(gpu).total_bytes,
         ecc=None if ecc is None else bool(ecc[0]),
         sm_clock_mhz=nvml.ask(most, gpu, nvml.constant("NVML_CLOCK_SM")),
         memory_clock_mhz=nvml.ask(most, gpu, nvml.constant("NVML_CLOCK_MEM")),

@@ -15,20 +15,25 @@ if TYPE_CHECKING:
     from harness.runs.record import RunRecord
 
 
-def never_packed(record: RunRecord, chosen: Round) -> Iterator[str]:
-    """The reasons, one sentence each; none for a run that may become a result."""
+def no_result(record: RunRecord) -> str | None:
+    """Why a run is none of any kind, so that nothing else about it matters; None for others."""
     if record.status != "complete":
         cause = f" ({record.cause})" if record.cause else ""
-        yield f"the run is {record.status}{cause}; run it again to its end."
-        return
+        return f"the run is {record.status}{cause}; run it again to its end."
     if "simulated" in record.marks or record.engine is None:
-        yield "it is a simulated run, never a result; run a real engine."
-        return
+        return "it is a simulated run, never a result; run a real engine."
     if "emulated" in record.marks:
-        yield "it is an emulated run, never a result; run the engine on its GPU."
-        return
+        return "it is an emulated run, never a result; run the engine on its GPU."
     if "no MLPerf scenario" in record.marks:
-        yield f"{record.workload.name} has no scenario {record.scenario}; leave it out."
+        return f"{record.workload.name} has no scenario {record.scenario}; leave it out."
+    return None
+
+
+def never_packed(record: RunRecord, chosen: Round) -> Iterator[str]:
+    """The reasons, one sentence each; none for a run that may become a result."""
+    reason = no_result(record)
+    if reason is not None:
+        yield reason
         return
     if "short" in record.marks:
         yield "it is a short run; run it without --count and --duration."

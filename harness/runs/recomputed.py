@@ -17,6 +17,7 @@ from build_engine.errors import DatasetError, EnginebenchError, RunFailed
 from build_engine.files import read_json
 from build_engine.store.engine import Engine
 from build_engine.store.manifest import read_manifest
+from build_engine.validation import shortened
 from harness.dataset.prepared import Dataset
 from harness.loadgen import logs
 from harness.loadgen.given import GivenAnswers
@@ -244,5 +245,4 @@ def _differs(what: str, said: Any, again: Any) -> Iterator[str]:
 
 
 def _short(value: Any) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return shortened(" ".join(str(value).split()))

@@ -14,11 +14,10 @@ from harness.rules.rounds import LIBRARY, Round
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
 from harness.runs import integrity
-from harness.runs.packable import never_packed, official_name
-from harness.runs.record import Mark, RunRecord
+from harness.runs.packable import never_packed, no_result, official_name
+from harness.runs.record import RunRecord
 from harness.runs.run import Run
 
-_NEVER: set[Mark] = {"simulated", "emulated", "no MLPerf scenario"}  # nothing else matters then
 _NOT_SHARED = {"title", "sources", "scenarios"}  # fields of a workload that may differ in one pack
 
 
@@ -83,7 +82,7 @@ def _refusals(run: Run, division: str, chosen: Round) -> Iterator[str]:
     """Why one run cannot be packed."""
     record = run.record
     yield from never_packed(record, chosen)
-    if record.status != "complete" or record.engine is None or set(record.marks) & _NEVER:
+    if record.engine is None or no_result(record) is not None:
         return
     yield from integrity.problems(run)
     version = str(record.versions.get(LIBRARY))

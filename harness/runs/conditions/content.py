@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from harness.rules.verdict import Rule
+from harness.runs.conditions.same_answers import MANY
 
 if TYPE_CHECKING:
     from harness.runs.reading import Reading
@@ -28,7 +29,6 @@ LANGUAGE_RULES = {
     "doubled ids",
 }
 """Names of the rules on answers that a run's verdict has only where the engine's tokenizer is."""
-_MANY = 0.5  # a share of the answers that is no accident of single articles
 _SHOWN = 5
 _INVISIBLE = re.compile(r"[\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]{2,}")
 
@@ -104,7 +104,7 @@ def ids_are_text(reading: Reading) -> Rule:
 def not_empty(reading: Reading) -> Rule:
     """Answers say something."""
     empty = reading.num_with(not text.strip() for text in reading.texts)
-    most = int(_MANY * reading.num_answers)
+    most = int(MANY * reading.num_answers)
     return Rule(
         name="empty answers",
         passed=empty <= most,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.runs.reading import Reading
     from runtime.executor import TokenIds
 
-_MANY = 0.5  # a share of the answers that is no accident of single articles
+MANY = 0.5  # a share of the answers that is no accident of single articles
 _LONG = 8  # ids from which on an answer is more than a word or two
 _FEW = 2  # ids that an answer which repeats itself consists of
 
@@ -32,7 +32,7 @@ def different_answers(by_sample: Mapping[int, TokenIds]) -> Rule:
     """No one answer is that of most samples."""
     times = Counter(ids.tobytes() for ids in by_sample.values())
     same = max(times.values(), default=0)
-    most = max(int(_MANY * len(by_sample)), 1)
+    most = max(int(MANY * len(by_sample)), 1)
     return Rule(
         name="different answers",
         passed=same <= most,
@@ -65,7 +65,7 @@ def _few_of(
     name: str, reading: Reading, long: Sequence[bool], wrong: Sequence[bool], which: str
 ) -> Rule:
     found, looked_at = reading.num_with(wrong), reading.num_with(long)
-    most = int(_MANY * looked_at)
+    most = int(MANY * looked_at)
     return Rule(
         name=name,
         passed=found <= most,
