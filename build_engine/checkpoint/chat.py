@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 TODAY = datetime(2024, 7, 26)  # the date that Llama 3.1's own template falls back to
 _MAX_CHARS = 1 << 20  # that a template adds to what the user says
+_SAID = "Hello"  # what a template must repeat
 
 
 class ChatTemplate:
     """The compiled template of the checkpoint in `folder`. Raises CheckpointError for a text that
-    is no template.
+    is no template, and for one that leaves out what a user says: its prompts would all be equal.
     """
 
     def __init__(self, text: str, tokens: Tokens, folder: Path) -> None:
@@ -38,8 +39,10 @@ class ChatTemplate:
         self._special = special
         try:
             self._template = _environment().from_string(text)
-        except (jinja2.TemplateError, RecursionError) as error:
+        except (jinja2.TemplateError, MemoryError, RecursionError) as error:
             raise self._fault(error) from None
+        if _SAID not in self.prompt(_SAID):
+            raise self._fault("it leaves out what the user says")
 
     def prompt(self, said: str) -> str:
         """The prompt in which a user says this, up to where the answer begins. Raises
@@ -66,9 +69,10 @@ class ChatTemplate:
             raise self._fault(error) from None
         return "".join(pieces)
 
-    def _fault(self, error: Exception) -> CheckpointError:
+    def _fault(self, error: Exception | str) -> CheckpointError:
+        reason = str(error) or "it asks for more memory than there is"
         return CheckpointError(
-            f"The chat template of {self._folder} cannot be used ({error}); correct it, or leave "
+            f"The chat template of {self._folder} cannot be used ({reason}); correct it, or leave "
             "chat_template out of the workload."
         )
 

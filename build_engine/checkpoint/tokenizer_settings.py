@@ -113,7 +113,7 @@ def read_settings(folder: Path) -> TokenizerSettings:
         clean_up_spaces=bool(source.flag("clean_up_tokenization_spaces")),
         split_special=bool(source.flag("split_special_tokens")),
         chat_template=_chat_template(folder, source),
-        notes=source.texts(NOTES),
+        notes=(*source.texts(NOTES), *_chat_notes(folder, source)),
     )
 
 
@@ -197,13 +197,32 @@ def _listed(folder: Path) -> dict[int, SpecialToken] | None:
 
 def _chat_template(folder: Path, source: _Source) -> str | None:
     """The default template: that of its own file, else that of `tokenizer_config.json`."""
+    alone = _chat_file(folder)
+    return _stated_template(source) if alone is None else alone
+
+
+def _chat_notes(folder: Path, source: _Source) -> list[str]:
+    """What is to be said where a checkpoint has two default templates that differ."""
+    alone, stated = _chat_file(folder), _stated_template(source)
+    if alone is None or stated is None or alone.strip() == stated.strip():
+        return []
+    return [
+        f"its {CHAT_TEMPLATE_FILE} and the chat_template of its {TOKENIZER_CONFIG_FILE} differ; a "
+        f"workload with chat_template takes {CHAT_TEMPLATE_FILE}, as transformers does"
+    ]
+
+
+def _chat_file(folder: Path) -> str | None:
     path = folder / CHAT_TEMPLATE_FILE
     try:
         return read_text(path)
     except FileNotFoundError:
-        pass
+        return None
     except Unreadable as problem:
         raise CheckpointError(f"{path} {problem}; download the checkpoint again.") from None
+
+
+def _stated_template(source: _Source) -> str | None:
     stated = source.said.get("chat_template")
     if isinstance(stated, list):
         named = {

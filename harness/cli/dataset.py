@@ -59,6 +59,7 @@ def dataset(
     """
     from build_engine.checkpoint.resolve import resolve_tokenizer
     from build_engine.config import apply_overrides
+    from build_engine.errors import UsageError
     from build_engine.paths import cache_root
     from harness.dataset.preparation import check_count, prepare
     from harness.dataset.shown import shown_prompt
@@ -74,6 +75,8 @@ def dataset(
         _check_file(output)
     rules = apply_overrides(load_workload(workload), _of_workload(set))
     check_count(count)
+    if show is not None and show < 1:
+        raise UsageError(f"--show is {show}; give the number of a prompt, 1 for the first.")
     model = model or _own_model(rules)
     purpose: Purpose = "calibration" if calibration else "evaluation"
     progress = make_progress()

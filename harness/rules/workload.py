@@ -21,6 +21,7 @@ from harness.rules.rounds import DEFAULT, Round, load_round
 from harness.rules.scenario import Scenario
 
 PLACEHOLDER = "{article}"
+MAX_DURATION_S = 86_400  # LoadGen keeps a record of every sample that it is to ask for
 _LIKE = "like"
 # What a workload takes from the one that it is `like`: the question, not how it is measured.
 _ASKED = (
@@ -119,7 +120,7 @@ class Workload(Frozen):
     loadgen_model: Word
     interactive_model: Word | None = None
     equal_issue: bool
-    min_duration_s: NonNegativeFloat
+    min_duration_s: Annotated[NonNegativeFloat, Field(le=MAX_DURATION_S)]
     scenarios: Annotated[dict[Scenario, ScenarioRules], Field(min_length=1)]
     accuracy: AccuracyTarget | None = None
     sources: Annotated[list[Text], Field(min_length=1)]

@@ -26,7 +26,7 @@ from harness.loadgen.installed import require_loadgen
 from harness.loadgen.settings import Mode
 from harness.rules.rounds import DEFAULT, Round, load_round
 from harness.rules.scenario import Scenario
-from harness.rules.workload import Workload, load_workload
+from harness.rules.workload import MAX_DURATION_S, Workload, load_workload
 from harness.runs.engine_choice import EngineChoice, build_spec
 from harness.runs.folder import new_folder
 from harness.runs.place import require_own_place
@@ -50,6 +50,7 @@ _MODES: dict[str, tuple[Mode, ...]] = {
 }
 _RESULTS = Path("results")
 _MAX_QPS = 1_000_000  # LoadGen spaces queries by whole nanoseconds
+_MIN_QPS = 0.001  # a query in a quarter of an hour
 _Name = TypeVar("_Name", bound=str)
 
 
@@ -220,6 +221,13 @@ class RunChoice:
                 raise UsageError(f"{option} is {value:g}; give a number above 0.")
         if self.qps is not None and self.qps > _MAX_QPS:
             raise UsageError(f"--qps is {self.qps:g}; give {_MAX_QPS:,} or less.")
+        if self.qps is not None and self.qps < _MIN_QPS:
+            raise UsageError(f"--qps is {self.qps:g}; give {_MIN_QPS:g} or more.")
+        if self.duration_s is not None and self.duration_s > MAX_DURATION_S:
+            raise UsageError(
+                f"--duration is {self.duration_s:g}; give {MAX_DURATION_S:,} (a day) or less, and "
+                "--repeat for more of them."
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, get_args
 
 from harness.loadgen.settings import Mode
+from harness.runs.worth import failures
 
 if TYPE_CHECKING:
     from harness.rules.rounds import Round
@@ -42,7 +43,8 @@ def never_packed(record: RunRecord, chosen: Round) -> Iterator[str]:
         if test is None or test.status != "complete":
             yield f"it has no complete {mode} test; run it with --mode both."
         elif not test.verdict.valid:
-            yield f"its {mode} test is {test.verdict.sentence}."
+            for failure in failures(test.verdict):
+                yield f"its {mode} test is INVALID because {failure.removesuffix('.')}."
     if official_name(record, chosen) is None:
         yield (
             f"its {record.num_samples:,} samples are not those of any benchmark of round "

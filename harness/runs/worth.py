@@ -29,8 +29,13 @@ def told(verdict: Verdict, marks: Sequence[Mark]) -> list[str]:
     if verdict.valid:
         less = next((words for mark, words in _LESS.items() if mark in marks), None)
         return ["VALID" if less is None else f"meets the rules of {less}"]
+    return ["INVALID", *failures(verdict)]
+
+
+def failures(verdict: Verdict) -> list[str]:
+    """Each rule that failed, in words, the cause before what follows from it."""
     failed = sorted((rule for rule in verdict.rules if not rule.passed), key=_order)
-    return ["INVALID", *(rule.sentence for rule in failed)]
+    return [rule.sentence for rule in failed]
 
 
 def _order(rule: Rule) -> int:

@@ -17,6 +17,7 @@ from harness.runs import integrity
 from harness.runs.packable import never_packed, no_result, official_name
 from harness.runs.record import RunRecord
 from harness.runs.run import Run
+from harness.runs.worth import failures
 
 _NOT_SHARED = {"title", "sources", "scenarios"}  # fields of a workload that may differ in one pack
 
@@ -136,7 +137,8 @@ def _closed_refusals(record: RunRecord, engine: EngineManifest, chosen: Round) -
         if audit is None:
             yield f"{test} is missing; run `enginebench audit` on it."
         elif audit.status != "complete" or not audit.verdict.valid:
-            yield f"{test} did not pass: {audit.verdict.sentence}."
+            for failure in failures(audit.verdict) or [f"it is {audit.status}"]:
+                yield f"{test} did not pass: INVALID because {failure.removesuffix('.')}."
 
 
 def _together(runs: Sequence[Run], chosen: Round) -> Iterator[str]:

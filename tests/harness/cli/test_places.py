@@ -24,6 +24,9 @@ def test_an_output_in_a_checkpoint_is_refused(
 
 
 def test_what_commands_keep_is_known(line: Line, engine: object, news: Path) -> None:
+    said = line.refused(2, "dataset", "--dataset", news, "--show", "0")
+    assert said == "--show is 0; give the number of a prompt, 1 for the first."
+    assert not (cache_root() / "datasets").exists()
     assert line("dataset", "--dataset", news).code == 0
     kept = {path.name for path in cache_root().iterdir()}
     assert {"datasets", "digests", "engines"} <= kept <= set(KEPT)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from build_engine.checkpoint.files import CHAT_TEMPLATE_FILE, TOKENIZER_CONFIG_FILE
+from build_engine.checkpoint.tokenizer import Tokenizer
 from build_engine.errors import CheckpointError, DatasetError, UsageError
 from build_engine.store.limits import EngineLimits
 from harness.dataset.preparation import prepare
@@ -106,6 +108,38 @@ def test_a_chat_template_makes_other_prompts(
     write_folder(model, "llama")
     with pytest.raises(CheckpointError, match="has no chat template"):
         prepare(chat, source, model, tmp_path, None, NullProgress())
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("Summarise the news.", "it leaves out what the user says"),
+        ("{{ 'a' * 10 ** 15 }}", "it asks for more memory than there is"),
+    ],
+)
+def test_a_chat_template_that_gives_no_prompt(
+    workload: Workload, rows: Path, tmp_path: Path, template: str, told: str
+) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    write_folder(model, "llama")
+    (model / CHAT_TEMPLATE_FILE).write_text(template, encoding="utf-8")
+    chat = workload.model_copy(update={"chat_template": True})
+    with pytest.raises(CheckpointError, match=rf"cannot be used \({told}\)"):
+        prepare(chat, Source.find(str(rows)), model, tmp_path, None, NullProgress())
+
+
+def test_two_chat_templates_that_differ_are_told(tmp_path: Path) -> None:
+    write_folder(tmp_path, "llama", chat="llama 3")
+    stated = json.loads((tmp_path / TOKENIZER_CONFIG_FILE).read_text(encoding="utf-8"))
+    alone = tmp_path / CHAT_TEMPLATE_FILE
+    alone.write_text(f"{stated['chat_template']}\n", encoding="utf-8")
+    assert Tokenizer.load(tmp_path).notes == ()
+    alone.write_text("You: {{ messages[0].content }}", encoding="utf-8")
+    tokenizer = Tokenizer.load(tmp_path)
+    [note] = tokenizer.notes
+    assert "takes chat_template.jinja, as transformers does" in note
+    assert tokenizer.chat().prompt("Hi") == "You: Hi"
 
 
 def test_a_prompt_is_shown_as_it_is_sent(workload: Workload, rows: Path, tmp_path: Path) -> None:

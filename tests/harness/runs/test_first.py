@@ -106,3 +106,14 @@ def test_a_number_of_repeats(choice: Choice, built: list[EngineSpec]) -> None:
 def test_a_rate_that_loadgen_cannot_space(choice: Choice, built: list[EngineSpec]) -> None:
     absurd = with_run(choice, scenario="Server", qps=1e12)
     refused(absurd, built, UsageError, r"--qps is 1e\+12; give 1,000,000 or less")
+    endless = with_run(choice, scenario="Server", qps=1e-9)
+    refused(endless, built, UsageError, r"--qps is 1e-09; give 0\.001 or more")
+
+
+def test_a_duration_for_which_loadgen_cannot_keep_the_samples(
+    choice: Choice, built: list[EngineSpec]
+) -> None:
+    absurd = with_run(choice, scenario="Offline", duration_s=1e9)
+    refused(absurd, built, UsageError, r"--duration is 1e\+09; give 86,400 .*--repeat for more")
+    stated = with_engine(choice, set=("workload.min_duration_s=1000000000",))
+    refused(stated, built, ConfigError, r"min_duration_s.*86400")

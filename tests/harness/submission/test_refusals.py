@@ -46,6 +46,14 @@ def invalid(folder: Path) -> None:
     edit_record(folder, tests=tests.model_copy(update={"performance": failed}))
 
 
+def late_and_so_invalid(folder: Path) -> None:
+    tests = Run.read(folder).record.tests
+    assert tests.performance is not None
+    follows = FAILED.model_copy(update={"name": "LoadGen's verdict", "remedy": "It is late."})
+    failed = tests.performance.model_copy(update={"verdict": Verdict.of([follows, FAILED])})
+    edit_record(folder, tests=tests.model_copy(update={"performance": failed}))
+
+
 def missed_gate(folder: Path) -> None:
     accuracy = Run.read(folder).record.accuracy
     assert accuracy is not None
@@ -202,6 +210,27 @@ def test_every_reason_is_given_at_once(runs: dict[str, Path], tmp_path: Path) ->
     found = refusal(tmp_path, runs["Offline"], runs["Server"])
     for reason in ("offline: it is a short run", "offline: TEST06 is missing", "server: rouge1"):
         assert reason in found
+
+
+def test_each_failed_rule_is_a_reason_of_its_own_and_the_cause_comes_first(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    late_and_so_invalid(runs["Server"])
+    found = refusal(tmp_path, runs["Offline"], runs["Server"])
+    _, cause, follows = found.split("server: its performance test is INVALID because ")
+    assert cause.startswith("latency limits: ")
+    assert follows.startswith("LoadGen's verdict: ")
+    assert follows.endswith("It is late.")
+
+
+def test_an_audit_that_did_not_end_is_a_reason_whatever_its_verdict(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    passed = Verdict.of([FAILED.model_copy(update={"passed": True})])
+    audit = AuditRecord(status="interrupted", cause=None, verdict=passed)
+    edit_record(runs["Server"], audits={"TEST06": audit})
+    found = refusal(tmp_path, runs["Offline"], runs["Server"])
+    assert "server: TEST06 did not pass: INVALID because it is interrupted." in found
 
 
 def test_a_closed_result_needs_its_scenarios(runs: dict[str, Path], tmp_path: Path) -> None:
