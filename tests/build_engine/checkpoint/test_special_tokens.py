@@ -94,8 +94,12 @@ def test_a_template_of_its_own_file_comes_first_and_an_engine_keeps_it(tmp_path:
 
 def test_of_several_templates_the_default_counts(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, "fast")
-    templates = [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]
-    assert rewrite(folder, chat_template=templates).chat().prompt("x") == "d"
+    said = "{{ messages[0].content }}"
+    templates = [
+        {"name": "tool_use", "template": f"t {said}"},
+        {"name": "default", "template": f"d {said}"},
+    ]
+    assert rewrite(folder, chat_template=templates).chat().prompt("x") == "d x"
     with pytest.raises(CheckpointError, match="has no chat template; leave chat_template out"):
         rewrite(folder, chat_template=templates[:1]).chat()
 
