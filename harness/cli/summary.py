@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EXIT_OK
+from build_engine.progress import size_text
 from harness.runs.folder import new_folder
 from harness.runs.repeats import folder_name
 from harness.runs.worth import told
@@ -15,6 +16,7 @@ from harness.scoring.rouge import METRICS
 if TYPE_CHECKING:
     from harness.cli.output import Output
     from harness.loadgen.metrics import Metrics
+    from harness.machine.load import MachineLoad
     from harness.runs.record import AccuracyRecord, Mark, TestRecord
     from harness.runs.run import Run
 
@@ -56,12 +58,20 @@ def _show_test(out: Output, name: str, test: TestRecord, marks: Sequence[Mark]) 
             primary = test.primary
             out.say(f"    result  {primary.value:,.6g} {primary.unit} ({primary.key})")
         _show_latencies(out, test.metrics)
-        if test.load and test.load.busy:
-            out.say(f"    {test.load.busy}")
+        if test.load:
+            _show_load(out, test.load)
     first, *rules = told(test.verdict, marks)
     out.say(f"  {name}: {first}{' because' if rules else ''}")
     for rule in rules:
         out.say(f"    {rule}")
+
+
+def _show_load(out: Output, load: MachineLoad) -> None:
+    if load.engine_peak_bytes is not None:
+        held = size_text(load.engine_peak_bytes)
+        out.say(f"    memory  {held} (the most that the engine's process held)")
+    if load.busy:
+        out.say(f"    {load.busy}")
 
 
 def _show_metrics(out: Output, name: str, metrics: Metrics) -> None:

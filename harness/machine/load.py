@@ -1,5 +1,5 @@
 """How much of the machine a measurement got: the CPU time of its own processes, that of all others,
-and what a hypervisor gave to other guests.
+what a hypervisor gave to other guests, and the memory of its engine.
 
 Only the CPUs that we may use are looked at. What others took is what those CPUs were busy with
 beyond our own time, so that an engine which uses every core is not taken for a busy machine.
@@ -11,8 +11,9 @@ import os
 import time
 
 import psutil
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
+from build_engine.peak_memory import peak_bytes_of
 from build_engine.validation import Frozen
 
 # What others take is lost one to one, and less than this is not seen in the spread of tests:
@@ -26,7 +27,9 @@ class MachineLoad(Frozen):
 
     `ours_s` are user and system time of the run's processes, `others_s` what everybody else took,
     `stolen_s` what the hypervisor gave to other guests (`steal` in proc(5)). `load_average` is the
-    kernel's number of running or waiting threads, over the last minute.
+    kernel's number of running or waiting threads, over the last minute. `engine_peak_bytes` is the
+    most memory of this machine that the engine's processes held, since they began; None for an
+    engine without a process of its own, and where the kernel does not tell.
     """
 
     wall_s: NonNegativeFloat
@@ -35,6 +38,7 @@ class MachineLoad(Frozen):
     others_s: NonNegativeFloat
     stolen_s: NonNegativeFloat
     load_average: NonNegativeFloat
+    engine_peak_bytes: NonNegativeInt | None = None
 
     @property
     def busy(self) -> str | None:
@@ -65,6 +69,7 @@ class LoadMeter:
 
     def __init__(self, pid: int) -> None:
         self._processes = _family(pid)
+        self._peak_bytes: dict[int, int] = {}
         self._before_s = {process.pid: _cpu_s(process) for process in self._processes}
         self._now_s = dict(self._before_s)
         self._cpus_s = _cpus_s()
@@ -88,7 +93,16 @@ class LoadMeter:
             others_s=round(max(busy_s - ours_s, 0.0), 2),
             stolen_s=round(max(stolen_s, 0.0), 2),
             load_average=round(os.getloadavg()[0], 2),
+            engine_peak_bytes=self._engine_peak_bytes(),
         )
+
+    def _engine_peak_bytes(self) -> int | None:
+        """Of the processes that `pid` started; one that has ended counts with its last reading."""
+        for process in self._processes[2:]:
+            peak = peak_bytes_of(process.pid)
+            if peak is not None:
+                self._peak_bytes[process.pid] = peak
+        return sum(self._peak_bytes.values()) if self._peak_bytes else None
 
 
 def _family(pid: int) -> list[psutil.Process]:

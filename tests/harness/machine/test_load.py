@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -93,6 +94,31 @@ def test_a_process_that_ended_keeps_what_it_had(monkeypatch: pytest.MonkeyPatch)
         load = meter.read()
         assert load is not None
         assert load.ours_s == 5.0
+
+
+def test_the_memory_is_that_of_the_engines_process() -> None:
+    """The process that we are told of starts another, which holds 200 MB for a moment."""
+    engine = "held = b'1' * 200_000_000; del held; print(flush=True); import time; time.sleep(9)"
+    starts = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {engine!r}])"
+    with subprocess.Popen(
+        [sys.executable, "-c", starts], stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        meter = LoadMeter(process.pid)
+        running = meter.read()
+        os.killpg(process.pid, signal.SIGKILL)
+    ended = meter.read()
+    assert running is not None and ended is not None
+    assert running.engine_peak_bytes is not None
+    assert 200e6 < running.engine_peak_bytes < 400e6
+    assert ended.engine_peak_bytes == running.engine_peak_bytes
+
+
+def test_an_engine_without_a_process_has_no_memory_of_its_own() -> None:
+    load = LoadMeter(os.getpid()).read()
+    assert load is not None
+    assert load.engine_peak_bytes is None
 
 
 def test_only_cpus_that_we_may_use_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,7 +191,7 @@ def test_a_run_that_has_ended_stays_so(
         ("{", r"run.json is not valid JSON"),
         ("[]", r"no `schema_version`"),
         ('{"schema_version": 3}', r"by an older enginebench .*; run again with a new --output"),
-        ('{"schema_version": 4}', r"run\.json: `status` is missing.*Run again with a new"),
+        ('{"schema_version": 5}', r"run\.json: `status` is missing.*Run again with a new"),
         ('{"status": "complete"}', r"no `schema_version`"),
         ('{"schema_version": 999}', r"by a newer enginebench .*; update"),
     ],
