@@ -37,8 +37,10 @@ ROOMS = {
     "runs": 6,
     "submission": 7,
     "doctor": 7,
-    "demo": 7,
-    "cli": 8,
+    "studies": 7,
+    "report": 7,
+    "demo": 8,
+    "cli": 9,
 }
 MAX_ROOM_ARROWS = 45
 MAX_UNTYPED_LINES = 20
