@@ -154,6 +154,10 @@ class EngineChoice:
         Raises ConfigError for a setting of the workload, and what `spec` and the build raise.
         """
         self._refuse_workload_settings()
+        return self.build_for_runs(workload, progress)
+
+    def build_for_runs(self, workload: Workload, progress: Progress) -> Engine:
+        """The same where `workload` has been changed by what `set` says of it."""
         self.require_here()
         return build_spec(self.spec(workload, progress), progress)
 

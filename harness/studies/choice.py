@@ -6,7 +6,7 @@ The fields of a choice are options of the command line: their docstrings are wha
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -97,14 +97,16 @@ class SweepChoice:
 
     @property
     def asked_scenarios(self) -> tuple[Scenario, ...]:
-        """In the order in which they are measured. Raises UnknownName."""
+        """In the order in which they are measured: Offline before those whose rate it gives. Raises
+        UnknownName.
+        """
         known = {each.lower(): each for each in Scenario}
         found = []
         for name in _items(self.scenarios, "--scenarios"):
             if name.lower() not in known:
                 raise UnknownName("scenario", name, tuple(Scenario))
             found.append(known[name.lower()])
-        return _once(found)
+        return tuple(sorted(_once(found), key=lambda scenario: scenario is not Scenario.OFFLINE))
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -172,10 +174,10 @@ class SweepChoice:
         return [
             _Limits(*values)
             for values in itertools.product(
-                _items(self.kv_caches, "--kv-caches") or [None],
-                _numbers(self.max_batch_sizes, "--max-batch-sizes") or [None],
-                _numbers(self.max_num_tokens, "--max-num-tokens") or [None],
-                _items(self.profiles, "--profiles") or [None],
+                _or_as_it_is(_items(self.kv_caches, "--kv-caches")),
+                _or_as_it_is(_numbers(self.max_batch_sizes, "--max-batch-sizes")),
+                _or_as_it_is(_numbers(self.max_num_tokens, "--max-num-tokens")),
+                _or_as_it_is(_items(self.profiles, "--profiles")),
             )
         ]
 
@@ -224,6 +226,10 @@ def _numbers(text: str | None, option: str) -> list[int]:
     if not all(item.isdecimal() and int(item) > 0 for item in items):
         raise ConfigError(f"{option} is `{text}`; give whole numbers above 0, with commas.")
     return [int(item) for item in items]
+
+
+def _or_as_it_is(values: Sequence[_Value]) -> list[_Value | None]:
+    return [*values] or [None]
 
 
 def _several(text: str | None) -> bool:
