@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from build_engine.backend import backend
 from build_engine.errors import ConfigError, RecipeRefused, UnknownName, UsageError
-from build_engine.recipe import load_recipe, recipe_names, refusal
+from build_engine.recipe import load_recipe, recipe_names
 from build_engine.target import load_target
 from harness.dataset.sources.bundled import NAME as BUNDLED
 from harness.rules.rounds import DEFAULT
@@ -113,16 +113,40 @@ class SweepChoice:
         """The engines, those of the target first. Raises UsageErrors: RecipeRefused for a recipe
         that is named and that none of the targets executes.
         """
-        found = list(self._of(self.target, emulate=False))
-        for name in _items(self.emulate, "--emulate"):
-            found += self._of(name, emulate=True)
+        found, refused = self._sorted_out()
         have = {candidate.recipe for candidate in found}
         for recipe in self._recipes:
             if self.recipes != ALL and recipe.name not in have:
-                raise RecipeRefused(self._refusals(recipe))
+                told = (reason for each, reason in refused.items() if each.recipe == recipe.name)
+                raise RecipeRefused(" ".join(_once([*told])))
         if not found:
             raise RecipeRefused(f"Target `{self.target}` executes none of the recipes.")
-        return tuple(found)
+        return found
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Why there are not more engines: recipes that are measured, with limits that they cannot
+        have.
+        """
+        found, refused = self._sorted_out()
+        have = {(candidate.recipe, candidate.choice.target) for candidate in found}
+        return tuple(
+            f"{candidate.label} is left out: {reason}"
+            for candidate, reason in refused.items()
+            if (candidate.recipe, candidate.choice.target) in have
+        )
+
+    def _sorted_out(self) -> tuple[tuple[Candidate, ...], dict[Candidate, str]]:
+        """The engines that can be, each once, and why others cannot."""
+        found: dict[EngineChoice, Candidate] = {}
+        refused: dict[Candidate, str] = {}
+        for candidate in self._thinkable:
+            reason = _refusal(candidate.choice)
+            if reason is None:
+                found.setdefault(candidate.choice, candidate)
+            else:
+                refused[candidate] = reason
+        return tuple(found.values()), refused
 
     def run_choice(self, scenario: Scenario, mode: str, qps: float | None) -> RunChoice:
         """What is asked of each engine in a scenario."""
@@ -143,12 +167,17 @@ class SweepChoice:
             return [load_recipe(name) for name in recipe_names()]
         return [load_recipe(name) for name in _once(_items(self.recipes, "--recipes"))]
 
+    @property
+    def _thinkable(self) -> Iterator[Candidate]:
+        """Each recipe with each of the limits, on each of the targets, whether it can be or not."""
+        yield from self._of(self.target, emulate=False)
+        for name in _items(self.emulate, "--emulate"):
+            yield from self._of(name, emulate=True)
+
     def _of(self, target: str, *, emulate: bool) -> Iterator[Candidate]:
-        """The engines of one target: each recipe that it executes, with each of the limits."""
         known = load_target(target)
         if emulate and backend(known.backend).emulated_by is None:
             raise UsageError(f"Target `{target}` is executed as it is; leave it out of --emulate.")
-        seen = set()
         for recipe, limits in itertools.product(self._recipes, self._limits):
             other = limits.kv_cache is not None and limits.kv_cache != recipe.kv_cache
             changed = [f"recipe.kv_cache={limits.kv_cache}"] if other else []
@@ -163,10 +192,8 @@ class SweepChoice:
                 emulate=emulate,
                 set=(*self.set, *changed),
             )
-            if choice not in seen and _is_executed(choice):
-                seen.add(choice)
-                kv = limits.kv_cache if other else None
-                yield Candidate(self._label(choice, kv), choice, recipe.name)
+            label = self._label(choice, limits.kv_cache if other else None)
+            yield Candidate(label, choice, recipe.name)
 
     @property
     def _limits(self) -> list[_Limits]:
@@ -193,23 +220,16 @@ class SweepChoice:
         where = [f"emulated {choice.target}"] if choice.emulate else []
         return " ".join([choice.recipe, *words, *where])
 
-    def _refusals(self, recipe: Recipe) -> str:
-        """Why no target executes a recipe."""
-        names = [self.target, *_items(self.emulate, "--emulate")]
-        reasons = (refusal(recipe, load_target(name)) for name in names)
-        told = " ".join(reason for reason in reasons if reason)
-        return told or f"No engine of `{recipe.name}` can be had with these limits."
 
-
-def _is_executed(choice: EngineChoice) -> bool:
-    """Whether the target executes this recipe with these settings. Raises UnknownName and
-    ConfigError.
+def _refusal(choice: EngineChoice) -> str | None:
+    """Why the target does not execute this recipe with these settings; None where it does. Raises
+    UnknownName and ConfigError.
     """
     try:
         choice.check()
-    except RecipeRefused:
-        return False
-    return True
+    except RecipeRefused as refused:
+        return str(refused)
+    return None
 
 
 def _items(text: str | None, option: str) -> list[str]:

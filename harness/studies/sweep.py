@@ -78,6 +78,8 @@ class SweepPlan:
         for scenario in scenarios:
             choice.run_choice(scenario, "both", choice.qps).check(settings, progress)
         _require_one_here(candidates)
+        for reason in choice.left_out:
+            progress.note(reason)
         return cls(choice, candidates, tuple(_points(candidates, scenarios, choice)), settings)
 
     @property
