@@ -37,10 +37,12 @@ ROOMS = {
     "runs": 6,
     "submission": 7,
     "doctor": 7,
-    "demo": 7,
-    "cli": 8,
+    "studies": 7,
+    "report": 7,
+    "demo": 8,
+    "cli": 9,
 }
-MAX_ROOM_ARROWS = 45
+MAX_ROOM_ARROWS = 51
 MAX_UNTYPED_LINES = 20
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
