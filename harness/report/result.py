@@ -155,6 +155,15 @@ class Result:
         return tuple(load.busy for load in loads if load is not None and load.busy is not None)
 
     @property
+    def peak_memory_bytes(self) -> int | None:
+        """The most memory of the machine that the engine's processes held in any performance test;
+        None where none says.
+        """
+        loads = (test.load for test in self.tests)
+        peaks = [load.engine_peak_bytes for load in loads if load is not None]
+        return max((peak for peak in peaks if peak is not None), default=None)
+
+    @property
     def verdict(self) -> list[str]:
         """Lines on its first test that is not VALID, or else on its first."""
         tests = [*self.record.tests.begun.values(), *self.tests]

@@ -42,6 +42,10 @@ class Interval(Frozen):
         """Of the value in another, positive unit."""
         return Interval(low=self.low * factor, high=self.high * factor)
 
+    def shifted(self, by: float) -> Interval:
+        """Of the value with something added."""
+        return Interval(low=self.low + by, high=self.high + by)
+
 
 def mean_intervals(samples: NDArray[np.float64]) -> list[Interval | None]:
     """Intervals of the mean of each column of `samples` (one row a sample), from one set of
@@ -93,10 +97,10 @@ def ratio(baseline: Sequence[float], other: Sequence[float]) -> float:
 
 
 def geometric_mean(values: Sequence[float]) -> float:
-    """Of positive values; of one the value itself."""
-    return (
-        values[0] if len(values) == 1 else math.exp(math.fsum(map(math.log, values)) / len(values))
-    )
+    """Of positive values; of equal ones the very value."""
+    if min(values) == max(values):
+        return values[0]
+    return math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
 def ratio_interval(

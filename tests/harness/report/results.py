@@ -35,6 +35,7 @@ SENTENCES = (
 BUSY = MachineLoad(
     wall_s=10.0, num_cpus=2, ours_s=15.0, others_s=4.0, stolen_s=0.0, load_average=3.0
 )
+IDLE = BUSY.model_copy(update={"others_s": 0.0})
 
 
 def make_result(folder: Path, recipe: str = "bf16", **options: Any) -> Result:
@@ -53,6 +54,7 @@ def make_run(
     engine: EngineManifest | None = None,
     qps: float | None = None,
     busy: bool = False,
+    peak_bytes: int | None = None,
     num_samples: int = len(SENTENCES),
     latency: dict[str, float] | None = None,
     started_utc: str | None = None,
@@ -74,6 +76,8 @@ def make_run(
         folder, scenario=scenario, engine=engine or make_manifest(recipe), **known | changes
     )
     load = BUSY if busy else None
+    if peak_bytes is not None:
+        load = IDLE.model_copy(update={"engine_peak_bytes": peak_bytes})
     tests = [
         _test(
             "performance",
