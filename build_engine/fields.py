@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
+Fields: TypeAlias = Mapping[str, Any]
+"""Values by dotted name."""
 Differences: TypeAlias = list[tuple[str, Any, Any]]
 
 ABSENT = "(absent)"
@@ -25,7 +27,11 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 def differences(a: BaseModel, b: BaseModel) -> Differences:
     """(dotted field, plain JSON value in `a`, that in `b`) where two records differ, by field."""
-    left, right = dict(flat(a.model_dump(mode="json"))), dict(flat(b.model_dump(mode="json")))
+    return different(dict(flat(a.model_dump(mode="json"))), dict(flat(b.model_dump(mode="json"))))
+
+
+def different(left: Fields, right: Fields) -> Differences:
+    """(name, value in `left`, that in `right`) where two sets of fields differ, by name."""
     return [
         (name, left.get(name, ABSENT), right.get(name, ABSENT))
         for name in sorted(left.keys() | right.keys())

@@ -19,6 +19,9 @@ from harness.scoring.rouge import METRICS, rouge_f1
 from harness.scoring.sentences import sent_tokenize
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from build_engine.checkpoint.tokenizer import Tokenizer
     from harness.rules.gates import AccuracyTarget
     from runtime.executor import TokenIds
@@ -95,6 +98,16 @@ def score(predictions: Sequence[str], references: Sequence[str]) -> Accuracy:
     # Rounded as a NumPy scalar because the reference does: Python's own rounding differs in ties.
     percent = {metric: float(round(np.mean(f1[metric]) * 100, 4)) for metric in METRICS}
     return Accuracy(**percent, gen_len=sum(map(len, answers)), gen_num=len(answers))
+
+
+def sample_f1(
+    predictions: Sequence[str], references: Sequence[str]
+) -> dict[str, NDArray[np.float64]]:
+    """What `score` takes the means of: metric -> F1 of each sample, 0 to 1."""
+    return rouge_f1(
+        [_one_sentence_a_line(text) for text in predictions],
+        [_one_sentence_a_line(text) for text in references],
+    )
 
 
 def score_answers(

@@ -1,0 +1,85 @@
+"""The runs below any folders that a user names, and what was passed over there, and why."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from build_engine.errors import EnginebenchError, UsageError
+from harness.report.result import Result
+from harness.runs.folder import RECORD
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A run folder that is not looked at: `reason` is a sentence that names it. `named` is whether
+    the user named this very folder.
+    """
+
+    folder: Path
+    reason: str
+    named: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Results in the order in which their folders were named, and within a folder by time."""
+
+    results: tuple[Result, ...]
+    passed_over: tuple[PassedOver, ...]
+
+    def require_named(self) -> None:
+        """Raise UsageError when a run that the user named by its own folder was passed over."""
+        for passed in self.passed_over:
+            if passed.named:
+                raise UsageError(passed.reason)
+
+
+def find_runs(paths: Sequence[Path]) -> Found:
+    """Every complete run in `paths`, each once; a path is a run folder, a study's, or any above.
+
+    Raises UsageError for a path without a run folder in it.
+    """
+    results: list[Result] = []
+    passed_over: list[PassedOver] = []
+    seen: set[Path] = set()
+    for path in paths:
+        folders = run_folders(path)
+        found = []
+        for folder in folders:
+            if (real := folder.resolve()) in seen:
+                continue
+            seen.add(real)
+            try:
+                found.append(Result.read(folder, path))
+            except EnginebenchError as error:
+                passed_over.append(PassedOver(folder, str(error), named=folder == path))
+        results += sorted(found, key=lambda result: result.started_utc)
+    return Found(tuple(results), tuple(passed_over))
+
+
+def run_folders(path: Path) -> list[Path]:
+    """The run folders at or below `path`, by name, whatever is in their records.
+
+    Hidden folders and links are not looked into. Raises UsageError where there is none, or a folder
+    that cannot be read.
+    """
+    if not path.is_dir():
+        raise UsageError(f"{path} is no folder; give the folder of a run, or one that has runs.")
+    found = sorted(_run_folders(path))
+    if not found:
+        raise UsageError(f"{path} has no run in it: there is no {RECORD} at or below it.")
+    return found
+
+
+def _run_folders(path: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise UsageError(f"{error.filename} cannot be read ({error.strerror}); leave it out.")
+
+    for folder, inside, files in os.walk(path, onerror=refuse):
+        if RECORD in files:
+            inside.clear()  # there is no run in a run
+            yield Path(folder)
+        inside[:] = [name for name in inside if not name.startswith(".")]

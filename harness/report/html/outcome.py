@@ -1,0 +1,102 @@
+"""How each candidate came out beside the baseline: what the page's verdicts are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.report.statistics import Interval
+
+if TYPE_CHECKING:
+    from harness.report.comparison import CandidateSummary, Change, Comparison, Figure, Pair
+    from harness.rules.scenario import Scenario
+
+KEPT = 0.99
+"""The share of the baseline's ROUGE-1 that a candidate must keep to be recommended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One candidate, and what it is beside the baseline: `pair` is None for that itself. `scenario`
+    is the one whose speeds are compared, None where no speed was measured.
+    """
+
+    summary: CandidateSummary
+    pair: Pair | None
+    scenario: Scenario | None
+    on_front: bool
+
+    @property
+    def label(self) -> str:
+        return self.summary.label
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.pair is None
+
+    @property
+    def speed(self) -> Figure | None:
+        """Output tokens/s; None where it was not measured, or is a time model's."""
+        if self.scenario is None or "simulated" in self.summary.marks:
+            return None
+        return self.summary.figure("throughput", self.scenario)
+
+    @property
+    def speed_change(self) -> Change | None:
+        """Its speed beside the baseline's."""
+        return self.pair.change("throughput", self.scenario) if self.pair else None
+
+    @property
+    def speed_up(self) -> float | None:
+        """How many times the baseline's speed."""
+        return 1 + self.speed_change.change if self.speed_change else None
+
+    @property
+    def speed_up_interval(self) -> Interval | None:
+        """Where that truly lies; None where there is one test only."""
+        change = self.speed_change
+        if change is None or change.change_interval is None:
+            return None
+        interval = change.change_interval
+        return Interval(low=1 + interval.low, high=1 + interval.high)
+
+    @property
+    def rouge1(self) -> Figure | None:
+        """In percent."""
+        return self.summary.figure("rouge1")
+
+    @property
+    def rouge1_change(self) -> Change | None:
+        """Its ROUGE-1 beside the baseline's."""
+        return self.pair.change("rouge1") if self.pair else None
+
+    @property
+    def keeps_accuracy(self) -> bool | None:
+        """Whether it scores at least 99 % of the baseline; None is not known."""
+        gates = self.pair.gates if self.pair else ()
+        found = (g.passed for g in gates if (g.metric, g.level) == ("rouge1", KEPT))
+        return next(found, None)
+
+
+def outcomes_of(comparison: Comparison, scenario: Scenario | None) -> tuple[Outcome, ...]:
+    """Those of all candidates, the baseline's first."""
+    pairs = {pair.other: pair for pair in comparison.pairs}
+    front = comparison.pareto.front
+    return tuple(
+        Outcome(each, pairs.get(each.label), scenario, each.label in front)
+        for each in comparison.candidates
+    )
+
+
+def compared_scenario(comparison: Comparison, scenarios: Sequence[Scenario]) -> Scenario | None:
+    """The scenario whose throughput tells most of an engine: one in which it works as fast as it
+    can, before one in which the rate was given.
+    """
+    candidates = comparison.candidates
+    measured = {s for s in scenarios if any(each.figure("throughput", s) for each in candidates)}
+    return min(measured, key=_told_by_rate, default=None)
+
+
+def _told_by_rate(scenario: Scenario) -> tuple[bool, bool, str]:
+    return scenario.has_rate, not scenario.all_at_once, scenario

@@ -1,0 +1,106 @@
+"""A report: runs, wherever they lie, as one HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from build_engine.errors import UsageError
+from build_engine.files import cannot_write, write_beside
+from build_engine.libraries import installed_version
+from harness.report.candidate import Candidate, candidates_of
+from harness.report.compare import compare
+from harness.report.find import Found, find_runs
+from harness.report.html.cards import make_cards
+from harness.report.html.drops import make_drops
+from harness.report.html.outcome import compared_scenario, outcomes_of
+from harness.report.html.page import Page
+from harness.report.html.provenance import (
+    commands,
+    invalid_tests,
+    machines_table,
+    manifests,
+    tests_table,
+)
+from harness.report.html.recommendation import recommend
+from harness.report.html.render import render
+from harness.report.html.sections import make_groups
+from harness.report.html.stamps import make_stamps
+from harness.report.html.verdicts import verdicts_table, warnings_of
+
+
+def write_report(paths: Sequence[Path], output: Path) -> Path:
+    """Write the report of every complete run in `paths` (folders of runs, of studies, or any above
+    them) to `output`, whose folder is made where it is missing; `output`.
+
+    Raises UsageError where there is no complete run, OutputError where it cannot be written.
+    """
+    found = find_runs(paths)
+    found.require_named()
+    if not found.results:
+        raise UsageError(f"None of these runs has a result: {found.passed_over[0].reason}")
+    html = render(make_page(found))
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_beside(output, html)
+    except OSError as error:
+        raise cannot_write(output, error) from None
+    return output
+
+
+def make_page(found: Found) -> Page:
+    """The page of these results."""
+    results, candidates = found.results, candidates_of(found.results)
+    baseline = _baseline(candidates)
+    candidates = (baseline, *(each for each in candidates if each is not baseline))
+    comparison = compare(candidates, baseline)
+    scenarios = [each for candidate in candidates for each in candidate.scenarios]
+    outcomes = outcomes_of(comparison, compared_scenario(comparison, scenarios))
+    advice = recommend(outcomes)
+    return Page(
+        title=_title(candidates),
+        about=_about(found, candidates),
+        made_utc=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        version=installed_version("enginebench") or "",
+        stamps=make_stamps(results),
+        recommendation=advice.sentence,
+        reasons=advice.reasons,
+        warnings=warnings_of(comparison),
+        verdicts=verdicts_table(outcomes, advice.chosen),
+        invalid=invalid_tests(results),
+        failures=tuple(passed.reason for passed in found.passed_over),
+        groups=make_groups(outcomes, candidates, results, advice.chosen),
+        cards=make_cards(candidates),
+        drops=make_drops(comparison),
+        drops_lead=f"Where an answer lost most ROUGE-1 against that of {comparison.baseline}.",
+        tests=tests_table(results),
+        machines=machines_table(results),
+        commands=commands(results),
+        manifests=manifests(results),
+        data=comparison.model_dump(mode="json", exclude={"pairs": {"__all__": {"divergence"}}}),
+    )
+
+
+def _baseline(candidates: Sequence[Candidate]) -> Candidate:
+    """The first that is not quantised, and else the first."""
+    for candidate in candidates:
+        engine = candidate.first.engine
+        if engine is not None and engine.identity.recipe.algorithm == "none":
+            return candidate
+    return candidates[0]
+
+
+def _title(candidates: Sequence[Candidate]) -> str:
+    models = dict.fromkeys(each.first.model or each.recipe for each in candidates)
+    targets = dict.fromkeys(each.first.target for each in candidates if each.first.target)
+    on = f" on {' and '.join(targets)}" if targets else ""
+    return f"{', '.join(models)}{on}"
+
+
+def _about(found: Found, candidates: Sequence[Candidate]) -> str:
+    runs, first = len(found.results), found.results[0]
+    return (
+        f"{len(candidates)} candidate{'s' * (len(candidates) != 1)}, {runs} run{'s' * (runs != 1)} "
+        f"of workload {first.workload}, {first.started_utc[:10]}. {first.machine}."
+    )

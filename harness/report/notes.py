@@ -1,0 +1,56 @@
+"""Where like is not compared with like: said loudly beside every number that it touches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from build_engine.fields import Differences, different
+from build_engine.validation import shortened
+from harness.report.configuration import surroundings, test_settings
+
+if TYPE_CHECKING:
+    from harness.report.candidate import Candidate
+
+
+def notes_of(baseline: Candidate, other: Candidate) -> tuple[str, ...]:
+    """One sentence for each thing that two candidates do not have in common, and should."""
+    return tuple(_notes(baseline, other))
+
+
+def _notes(baseline: Candidate, other: Candidate) -> Iterator[str]:
+    unlike = different(surroundings(baseline.first), surroundings(other.first))
+    if machine := _of("machine.", unlike):
+        yield f"They ran on different machines ({machine}), which their speed shows as well."
+    if rules := _of("rules.", unlike):
+        yield f"They were measured by different rules ({rules})."
+    if workload := _of("workload.", unlike):
+        yield f"They were asked different things ({workload})."
+    for scenario in baseline.scenarios:
+        if scenario not in other.scenarios:
+            continue
+        ours, theirs = baseline.scenarios[scenario][0], other.scenarios[scenario][0]
+        if ours.record.dataset.digest != theirs.record.dataset.digest:
+            counts = [each.record.num_samples for each in (ours, theirs)]
+            yield f"{scenario} asked different samples, {counts[0]} and {counts[1]} of them."
+        if ours.metrics and theirs.metrics:
+            asked = different(test_settings(ours), test_settings(theirs))
+            if settings := _of("test.", asked):
+                yield f"{scenario} was asked in different ways ({settings})."
+    for candidate in (baseline, other):
+        if candidate.first.is_emulated:
+            yield f"{candidate.label} is emulated: its accuracy counts, and nothing else."
+        if candidate.busy:
+            yield (
+                f"{candidate.label} was measured on a busy machine in {len(candidate.busy)} of its "
+                f"tests: {candidate.busy[0]}."
+            )
+
+
+def _of(prefix: str, found: Differences) -> str:
+    """The differences below a prefix, in words."""
+    return ", ".join(
+        f"{name.removeprefix(prefix)}: {shortened(str(ours))} and {shortened(str(theirs))}"
+        for name, ours, theirs in found
+        if name.startswith(prefix)
+    )
