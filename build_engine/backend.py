@@ -41,7 +41,7 @@ ENTRY_POINTS = "enginebench.builders"
 _OPENVINO_PROPERTIES = {
     "INFERENCE_PRECISION_HINT": "bf16|f32",
     "KV_CACHE_PRECISION": "u8|bf16|f32",
-    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0|[1-9][0-9]{0,5}",
 }
 
 
@@ -220,6 +220,7 @@ BACKENDS = {
             absent="",
             compile="build_engine.openvino.compile:compile_engine",
             properties=_OPENVINO_PROPERTIES,
+            machine="build_engine.openvino.activations:require_here",
             compute="build_engine.openvino.support:compute",
             refusal="build_engine.openvino.support:refusal",
         ),
@@ -257,7 +258,7 @@ BACKENDS = {
             absent="",
             compile="build_engine.trtllm.emulated_engine:compile_engine",
             machine="build_engine.trtllm.machine:require_quantiser",
-            properties=_OPENVINO_PROPERTIES,
+            properties={**_OPENVINO_PROPERTIES, "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"},
             compute="build_engine.trtllm.emulated_engine:compute",
             refusal="build_engine.trtllm.support:refusal",
             emulates=True,

@@ -38,6 +38,7 @@ class Engine:
         import openvino
         import openvino_genai as genai
 
+        from build_engine.openvino.activations import GROUP_SIZE_PROPERTY, require_int8
         from build_engine.store.engine import Engine as EngineFolder
 
         self._ov, self._genai = openvino, genai
@@ -54,6 +55,8 @@ class Engine:
         scheduler.enable_prefix_caching = False  # MLPerf: every query is computed in its entirety
         self.prefix_caching: bool = scheduler.enable_prefix_caching
         properties: dict[str, Any] = dict(engine.manifest.runtime)
+        if properties[GROUP_SIZE_PROPERTY] != "0":
+            require_int8()  # OpenVINO would load the engine and compute in floating point
         if spec.num_threads:
             properties["INFERENCE_NUM_THREADS"] = spec.num_threads
         self._pipeline = genai.ContinuousBatchingPipeline(

@@ -108,7 +108,7 @@ def test_recipes_of_a_target(line: Line) -> None:
     listed = {recipe["name"]: recipe for recipe in line("recipes", "--json").document}
     assert sorted(listed) == config_names("recipes")
     assert "a30" in listed["fp8"]["refused"]
-    assert "cpu" in listed["int8_sq"]["refused"]
+    assert "cpu" in listed["int8_sq_static"]["refused"]
     assert listed["int8_wo"]["refused"] == {}
     assert "Did you mean `a30`?" in line.refused(2, "recipes", "--target", "a31")
 
