@@ -63,7 +63,9 @@ class ExecutorStats:
     prompt_tokens: int | None = None
     """Tokens of prompts that were read since the engine was loaded."""
     tokens: int | None = None
-    """Tokens that were made since then; None where each is told as it is made."""
+    """Tokens that were made since then, an answer's first one perhaps left out while it is open;
+    None where each is told as it is made.
+    """
 
 
 class Executor(Protocol):
