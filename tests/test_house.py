@@ -36,6 +36,7 @@ ROOMS = {
     "scoring": 5,
     "runs": 6,
     "submission": 7,
+    "simulation": 7,
     "doctor": 7,
     "demo": 7,
     "cli": 8,
