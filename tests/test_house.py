@@ -37,6 +37,7 @@ ROOMS = {
     "scoring": 5,
     "runs": 6,
     "submission": 7,
+    "simulation": 7,
     "doctor": 7,
     "studies": 7,
     "report": 7,
