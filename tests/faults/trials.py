@@ -11,6 +11,7 @@ from pathlib import Path
 from build_engine.errors import EXIT_OK
 from harness.rules.rounds import Round
 from harness.runs.run import Run
+from newsbrief.generator import bare_article
 from tests.faults.command import Place
 from tests.rehearsal.rules import write_quick_rules
 
@@ -21,7 +22,6 @@ NUM_SAMPLES = 40
 WHOLE_RUN = (*RUN, "--count", NUM_SAMPLES, "--output")
 # TEST06 asks for 100 samples
 _WHOLE_SAMPLES, _WHOLE_S, _WHOLE_TOKENS = 100, 1.0, 16
-_ARTICLE = "A storm closed the harbour of {} for {} days, and no ferry left before the wind fell."
 _OURS = (".locks",)  # hidden, and meant to stay
 
 
@@ -92,8 +92,8 @@ class Bench:
 def _whole_workload(folder: Path) -> tuple[str, ...]:
     """Options of a run that is all of a small workload, under a round in which it may count."""
     news = folder / "news.jsonl"
-    articles = [_ARTICLE.format(f"Town {i}", i + 2) for i in range(_WHOLE_SAMPLES)]
-    lines = [json.dumps({"article": each, "highlights": each}) for each in articles]
+    articles = [bare_article(index) for index in range(_WHOLE_SAMPLES)]
+    lines = [json.dumps({"article": a.article, "highlights": a.highlights}) for a in articles]
     news.write_text("\n".join(lines) + "\n", encoding="utf-8")
     workload, rules = write_quick_rules(folder, _WHOLE_SAMPLES, _WHOLE_S, _WHOLE_TOKENS)
     return (*workload, *rules, "--dataset", str(news))
