@@ -97,7 +97,7 @@ def audit(path: Path, chosen: Round | None, progress: Progress) -> Audit:
             f"{run.folder.path} can never be packed, so an audit is of no use: {never}"
         )
     run = _without_audit(run)
-    require_intact(run)
+    require_intact(run, chosen)
     job = _job(run)
     settings = chosen.compliance_tests[AUDIT_TEST]
     try:
