@@ -221,6 +221,15 @@ def test_a_recipe_is_what_its_name_says(
     assert recipe.is_weight_only == weight_only
 
 
+@pytest.mark.parametrize("name", recipe_names())
+def test_each_recipe_says_where_it_helps_and_what_it_costs(name: str) -> None:
+    recipe = load_recipe(name)
+
+    assert recipe.helps
+    assert recipe.costs
+    assert recipe.rules == recipe.model_copy(update={"helps": "", "costs": ""}).rules
+
+
 def test_an_unknown_recipe_is_refused() -> None:
     with pytest.raises(UnknownName, match="Did you mean `int4_awq`"):
         load_recipe("int4-awq")
