@@ -24,12 +24,14 @@ ROOT = Path(__file__).parents[3]
 COMMANDS = [
     "audit",
     "build",
+    "compare",
     "dataset",
     "demo",
     "doctor",
     "engines",
     "recipes",
     "run",
+    "runs",
     "submission",
     "targets",
     "workloads",
@@ -60,7 +62,7 @@ def test_the_version(line: Line) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["rnu"], "Unknown command `rnu`. Did you mean `run`? Valid: audit, build, dataset, "),
+        (["rnu"], "Unknown command `rnu`. Did you mean `run`? Valid: audit, build, compare, "),
         (["engines", "lst"], "Unknown engines command `lst`. Did you mean `list`? Valid: list, "),
         (["--verbose"], "Unknown command `--verbose`."),
         (["targets", "a30"], "Nothing takes `a30`. `enginebench targets --help` shows"),

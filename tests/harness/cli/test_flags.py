@@ -35,6 +35,15 @@ FROZEN = {
         "--tensor-parallel",
         "--workload",
     ],
+    "compare": [
+        "--baseline",
+        "--csv",
+        "--fail-on",
+        "--json",
+        "--markdown",
+        "--runs",
+        "--show",
+    ],
     _COMPLETION: ["--json", "--output", "--shell"],
     "dataset": [
         *_CALIBRATION,
@@ -77,6 +86,7 @@ FROZEN = {
         "--tensor-parallel",
         "--workload",
     ],
+<<<<<<< HEAD
     "sweep": [
         *_CALIBRATION,
         "--count",
@@ -98,6 +108,15 @@ FROZEN = {
         "--round",
         "--scenarios",
         "--set",
+=======
+    "runs list": [
+        "--folders",
+        "--json",
+        "--recipe",
+        "--scenario",
+        "--since",
+        "--status",
+>>>>>>> 9154a1e (enginebench compare and enginebench runs list: how runs differ, beyond noise or not, and what was run)
         "--target",
         "--workload",
     ],
