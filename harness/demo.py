@@ -10,46 +10,37 @@ once.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
-import shutil
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from build_engine.errors import Interrupted, RunFailed, UsageError
-from build_engine.files import check_writable
+from build_engine.errors import RunFailed
 from build_engine.memory import require_address_space
-from build_engine.paths import cache_root, require_text
+from build_engine.paths import cache_root
 from build_engine.validation import Frozen
 from harness.dataset.preparation import prepare
 from harness.dataset.sources.bundled import NAME as BUNDLED
 from harness.dataset.sources.source import Source
 from harness.loadgen.installed import require_loadgen
 from harness.loadgen.metrics import Metrics
-from harness.machine.facts import library_versions
 from harness.machine.load import MachineLoad
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
 from harness.runs.choice import RunChoice
 from harness.runs.engine_choice import EngineChoice
-from harness.runs.execution import execute
-from harness.runs.place import require_own_place
 from harness.runs.record import TestRecord
-from harness.runs.request import RunRequest
 from harness.runs.run import Run
-from harness.runs.scope import RunScope
 from harness.runs.worth import told
 from harness.scoring.accuracy import Accuracy
-from runtime.backend import engine_spec
+from harness.studies.place import check_study_folder, held
+from harness.studies.turns import Turn, take_turn
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
     from harness.dataset.prepared import Dataset
-    from harness.loadgen.settings import Mode
     from harness.progress import Progress
     from harness.rules.rounds import Round
 
@@ -150,9 +141,7 @@ def run_demo(
     anything is built, Interrupted and RunFailed with the cause when a run does not complete; what
     is complete stays.
     """
-    require_text(folder.absolute())
-    require_own_place(folder)
-    check_writable(folder)
+    check_study_folder(folder)
     require_loadgen(chosen)
     require_address_space()
     size = size or DemoSize()
@@ -168,21 +157,21 @@ def run_demo(
     }
     num_runs = len(engines) * (size.offline + 2)
     turns = (f"Run {turn} of {num_runs}" for turn in itertools.count(1))
-    return _in_turns(_Demo(folder, datasets, chosen, progress, fresh, turns), engines, size)
+    with held(folder):
+        return _in_turns(_Demo(folder, datasets, chosen, progress, fresh, turns), engines, size)
 
 
 def _in_turns(demo: _Demo, engines: Sequence[Engine], size: DemoSize) -> list[DemoRuns]:
     """Each scenario of all engines, one engine after the other, between rounds of Offline."""
-    both: Sequence[Mode] = ("performance", "accuracy")
-    alone = both[:1]
+    both, alone = "both", "performance"
     offline: list[list[Run]] = [[] for _ in engines]
 
     def offline_until(number: int) -> None:
         while len(offline[0]) < number:
             again = len(offline[0]) + 1
             for engine, runs in zip(engines, offline, strict=True):
-                modes = alone if again > 1 else both
-                runs.append(demo.run(engine, Scenario.OFFLINE, modes, size.samples, again=again))
+                mode = alone if again > 1 else both
+                runs.append(demo.run(engine, Scenario.OFFLINE, mode, size.samples, again=again))
 
     offline_until(max(size.offline - 2, 1))
     rate = statistics.median(_rates(run)[0] for run in offline[0])
@@ -217,72 +206,21 @@ class _Demo:
         self,
         engine: Engine,
         scenario: Scenario,
-        modes: Sequence[Mode],
+        mode: str,
         count: int,
         qps: float | None = None,
         again: int = 1,
     ) -> Run:
         """The complete run of these inputs: an earlier one, or one made now."""
-        turn, dataset = next(self.turns), self.datasets[count]
-        inputs = [engine.key, scenario, list(modes), dataset.digest, qps, library_versions(), again]
-        digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
-        number = f"-{again}" if again > 1 else ""
-        folder = self.folder / f"{engine.recipe}-{scenario.lower()}{number}-{digest}"
-        earlier = self._earlier(folder)
-        if earlier is not None:
-            started = earlier.record.started_utc
-            self.progress.note(f"{turn}, {engine.recipe} {scenario}: measured {started}")
-            return earlier
-        self.progress.phase(f"{turn}, {engine.recipe}")
         choice = RunChoice(
-            scenario=scenario,
-            output=folder,
-            mode="both" if len(modes) > 1 else modes[0],
-            count=count,
-            qps=qps,
-            round=self.round.name,
+            scenario=scenario, mode=mode, count=count, qps=qps, round=self.round.name
         )
-        request = RunRequest(
-            scope=RunScope(
-                workload=load_workload(BUNDLED),
-                scenario=scenario,
-                num_samples=count,
-                qps=qps,
-                round=self.round,
-            ),
-            modes=modes,
-            dataset=dataset,
-            engine=engine,
-            executor=engine_spec(engine),
-            folder=folder.absolute(),
-            command=choice.command(engine),
-        )
-        run = execute(request, self.progress)
-        if run.record.status == "interrupted":
-            raise Interrupted("Interrupted; start the demo again to go on where it was.")
+        turn = Turn(engine, choice, self.datasets[count], again, engine.recipe)
+        title = f"{next(self.turns)}, {engine.recipe} {scenario}"
+        run = take_turn(self.folder, turn, title, self.progress, fresh=self.fresh)
         if run.record.status == "failed":
-            raise RunFailed(f"{run.record.cause} (details in {folder}).")
+            raise RunFailed(f"{run.record.cause} (details in {run.folder.path}).")
         return run
-
-    def _earlier(self, folder: Path) -> Run | None:
-        """The complete run in `folder`; any other leftover there is the demo's own, and cleared."""
-        if not folder.exists():
-            return None
-        try:
-            run = Run.read(folder)
-        except UsageError:
-            run = None
-        if run is not None and run.record.status == "complete" and not self.fresh:
-            return run
-        if run is not None and run.record.status == "running":
-            process = run.record.process
-            raise UsageError(
-                f"Another demo is running in {folder} (process {process.pid} on "
-                f"{process.host}, since {run.record.started_utc}); wait for it, or "
-                f"remove that folder if it is gone."
-            )
-        shutil.rmtree(folder)
-        return None
 
 
 def _performance(run: Run) -> TestRecord:

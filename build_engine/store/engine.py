@@ -15,7 +15,7 @@ from build_engine.backend import backend
 from build_engine.errors import EngineError, EnvironmentFault
 from build_engine.recipe import RecipeRules, changes, recipe_names, setting_text
 from build_engine.store.contents import FileEntry
-from build_engine.store.limits import DEFAULT_BATCH_SIZE, EngineLimits
+from build_engine.store.limits import DEFAULT_BATCH_SIZE, DEFAULT_NUM_TOKENS, EngineLimits
 from build_engine.store.manifest import EngineIdentity, EngineManifest, read_manifest
 from build_engine.store.sealed import require_sound
 from build_engine.store.spec import folder_name
@@ -122,13 +122,17 @@ class Engine:
         return words
 
     def _size_options(self, target: str | None) -> list[str]:
-        """Profile and batch size, where they are not what the build would choose by itself: with
-        profiles it chooses the batch size for each target.
+        """Profile, batch size and tokens of an iteration, where they are not what the build would
+        choose by itself: with profiles it chooses them for each target.
         """
         batch, profile = self.limits.max_batch_size, self.identity.profile
-        stated = ["--max-batch-size", str(batch)]
+        tokens = self.limits.max_num_tokens
         if profile is None:
-            return stated if batch != DEFAULT_BATCH_SIZE else []
+            words = ["--max-batch-size", str(batch)] if batch != DEFAULT_BATCH_SIZE else []
+            return words + (
+                ["--max-num-tokens", str(tokens)] if tokens != DEFAULT_NUM_TOKENS else []
+            )
+        stated = ["--max-batch-size", str(batch), "--max-num-tokens", str(tokens)]
         if target is None or target == self.target:
             return ["--profile", profile, *stated]
         return ["--profile", profile] if profile in _profiles_for(target) else []

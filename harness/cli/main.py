@@ -38,6 +38,7 @@ _COMMANDS = {
     "build": "Build an engine from a checkpoint, once.",
     "engines": "List, explain, verify and remove built engines.",
     "run": "Benchmark an engine with MLPerf LoadGen.",
+    "sweep": "Measure several recipes of a model in turn, and show which one to run.",
     "report": "Show runs as one HTML page: which recipe to run, and on what evidence.",
     "audit": "Run the compliance test TEST06 on a finished run.",
     "submission": "Pack runs into an MLPerf submission, and check one.",

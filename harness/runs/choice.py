@@ -92,6 +92,7 @@ class RunChoice:
         Raises UsageErrors and EnvironmentFaults, all before a LoadGen test begins.
         """
         asked = self._checked(chosen.workload_settings)
+        self._check_place()
         if chosen.emulate:
             _require_accuracy(asked.modes)
         require_executable(load_target(chosen.target).backend, chosen.tensor_parallel or 1)
@@ -108,15 +109,33 @@ class RunChoice:
 
         Raises EngineError when its files are not as they were built, and what `request` raises.
         """
-        asked = self._checked(())
-        source = Source.for_workload(self.dataset, asked.workload, progress)
-        require_executable(engine.backend, engine.limits.tensor_parallel)
+        self._checked_for(engine, ())
+        self._check_place()
         engine = open_engine(engine.folder)
-        if not backend(engine.backend).measured:
-            _require_accuracy(asked.modes)
+        return self.request_on(engine, self.prepared(engine, (), progress))
+
+    def prepared(self, engine: Engine, settings: tuple[str, ...], progress: Progress) -> Dataset:
+        """The dataset for runs of an engine that is there; `settings` change the workload. Raises
+        what `request` raises.
+        """
+        asked = self._checked_for(engine, settings)
+        source = Source.for_workload(self.dataset, asked.workload, progress)
         model = _Model(engine.folder, engine.limits, engine.manifest.model.config)
-        dataset = self._dataset(asked, source, model, progress)
-        return self._request(asked, dataset, engine)
+        return self._dataset(asked, source, model, progress)
+
+    def request_on(
+        self, engine: Engine, dataset: Dataset, settings: tuple[str, ...] = ()
+    ) -> RunRequest:
+        """The run of an engine that is there on a dataset that was `prepared` for it. Raises
+        EngineError when its files are not as they were built.
+        """
+        asked = self._checked_for(engine, settings)
+        return self._request(asked, dataset, open_engine(engine.folder), settings)
+
+    def check(self, settings: tuple[str, ...], progress: Progress) -> None:
+        """Raise what `request` would, as far as it is known without an engine."""
+        asked = self._checked(settings)
+        Source.for_workload(self.dataset, asked.workload, progress)
 
     def command(self, engine: Engine, workload_settings: Sequence[str] = ()) -> str:
         """The command that makes this run, and the engine where it is not there."""
@@ -152,11 +171,21 @@ class RunChoice:
         require_address_space()
         mode = _one_of("mode", self.mode, tuple(_MODES))
         self._check_numbers(scenario, mode)
+        return _Asked(workload, scenario, _MODES[mode], chosen)
+
+    def _checked_for(self, engine: Engine, settings: tuple[str, ...]) -> _Asked:
+        """The same for an engine that is there."""
+        asked = self._checked(settings)
+        require_executable(engine.backend, engine.limits.tensor_parallel)
+        if not backend(engine.backend).measured:
+            _require_accuracy(asked.modes)
+        return asked
+
+    def _check_place(self) -> None:
         if self.output is None:
             check_writable(_RESULTS)
         else:
             check_output(self.output, self.dataset)
-        return _Asked(workload, scenario, _MODES[mode], chosen)
 
     def _dataset(self, asked: _Asked, source: Source, model: _Model, progress: Progress) -> Dataset:
         count = self.count

@@ -45,6 +45,8 @@ class EngineChoice:
     """
     max_batch_size: int | None = None
     """Requests in flight at once."""
+    max_num_tokens: int | None = None
+    """Tokens of one iteration over all requests, instead of what fits the target."""
     max_input_len: int | None = None
     """Tokens of the longest prompt, instead of the workload's."""
     max_new_tokens: int | None = None
@@ -108,10 +110,16 @@ class EngineChoice:
         """
         from build_engine.backend import backend
 
+        self.check()
         target, recipe = self._asked()
-        builder = backend(target.backend)
-        builder.profile(self.profile)
-        builder.require_here(recipe, target)
+        backend(target.backend).require_here(recipe, target)
+
+    def check(self) -> None:
+        """Raise UsageError for names that do not go together, wherever the engine is built."""
+        from build_engine.backend import backend
+
+        target, _ = self._asked()
+        backend(target.backend).profile(self.profile)
 
     @property
     def options(self) -> list[str]:
@@ -120,6 +128,7 @@ class EngineChoice:
         given = {
             "--calibration": self.calibration,
             "--max-batch-size": self.max_batch_size,
+            "--max-num-tokens": self.max_num_tokens,
             "--max-input-len": self.max_input_len,
             "--max-new-tokens": self.max_new_tokens,
             "--profile": self.profile,
@@ -145,6 +154,10 @@ class EngineChoice:
         Raises ConfigError for a setting of the workload, and what `spec` and the build raise.
         """
         self._refuse_workload_settings()
+        return self.build_for_runs(workload, progress)
+
+    def build_for_runs(self, workload: Workload, progress: Progress) -> Engine:
+        """The same where `workload` has been changed by what `set` says of it."""
         self.require_here()
         return build_spec(self.spec(workload, progress), progress)
 
@@ -206,7 +219,7 @@ class EngineChoice:
         if self.tensor_parallel is not None:
             limits = replace(limits, tensor_parallel=self.tensor_parallel)
         builder = backend(target.backend)
-        return builder.fitted(
+        limits = builder.fitted(
             limits,
             checkpoint.config,
             recipe,
@@ -214,6 +227,9 @@ class EngineChoice:
             builder.profile(self.profile),
             batch_given=self.max_batch_size is not None,
         )
+        if self.max_num_tokens is not None:
+            limits = replace(limits, max_num_tokens=self.max_num_tokens)
+        return limits
 
     def _check_lengths(self, prompt: int, answer: int, checkpoint: Checkpoint) -> None:
         """Raise ConfigError for lengths that the model's positions do not hold, by the options."""

@@ -107,10 +107,9 @@ def test_the_rebuild_command_names_the_profile(
     )
     engine = write_engine(tmp_path / "tuned", tuned)
     assert engine.key != usual.key
-    assert (
-        "--target a30 --recipe int8_wo --profile latency --max-batch-size 64 --max-input-len"
-        in (engine.rebuild_command())
-    )
+    sizes = "--max-batch-size 64 --max-num-tokens 2048 --max-input-len"
+    told = f"--target a30 --recipe int8_wo --profile latency {sizes}"
+    assert told in engine.rebuild_command()
     assert "--recipe int8_wo --profile latency --max-input-len" in engine.rebuild_command("l4")
     assert "--profile" not in engine.rebuild_command("cpu")
 

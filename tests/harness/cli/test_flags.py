@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 _COMPLETION = "--install-completion"
 _CALIBRATION = ["--calibration"]
-_SIZES = ["--max-batch-size", "--max-input-len", "--max-new-tokens"]
+_SIZES = ["--max-batch-size", "--max-input-len", "--max-new-tokens", "--max-num-tokens"]
 FROZEN = {
     "audit": ["--json", "--round", "--run"],
     "build": [
@@ -77,6 +77,30 @@ FROZEN = {
         "--tensor-parallel",
         "--workload",
     ],
+    "sweep": [
+        *_CALIBRATION,
+        "--count",
+        "--dataset",
+        "--dry-run",
+        "--duration",
+        "--emulate",
+        "--fresh",
+        "--json",
+        "--kv-caches",
+        "--max-batch-sizes",
+        "--max-num-tokens",
+        "--model",
+        "--output",
+        "--profiles",
+        "--qps",
+        "--recipes",
+        "--repeats",
+        "--round",
+        "--scenarios",
+        "--set",
+        "--target",
+        "--workload",
+    ],
     "submission check": ["--checker", "--json", "--round", "--submitter", "--tree"],
     "submission pack": [
         "--division",
@@ -134,7 +158,7 @@ def test_the_round_stands_once() -> None:
     }
     assert defaults.pop("audit") is None  # the run's own
     assert set(defaults.values()) == {DEFAULT}
-    assert len(defaults) == 6
+    assert len(defaults) == 7
     written = [
         path.name
         for room in ("cli", "runs", "loadgen")

@@ -1,0 +1,115 @@
+"""What a sweep will take, before anything of it is spent: disk and time, as far as they are known.
+
+A time is known by runs of the same study, and by what an engine's manifest says of its build; what
+nothing is known of is None, never a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from build_engine.config import apply_overrides
+from build_engine.errors import EnginebenchError, UsageError
+from build_engine.paths import cache_root
+from build_engine.store.store import EngineStore
+from build_engine.trtllm.sizes import estimate
+from harness.rules.rounds import load_round
+from harness.rules.workload import load_workload
+from harness.runs.run import Run
+from harness.studies.clock import Clock
+from harness.studies.sweep import earlier_study
+
+if TYPE_CHECKING:
+    from harness.progress import Progress
+    from harness.rules.workload import Workload
+    from harness.studies.choice import Candidate
+    from harness.studies.record import StudyRecord
+    from harness.studies.sweep import SweepPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineForecast:
+    """One engine of a sweep. `size_bytes` is that of a built engine, and about that of one that is
+    not; `num_left` are its runs that are still to do, and `left_s` their seconds, None where one
+    of their scenarios has not been run in this study. `problem` is why there will be no engine.
+    """
+
+    engine: str
+    built: bool
+    size_bytes: int | None
+    num_runs: int
+    num_left: int
+    left_s: float | None
+    problem: str | None
+
+
+def forecast(plan: SweepPlan, folder: Path, progress: Progress) -> list[EngineForecast]:
+    """Of each engine, in the order in which they are built. Raises UsageErrors."""
+    choice = plan.choice
+    workload = load_workload(choice.workload, load_round(choice.round))
+    workload = apply_overrides(workload, plan.workload_settings)
+    earlier = earlier_study(folder)
+    clock = _clock(folder, earlier)
+    done = (
+        {point.place for point in earlier.points if point.status == "complete"} if earlier else ()
+    )
+    found = []
+    for candidate in plan.candidates:
+        points = [each.point for each in plan.points if each.candidate is candidate]
+        left = [point for point in points if point.place not in done]
+        built, size_bytes, problem = _engine(candidate, workload, progress)
+        found.append(
+            EngineForecast(
+                engine=candidate.label,
+                built=built,
+                size_bytes=size_bytes,
+                num_runs=len(points),
+                num_left=len(left),
+                left_s=clock.left_s(point.scenario for point in left),
+                problem=problem,
+            )
+        )
+    return found
+
+
+def total_left_s(engines: Iterable[EngineForecast]) -> float | None:
+    """Seconds of all runs that are still to do; None while some of it is unknown."""
+    left_s = [engine.left_s for engine in engines if engine.problem is None]
+    return None if None in left_s else sum(each for each in left_s if each is not None)
+
+
+def _engine(
+    candidate: Candidate, workload: Workload, progress: Progress
+) -> tuple[bool, int | None, str | None]:
+    """Whether it is built, its bytes, and why it cannot be."""
+    try:
+        candidate.choice.require_here()
+        spec = candidate.choice.spec(workload, progress)
+        engine = EngineStore(cache_root()).find(spec)
+    except UsageError:
+        raise
+    except EnginebenchError as error:
+        return False, None, str(error)
+    if engine is not None:
+        return True, engine.size_bytes, None
+    return False, estimate(spec.checkpoint.config, spec.recipe.rules, spec.limits).weights, None
+
+
+def _clock(folder: Path, earlier: StudyRecord | None) -> Clock:
+    """What the study's runs have taken."""
+    clock = Clock()
+    for point in earlier.points if earlier else ():
+        if point.status == "complete" and point.folder is not None:
+            try:
+                clock.add(Run.read(folder / point.folder))
+            except UsageError:
+                continue
+    return clock
+
+
+def num_left(engines: Iterable[EngineForecast]) -> int:
+    """Runs that are still to do."""
+    return sum(engine.num_left for engine in engines if engine.problem is None)

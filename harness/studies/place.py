@@ -1,0 +1,49 @@
+"""The folder of a study, which one process writes to at a time."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from build_engine.errors import UsageError
+from build_engine.files import cannot_write, check_writable
+from build_engine.paths import require_text
+from harness.runs.folder import RECORD
+from harness.runs.place import require_own_place
+
+_LOCK = ".lock"
+
+
+def check_study_folder(folder: Path, dataset: str | None = None) -> None:
+    """Raise UsageError or OutputError for a place where no study can lie."""
+    require_text(folder.absolute())
+    require_own_place(folder, dataset)
+    check_writable(folder)
+    if (folder / RECORD).is_file():
+        raise UsageError(f"{folder} is the folder of one run; give a study another --output.")
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """The study's folder, made where it is missing, and nobody else's until the end: of a process
+    that is killed, too.
+
+    Raises OutputError, and UsageError while another process works in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / _LOCK)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UsageError(
+            f"Another command is at work in {folder}; wait for it, or give another --output."
+        ) from None
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,275 @@
+"""A sweep: every engine that was asked for, measured in turn, so that a drift of the machine meets
+all of them and does not become a result.
+
+What is finished is never repeated, and what is half-finished is never trusted (`turns.py`). A point
+that fails is recorded with its cause, and the others go on.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from build_engine.config import apply_overrides
+from build_engine.errors import (
+    EnginebenchError,
+    EnvironmentFault,
+    Interrupted,
+    OutputError,
+    RunFailed,
+    UsageError,
+)
+from build_engine.memory import require_address_space
+from harness.progress import duration
+from harness.rules.rounds import load_round
+from harness.rules.scenario import Scenario
+from harness.rules.workload import load_workload
+from harness.studies.clock import Clock
+from harness.studies.place import check_study_folder, held
+from harness.studies.record import Point, StudyRecord, read_study
+from harness.studies.turns import Turn, take_turn
+
+if TYPE_CHECKING:
+    from build_engine.store.engine import Engine
+    from harness.progress import Progress
+    from harness.runs.run import Run
+    from harness.studies.choice import Candidate, SweepChoice
+
+SHARE_OF_OFFLINE = 0.5  # of the first engine's rate: what it holds with ease in Server
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A point, and the engine and the mode that it is measured with."""
+
+    point: Point
+    candidate: Candidate
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPlan:
+    """Everything that a sweep does, in order; all that can be refused has been."""
+
+    choice: SweepChoice
+    candidates: tuple[Candidate, ...]
+    points: tuple[Planned, ...]
+    workload_settings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, choice: SweepChoice, progress: Progress) -> SweepPlan:
+        """The plan of a choice. Raises UsageErrors, and EnvironmentFault where none of its engines
+        can be built on this machine.
+        """
+        candidates, scenarios = choice.candidates, choice.asked_scenarios
+        settings = candidates[0].choice.workload_settings
+        if choice.repeats < 1:
+            raise UsageError(f"--repeats is {choice.repeats}; give 1 or more.")
+        rated = [scenario for scenario in scenarios if scenario.has_rate]
+        if rated and choice.qps is None and Scenario.OFFLINE not in scenarios:
+            raise UsageError(
+                f"{rated[0]} needs a rate that is the same for all engines; give --qps, or add "
+                "Offline to --scenarios, by which one is chosen."
+            )
+        for scenario in scenarios:
+            choice.run_choice(scenario, "both", choice.qps).check(settings, progress)
+        _require_one_here(candidates)
+        for reason in choice.left_out:
+            progress.note(reason)
+        return cls(choice, candidates, tuple(_points(candidates, scenarios, choice)), settings)
+
+    @property
+    def record(self) -> tuple[Point, ...]:
+        """The points alone."""
+        return tuple(planned.point for planned in self.points)
+
+
+def _points(
+    candidates: tuple[Candidate, ...], scenarios: tuple[Scenario, ...], choice: SweepChoice
+) -> Iterator[Planned]:
+    """Round after round, scenario after scenario, engine after engine. Answers are scored once."""
+    measured = [candidate for candidate in candidates if not candidate.emulated]
+    for repeat in range(1, choice.repeats + 1):
+        for scenario in scenarios if measured else ():
+            scored = repeat == 1 and scenario is scenarios[0]
+            for candidate in measured:
+                mode = "both" if scored else "performance"
+                yield Planned(_point(candidate, scenario, repeat), candidate, mode)
+    for candidate in candidates:
+        if candidate.emulated:
+            yield Planned(_point(candidate, Scenario.OFFLINE, 1), candidate, "accuracy")
+
+
+def _point(candidate: Candidate, scenario: Scenario, repeat: int) -> Point:
+    return Point(
+        engine=candidate.label,
+        target=candidate.choice.target,
+        recipe=candidate.recipe,
+        emulated=candidate.emulated,
+        scenario=scenario,
+        repeat=repeat,
+    )
+
+
+def _require_one_here(candidates: tuple[Candidate, ...]) -> None:
+    """Raise EnvironmentFault when this machine can build none of the engines."""
+    faults: list[EnvironmentFault] = []
+    for candidate in candidates:
+        try:
+            candidate.choice.require_here()
+        except EnvironmentFault as fault:
+            faults.append(fault)
+    if len(faults) == len(candidates):
+        raise faults[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A sweep that went through: its folder, its record, and the runs of each engine that has any,
+    by what the sweep calls it.
+    """
+
+    folder: Path
+    record: StudyRecord
+    runs: dict[str, tuple[Run, ...]]
+
+    @property
+    def failed(self) -> tuple[Point, ...]:
+        """The points that have no result."""
+        return tuple(point for point in self.record.points if point.status == "failed")
+
+
+def run_sweep(
+    plan: SweepPlan, folder: Path, command: str, progress: Progress, *, fresh: bool = False
+) -> Sweep:
+    """Build and measure what is missing below `folder`.
+
+    Raises OutputError and UsageError before anything is built, and Interrupted when the user stops
+    it; what is complete stays.
+    """
+    check_study_folder(folder, plan.choice.dataset)
+    require_address_space()
+    with held(folder):
+        try:
+            return _Sweeping(plan, folder, command, progress, fresh).go()
+        except (Interrupted, KeyboardInterrupt):
+            raise Interrupted(
+                "Interrupted; the same command goes on where it was, with what is complete in "
+                f"{folder}."
+            ) from None
+
+
+@dataclass(slots=True)
+class _Sweeping:
+    """A sweep that goes on."""
+
+    plan: SweepPlan
+    folder: Path
+    command: str
+    progress: Progress
+    fresh: bool
+    runs: defaultdict[str, list[Run]] = field(default_factory=lambda: defaultdict(list))
+    clock: Clock = field(default_factory=Clock)
+
+    def go(self) -> Sweep:
+        """Engine after engine is built, then point after point is measured."""
+        record = StudyRecord(
+            schema_version=StudyRecord.SCHEMA,
+            command=self.command,
+            started_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            points=self.plan.record,
+        ).after(earlier_study(self.folder))
+        record.write(self.folder)
+        engines = self._build()
+        for number, planned in enumerate(self.plan.points, start=1):
+            built = engines[planned.candidate.label]
+            try:
+                if isinstance(built, EnginebenchError):
+                    raise built
+                point = self._measure(planned, built, number)
+            except (Interrupted, OutputError):
+                raise
+            except EnginebenchError as error:
+                self.progress.note(f"{planned.point.engine} {planned.point.scenario}: {error}")
+                point = planned.point.model_copy(update={"status": "failed", "cause": str(error)})
+            record = record.with_point(point)
+            record.write(self.folder)
+        return Sweep(self.folder, record, {label: tuple(runs) for label, runs in self.runs.items()})
+
+    def _build(self) -> dict[str, Engine | EnginebenchError]:
+        """Each engine, or why there is none."""
+        choice = self.plan.choice
+        workload = load_workload(choice.workload, load_round(choice.round))
+        workload = apply_overrides(workload, self.plan.workload_settings)
+        found: dict[str, Engine | EnginebenchError] = {}
+        for candidate in self.plan.candidates:
+            try:
+                found[candidate.label] = candidate.choice.build_for_runs(workload, self.progress)
+            except (Interrupted, OutputError):
+                raise
+            except EnginebenchError as error:
+                self.progress.note(f"{candidate.label}: {error}")
+                found[candidate.label] = error
+        return found
+
+    def _measure(self, planned: Planned, engine: Engine, number: int) -> Point:
+        """The point with its run. Raises what keeps it from being measured."""
+        point, settings = planned.point, self.plan.workload_settings
+        rate = self._rate()
+        if point.scenario.has_rate and rate is None:
+            raise RunFailed(
+                "No Offline test completed by which a rate could be chosen; give --qps."
+            )
+        choice = self.plan.choice.run_choice(point.scenario, planned.mode, rate)
+        dataset = choice.prepared(engine, settings, self.progress)
+        name = _folder_name(point.engine)
+        turn = Turn(engine, choice, dataset, point.repeat, name, settings)
+        run = take_turn(self.folder, turn, self._title(number), self.progress, fresh=self.fresh)
+        self.clock.add(run)
+        failed = run.record.status == "failed"
+        if not failed:
+            self.runs[point.engine].append(run)
+        return point.model_copy(
+            update={
+                "status": "failed" if failed else "complete",
+                "folder": run.folder.path.name,
+                "cause": run.record.cause,
+            }
+        )
+
+    def _rate(self) -> float | None:
+        """Queries a second for all engines: of the first that has answered in Offline."""
+        if self.plan.choice.qps is not None:
+            return self.plan.choice.qps
+        for runs in self.runs.values():
+            for run in runs:
+                test = run.record.tests.performance
+                if run.record.scenario is Scenario.OFFLINE and test and test.metrics:
+                    rate = test.metrics.samples_per_s or 0.0
+                    return float(f"{rate * SHARE_OF_OFFLINE:.2g}") or None
+        return None
+
+    def _title(self, number: int) -> str:
+        points = self.plan.points
+        point = points[number - 1].point
+        left_s = self.clock.left_s(each.point.scenario for each in points[number - 1 :])
+        left = "" if left_s is None else f", about {duration(left_s)} left"
+        return f"Run {number} of {len(points)}{left}: {point.engine} {point.scenario}"
+
+
+def earlier_study(folder: Path) -> StudyRecord | None:
+    """What an earlier command left in `folder`. Raises UsageError for a record that cannot be
+    read.
+    """
+    try:
+        return read_study(folder)
+    except FileNotFoundError:
+        return None
+
+
+def _folder_name(label: str) -> str:
+    return label.replace(" ", "-").replace("=", "")

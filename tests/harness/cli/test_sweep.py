@@ -1,0 +1,75 @@
+"""`sweep --dry-run` tells what would be done, and does nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from build_engine.errors import EXIT_OK, EXIT_USAGE
+from harness.cli.main import run
+from harness.rules.scenario import Scenario
+from harness.studies.record import Point, StudyRecord
+
+SWEEP = ["sweep", "--model", "newsbrief", "--recipes", "bf16,int8_wo", "--count", "4"]
+
+
+def plan_in(folder: Path, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[Any, str]:
+    code = run([*SWEEP, "--repeats", "2", "--dry-run", "--json", "--output", str(folder), *more])
+    out, err = capsys.readouterr()
+    assert code == EXIT_OK, err
+    return json.loads(out), err
+
+
+def test_nothing_is_known_of_a_first_sweep(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan, told = plan_in(tmp_path / "s", capsys)
+    assert [(e["engine"], e["built"], e["num_left"], e["left_s"]) for e in plan["engines"]] == [
+        ("bf16", False, 2, None),
+        ("int8_wo", False, 2, None),
+    ]
+    assert len(plan["points"]) == 4
+    assert "4 runs to do, in a time that no earlier run tells of" in told
+    assert told.strip().splitlines()[-1].startswith("Next: ")
+    assert "--dry-run" not in told.splitlines()[-1]
+    assert not (tmp_path / "s").exists()
+
+
+def test_what_is_done_is_not_counted_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    point = Point(
+        engine="bf16",
+        target="cpu",
+        recipe="bf16",
+        emulated=False,
+        scenario=Scenario.OFFLINE,
+        repeat=1,
+        status="complete",
+        folder="gone",
+    )
+    StudyRecord(schema_version=1, command="c", started_utc="t", points=(point,)).write(tmp_path)
+    plan, _ = plan_in(tmp_path, capsys)
+    assert [engine["num_left"] for engine in plan["engines"]] == [1, 2]
+
+
+def test_an_engine_that_cannot_be_made_here_is_told_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without ModelOpt nothing is quantised as GPUs have it."""
+    plan, told = plan_in(tmp_path / "s", capsys, "--emulate", "a30")
+    problems = {engine["engine"]: engine["problem"] for engine in plan["engines"]}
+    assert problems["bf16"] is None
+    assert "nvidia-modelopt" in problems["int8_wo emulated a30"]
+    assert "int8_wo emulated a30 will be recorded as failed" in told
+
+
+def test_a_record_that_is_newer_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "study.json").write_text('{"schema_version": 7}')
+    assert run([*SWEEP, "--dry-run", "--output", str(tmp_path)]) == EXIT_USAGE
+    assert "newer enginebench" in capsys.readouterr().err

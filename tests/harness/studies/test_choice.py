@@ -1,0 +1,105 @@
+"""From the options of a sweep to its engines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from build_engine.errors import (
+    ConfigError,
+    EnginebenchError,
+    RecipeRefused,
+    UnknownName,
+    UsageError,
+)
+from harness.rules.scenario import Scenario
+from harness.studies.choice import SweepChoice
+
+
+def labels(**options: Any) -> list[str]:
+    return [each.label for each in SweepChoice(model="newsbrief", **options).candidates]
+
+
+def test_all_recipes_are_those_that_the_target_executes() -> None:
+    found = labels()
+    assert {"bf16", "int8_wo", "int4_wo", "int4_awq"} <= set(found)
+    assert "fp8" not in found
+
+
+def test_a_limit_is_told_where_it_tells_engines_apart() -> None:
+    assert labels(recipes="bf16,int8_wo", max_batch_sizes="8") == ["bf16", "int8_wo"]
+    assert labels(recipes="int8_wo", max_batch_sizes="8,64", max_num_tokens="512,1024") == [
+        "int8_wo batch=8 tokens=512",
+        "int8_wo batch=8 tokens=1024",
+        "int8_wo batch=64 tokens=512",
+        "int8_wo batch=64 tokens=1024",
+    ]
+
+
+def test_a_limit_reaches_the_engine() -> None:
+    choice = SweepChoice(model="m", recipes="int8_wo", max_batch_sizes="8", max_num_tokens="512")
+    (engine,) = choice.candidates
+    assert engine.choice.max_batch_size == 8
+    assert engine.choice.max_num_tokens == 512
+
+
+def test_the_recipes_own_kv_cache_is_no_other_engine() -> None:
+    choice = SweepChoice(
+        model="m",
+        target="a30",
+        recipes="int8_sq,int8_wo",
+        kv_caches="int8,fp16,bf16,int8",
+        profiles="latency",
+    )
+    found = choice.candidates
+    assert [each.label for each in found] == ["int8_sq", "int8_sq kv=fp16", "int8_wo"]
+    assert [each.choice.recipe_settings for each in found] == [(), ("kv_cache=fp16",), ()]
+    told = choice.left_out
+    assert [reason.split(" is left out: ")[0] for reason in told] == [
+        "int8_sq kv=bf16",
+        "int8_wo kv=int8",
+        "int8_wo kv=fp16",
+    ]
+    assert "calibration_samples" in told[1]
+
+
+def test_recipes_of_gpus_are_emulated_beside_those_of_the_target() -> None:
+    choice = SweepChoice(model="m", recipes="bf16,fp16", emulate="a30")
+    told = [(each.label, each.emulated, each.choice.target) for each in choice.candidates]
+    assert told == [
+        ("bf16", False, "cpu"),
+        ("bf16 emulated a30", True, "a30"),
+        ("fp16 emulated a30", True, "a30"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "fault", "told"),
+    [
+        ({"recipes": "fp8"}, RecipeRefused, "`fp8` is refused on `cpu`"),
+        ({"recipes": "bf16,fp8"}, RecipeRefused, "`fp8` is refused on `cpu`"),
+        ({"recipes": "int8_w0"}, UnknownName, "Did you mean `int8_wo`"),
+        ({"recipes": "bf16,,int8_wo"}, UsageError, "one comma between"),
+        ({"recipes": ""}, UsageError, "one comma between"),
+        ({"target": "a31"}, UnknownName, "Unknown target `a31`"),
+        ({"emulate": "cpu"}, UsageError, "leave it out of --emulate"),
+        ({"max_batch_sizes": "8,x"}, ConfigError, "whole numbers above 0"),
+        ({"max_num_tokens": "0"}, ConfigError, "whole numbers above 0"),
+        ({"profiles": "latency"}, ConfigError, "have no profiles"),
+        ({"kv_caches": "int3"}, ConfigError, "kv_cache"),
+        ({"set": ("recipe.group=3",)}, ConfigError, "group"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    options: dict[str, Any], fault: type[EnginebenchError], told: str
+) -> None:
+    with pytest.raises(fault, match=told):
+        labels(**options)
+
+
+def test_offline_comes_first_because_the_rate_of_others_depends_on_it() -> None:
+    choice = SweepChoice(model="m", scenarios="server, OFFLINE,singlestream,Server")
+    assert choice.asked_scenarios == (Scenario.OFFLINE, Scenario.SERVER, Scenario.SINGLE_STREAM)
+    with pytest.raises(UnknownName, match="MultiStream"):
+        _ = SweepChoice(model="m", scenarios="MultiStream").asked_scenarios

@@ -1,0 +1,191 @@
+"""The plan of a sweep, and what it makes of points that fail."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from build_engine.errors import (
+    BuildFailed,
+    EnginebenchError,
+    EnvironmentFault,
+    Interrupted,
+    OutputError,
+    RunFailed,
+    UsageError,
+)
+from harness.progress import NullProgress
+from harness.rules.scenario import Scenario
+from harness.runs.engine_choice import EngineChoice
+from harness.studies import sweep as sweep_module
+from harness.studies.choice import SweepChoice
+from harness.studies.place import held
+from harness.studies.record import STUDY, Point, StudyRecord, read_study
+from harness.studies.sweep import Sweep, SweepPlan, run_sweep
+
+
+def plan_of(**options: Any) -> SweepPlan:
+    return SweepPlan.of(SweepChoice(model="newsbrief", count=4, **options), NullProgress())
+
+
+def order(plan: SweepPlan) -> list[tuple[str, Scenario, int, str]]:
+    return [
+        (each.point.engine, each.point.scenario, each.point.repeat, each.mode)
+        for each in plan.points
+    ]
+
+
+def test_engines_take_turns_and_are_scored_once() -> None:
+    plan = plan_of(recipes="bf16,int8_wo", scenarios="Server,Offline", repeats=2)
+    offline, server = Scenario.OFFLINE, Scenario.SERVER
+    assert order(plan) == [
+        ("bf16", offline, 1, "both"),
+        ("int8_wo", offline, 1, "both"),
+        ("bf16", server, 1, "performance"),
+        ("int8_wo", server, 1, "performance"),
+        ("bf16", offline, 2, "performance"),
+        ("int8_wo", offline, 2, "performance"),
+        ("bf16", server, 2, "performance"),
+        ("int8_wo", server, 2, "performance"),
+    ]
+
+
+def test_an_emulated_engine_is_scored_and_no_more() -> None:
+    plan = plan_of(recipes="bf16", scenarios="Server", qps=2.0, repeats=2, emulate="a30")
+    assert order(plan)[-1] == ("bf16 emulated a30", Scenario.OFFLINE, 1, "accuracy")
+    assert len(plan.points) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"repeats": 0}, "--repeats is 0"),
+        ({"scenarios": "Server"}, "give --qps, or add Offline"),
+        ({"dataset": "nothing.jsonl"}, "nothing.jsonl"),
+        ({"workload": "newsbrief", "set": ("workload.max_new=3",)}, "max_new"),
+        ({"qps": -1.0, "scenarios": "Server"}, "--qps is -1"),
+    ],
+)
+def test_what_can_be_refused_is_refused_first(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        plan_of(recipes="bf16", **options)
+
+
+def test_a_target_that_is_not_here_is_no_sweep() -> None:
+    with pytest.raises(EnvironmentFault):
+        plan_of(recipes="bf16,int8_wo", target="a30")
+
+
+def failing(
+    monkeypatch: pytest.MonkeyPatch, errors: dict[str, EnginebenchError | None]
+) -> list[tuple[str, Scenario]]:
+    """Engines are not built, and their runs end so; what was tried."""
+    tried: list[tuple[str, Scenario]] = []
+
+    def build(choice: EngineChoice, *_: object) -> str:
+        if choice.recipe == "int4_wo":
+            raise BuildFailed("The compiler had no mood.")
+        return choice.recipe
+
+    def measure(_: object, planned: Any, engine: str, number: int) -> Point:
+        tried.append((engine, planned.point.scenario))
+        if error := errors.get(engine):
+            raise error
+        point: Point = planned.point
+        return point.model_copy(update={"status": "complete", "folder": f"run-{number}"})
+
+    monkeypatch.setattr(EngineChoice, "build_for_runs", build)
+    monkeypatch.setattr(sweep_module._Sweeping, "_measure", measure)
+    return tried
+
+
+def swept(folder: Path, **options: Any) -> Sweep:
+    return run_sweep(plan_of(**options), folder, "the command", NullProgress())
+
+
+def test_a_point_that_fails_is_recorded_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = failing(monkeypatch, {"bf16": RunFailed("It died.")})
+    done = swept(tmp_path / "s", recipes="bf16,int4_wo,int8_wo", repeats=2)
+    assert tried == [(name, Scenario.OFFLINE) for name in ("bf16", "int8_wo")] * 2
+    assert {(point.engine, point.cause) for point in done.failed} == {
+        ("bf16", "It died."),
+        ("int4_wo", "The compiler had no mood."),
+    }
+    assert read_study(tmp_path / "s") == done.record
+    assert [point.status for point in done.record.points] == ["failed", "failed", "complete"] * 2
+
+
+@pytest.mark.parametrize("error", [OutputError("The disk is full."), Interrupted("Stop.")])
+def test_what_all_points_would_meet_ends_the_sweep(
+    error: EnginebenchError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = failing(monkeypatch, {"int8_wo": error})
+    with pytest.raises(type(error)):
+        swept(tmp_path / "s", recipes="bf16,int8_wo", repeats=3)
+    assert len(tried) == 2
+    statuses = [point.status for point in read_study(tmp_path / "s").points]
+    assert statuses == ["complete", *["planned"] * 5]
+
+
+def test_another_sweep_adds_to_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, {})
+    swept(tmp_path / "s", recipes="bf16")
+    done = swept(tmp_path / "s", recipes="int8_wo,bf16", repeats=1)
+    assert [point.engine for point in done.record.points] == ["int8_wo", "bf16"]
+    done = swept(tmp_path / "s", recipes="int4_wo")
+    assert [point.engine for point in done.record.points] == ["int8_wo", "bf16", "int4_wo"]
+
+
+def test_one_command_at_a_time_writes_to_a_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, {})
+    inside, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with held(tmp_path / "s"):
+            inside.set()
+            leave.wait(20)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert inside.wait(20)
+    with pytest.raises(UsageError, match="Another command is at work"):
+        swept(tmp_path / "s", recipes="bf16")
+    leave.set()
+    thread.join()
+    swept(tmp_path / "s", recipes="bf16")
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"schema_version": 99}'])
+def test_a_record_that_cannot_be_read_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / STUDY).write_text(content)
+    with pytest.raises(UsageError, match=STUDY):
+        swept(tmp_path, recipes="bf16")
+
+
+def test_the_folder_of_a_run_is_no_place_for_a_study(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(UsageError, match="is the folder of one run"):
+        swept(tmp_path, recipes="bf16")
+
+
+def test_the_record_is_what_was_written(tmp_path: Path) -> None:
+    point = Point(
+        engine="bf16",
+        target="cpu",
+        recipe="bf16",
+        emulated=False,
+        scenario=Scenario.OFFLINE,
+        repeat=1,
+    )
+    record = StudyRecord(schema_version=1, command="c", started_utc="now", points=(point,))
+    record.write(tmp_path)
+    assert read_study(tmp_path) == record
+    assert json.loads((tmp_path / STUDY).read_text())["points"][0]["status"] == "planned"
