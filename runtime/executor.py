@@ -60,6 +60,12 @@ class ExecutorStats:
     kv_blocks_total: int | None = None
     iteration_s: float | None = None
     """How long the latest iteration took."""
+    prompt_tokens: int | None = None
+    """Tokens of prompts that were read since the engine was loaded."""
+    tokens: int | None = None
+    """Tokens that were made since then, an answer's first one perhaps left out while it is open;
+    None where each is told as it is made.
+    """
 
 
 class Executor(Protocol):

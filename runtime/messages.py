@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runtime.executor import Chunk, ExecutorStats, Request
 
@@ -88,21 +88,20 @@ class Chunks:
     def __reduce__(self) -> tuple[object, ...]:
         """Pickled flat: dataclasses in each other take twice the time, after every step."""
         now = self.stats
-        stats = (now.active, now.queued, now.kv_blocks_used, now.kv_blocks_total, now.iteration_s)
+        stats = (
+            now.active,
+            now.queued,
+            now.kv_blocks_used,
+            now.kv_blocks_total,
+            now.iteration_s,
+            now.prompt_tokens,
+            now.tokens,
+        )
         return _chunks, (self.rows, self.ids, *stats)
 
 
-def _chunks(
-    rows: list[ChunkRow],
-    ids: TokenIds,
-    active: int,
-    queued: int,
-    kv_blocks_used: int | None,
-    kv_blocks_total: int | None,
-    iteration_s: float | None,
-) -> Chunks:
-    stats = ExecutorStats(active, queued, kv_blocks_used, kv_blocks_total, iteration_s)
-    return Chunks(rows, ids, stats)
+def _chunks(rows: list[ChunkRow], ids: TokenIds, *stats: Any) -> Chunks:
+    return Chunks(rows, ids, ExecutorStats(*stats))
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ FLOORS = {
 # The rooms of `harness/`, from the ground up; a room imports from lower numbers only.
 ROOMS = {
     "streams": 0,
+    "figures": 0,
     "progress": 1,
     "rules": 2,
     "machine": 2,

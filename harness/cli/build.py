@@ -40,7 +40,8 @@ def build(
         Write the engine's manifest (or the plan) to standard output.
     """
     from harness.dataset.sources import bundled
-    from harness.progress import duration, make_progress
+    from harness.figures import duration
+    from harness.progress import make_progress
     from harness.rules.scenario import Scenario
     from harness.rules.workload import load_workload
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from build_engine.errors import EXIT_FAILED
+from harness.figures import ProgressFigures
 from harness.loadgen.job import Probe
 from harness.loadgen.settings import LoadgenPlan
-from harness.progress import ProgressFigures
 
 AnswerRecord: TypeAlias = tuple[int, float, float, int]
 """Of a completed answer: sample index, TTFT (s), latency (s), number of tokens."""

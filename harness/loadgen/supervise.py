@@ -17,13 +17,14 @@ from typing import Literal
 
 from build_engine.errors import EXIT_FAILED
 from build_engine.files import write_beside, write_json
+from harness.figures import ProgressFigures
 from harness.loadgen.folder import TestFolder
 from harness.loadgen.job import Job, Probe
 from harness.loadgen.messages import Done, Failed, Ready, Report, StartTest, Stop, Stopped
 from harness.loadgen.partial import append_rows
 from harness.loadgen.settings import LoadgenPlan
 from harness.machine.load import LoadMeter, MachineLoad
-from harness.progress import Progress, ProgressFigures
+from harness.progress import Progress
 from runtime.process import Child, Hangup, Inbox
 
 # the process reports twice a second: this long without a word, it is not running Python any more

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from build_engine.errors import EnginebenchError, RunFailed
+from harness.figures import ProgressFigures
 from harness.loadgen.given import MOMENT_S
-from harness.progress import ProgressFigures
 from runtime.executor import Chunk, Executor, Request
 
 if TYPE_CHECKING:
@@ -101,6 +101,9 @@ class SystemUnderTest:
         """
         self.num_tokens = 0
         self.num_issued = 0
+        self._num_prompt_tokens = 0  # of prompts that have a first token
+        self._num_prompt_tokens_issued = 0
+        self._before = executor.stats()
         self._started_s = time.perf_counter()
         self.last_sign_s = self._started_s
         """When the executor last produced something, or was last given something to do after
@@ -125,10 +128,12 @@ class SystemUnderTest:
         limits = self._limits
         prompts = self._prompts
         requests = []
+        num_prompt_tokens = 0
         try:
             for sample in samples:
                 query_id, index = sample.id, sample.index
                 self._open[query_id] = _Answer(index, now_s)
+                num_prompt_tokens += len(prompts[index])
                 requests.append(
                     Request(
                         query_id,
@@ -140,6 +145,7 @@ class SystemUnderTest:
                     )
                 )
             self.num_issued += len(requests)
+            self._num_prompt_tokens_issued += num_prompt_tokens
             self._executor.submit(requests)
         except Exception as error:  # raised into LoadGen, any exception would abort the process
             self._fail(error)
@@ -160,11 +166,16 @@ class SystemUnderTest:
             [(r[2] - r[1]) / (r[3] - 1) for r in recent if r[3] > 1]
         )
         stats = self._executor.stats()
+        issued = self._num_prompt_tokens_issued
+        told = _since(self._before.prompt_tokens, stats.prompt_tokens)
         return ProgressFigures(
             elapsed_s=time.perf_counter() - self._started_s,
             issued=self.num_issued,
             done=len(self.records),
-            tokens=self.num_tokens,
+            tokens=max(self.num_tokens, _since(self._before.tokens, stats.tokens)),
+            # an engine that was short of cache counts a prompt that it reads again
+            prompt_tokens=min(max(self._num_prompt_tokens, told), issued),
+            prompt_tokens_issued=issued,
             active=stats.active,
             queued=stats.queued,
             kv_blocks_used=stats.kv_blocks_used,
@@ -199,7 +210,9 @@ class SystemUnderTest:
             if chunk.error is not None:
                 raise RunFailed(f"the engine failed on sample {answer.index}: {chunk.error}")
             if len(ids):
+                self.num_tokens += len(ids)
                 if not answer.parts:
+                    self._num_prompt_tokens += len(self._prompts[answer.index])
                     first.append((query_id, num_ids, len(ids)))
                     parts.append(ids)
                     num_ids += len(ids)
@@ -232,7 +245,6 @@ class SystemUnderTest:
         if not num_ids:
             raise RunFailed(f"the engine answered sample {answer.index} with no token at all")
         del self._open[query_id]
-        self.num_tokens += num_ids
         ttft_s = answer.first_s - answer.issued_s
         self.records.append((answer.index, ttft_s, now_s - answer.issued_s, num_ids))
         self.paces.append((answer.second_s - answer.first_s, answer.burst))
@@ -244,6 +256,11 @@ class SystemUnderTest:
         if self.failure is None:
             known = isinstance(error, EnginebenchError)
             self.failure = str(error) if known else f"{type(error).__name__}: {error}"
+
+
+def _since(before: int | None, now: int | None) -> int:
+    """How much a counter has grown; 0 for one that the engine does not keep."""
+    return 0 if now is None else now - (before or 0)
 
 
 def _percentiles(values_s: list[float]) -> tuple[float | None, float | None]:

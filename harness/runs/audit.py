@@ -44,7 +44,8 @@ from harness.runs.run import Run
 from harness.runs.verdict import judge_unfinished
 
 if TYPE_CHECKING:
-    from harness.progress import Progress, ProgressFigures
+    from harness.figures import ProgressFigures
+    from harness.progress import Progress
     from runtime.executor import TokenIds
 
 

@@ -16,11 +16,11 @@ from harness.runs.record import LoadgenRecord, PrimaryResult, TestRecord
 from harness.runs.verdict import judge
 
 if TYPE_CHECKING:
+    from harness.figures import ProgressFigures
     from harness.loadgen.folder import TestFolder
     from harness.loadgen.job import Probe
     from harness.loadgen.settings import LoadgenPlan
     from harness.machine.load import MachineLoad
-    from harness.progress import ProgressFigures
     from harness.rules.rounds import Round
     from harness.rules.workload import Workload
     from harness.runs.reading import Language

@@ -17,13 +17,13 @@ from build_engine.store.manifest import EngineManifest
 from build_engine.store.sealed import content_key
 from build_engine.validation import Frozen, Name, Sha256, Text
 from harness.dataset.record import DatasetRecord
+from harness.figures import ProgressFigures
 from harness.loadgen.job import Probe
 from harness.loadgen.metrics import Metrics
 from harness.loadgen.settings import LoadgenPlan, Mode
 from harness.loadgen.supervise import Status
 from harness.machine.facts import MachineFacts
 from harness.machine.load import MachineLoad
-from harness.progress import ProgressFigures
 from harness.rules.scenario import Scenario
 from harness.rules.verdict import Verdict
 from harness.rules.workload import Workload
@@ -182,7 +182,7 @@ class RunRecord(Record):
     `files` are the digests of LoadGen's files and of what each test was, once the run has ended.
     """
 
-    SCHEMA: ClassVar[int] = 5
+    SCHEMA: ClassVar[int] = 6
 
     status: RunStatus
     cause: str | None = None

@@ -26,7 +26,7 @@ from build_engine.errors import (
 )
 from build_engine.files import cannot_write, write_json
 from build_engine.records import read_record
-from harness.progress import ProgressFigures
+from harness.figures import ProgressFigures
 from harness.runs.folder import RunFolder
 from harness.runs.record import ProcessRecord, RunRecord, RunStatus
 

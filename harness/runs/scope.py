@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from harness.figures import duration
 from harness.loadgen.job import Probe
 from harness.loadgen.settings import DIGITS, OFFLINE_SLACK, LoadgenPlan, Mode
-from harness.progress import duration
 from harness.rules.rounds import DEFAULT, Round, load_round
 from harness.rules.scenario import Scenario
 from harness.rules.workload import Workload, is_shipped

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from runtime.executor import ExecutorStats, Request
 from runtime.memory import available_bytes
 from runtime.messages import Chunks
+from runtime.openvino.prompts import PromptsRead
 from runtime.openvino.spec import OpenVINOSpec
 from runtime.worker import work
 
@@ -62,6 +63,7 @@ class Engine:
         self._waiting: deque[Request] = deque()
         self._active: dict[int, Any] = {}
         self._failed: list[ChunkRow] = []
+        self._prompts = PromptsRead(self._limits.max_num_tokens)
         self._configs: dict[tuple[Any, ...], Any] = {}
         self._iteration_s: float | None = None
 
@@ -84,8 +86,11 @@ class Engine:
             started_s = time.perf_counter()
             self._pipeline.step()
             self._iteration_s = time.perf_counter() - started_s
-        rows, self._failed = self._failed, []
+        rows: list[ChunkRow] = []
         ids = self._collect(rows)
+        self._prompts.step(rows)
+        rows += self._failed
+        self._failed = []
         metrics = self._pipeline.get_metrics()
         batch = min(len(self._active), self._limits.max_batch_size)
         stats = ExecutorStats(
@@ -94,6 +99,7 @@ class Engine:
             kv_blocks_used=round(metrics.cache_usage / 100 * self._kv_blocks),
             kv_blocks_total=self._kv_blocks,
             iteration_s=self._iteration_s,
+            prompt_tokens=self._prompts.num_tokens,
         )
         return Chunks(rows, np.array(ids, np.int32), stats)
 
@@ -105,6 +111,7 @@ class Engine:
             ids = self._ov.Tensor(np.ascontiguousarray(request.prompt_ids, np.int64).reshape(1, -1))
             config = self._config(request)
             self._active[request.id] = self._pipeline.add_request(request.id, ids, config)
+            self._prompts.add(request.id, len(request.prompt_ids))
         else:
             self._failed.append((request.id, 0, True, error))
 

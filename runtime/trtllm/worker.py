@@ -61,6 +61,7 @@ class Engine:
         self._num_bad_steps = 0
         self._looked_s = 0.0
         self._iteration: Any = None
+        self._num_prompt_tokens = self._num_tokens = 0
 
     @property
     def idle(self) -> bool:
@@ -114,6 +115,7 @@ class Engine:
             each = news.setdefault(number, News())
             each.add(response, self._open[number], self._reasons)
             if each.finished:
+                self._num_tokens += each.error is None  # its first, which came with its prompt
                 del self._open[number]
         self._check([each.error for each in news.values()])
         return {number: each for number, each in news.items() if each.ids or each.finished}
@@ -141,6 +143,10 @@ class Engine:
         latest = self._executor.get_latest_iteration_stats()  # and it forgets them
         if latest:
             self._iteration = latest[-1]
+        for each in latest:
+            if (batch := each.inflight_batching_stats) is not None:
+                self._num_prompt_tokens += batch.num_ctx_tokens
+                self._num_tokens += batch.num_gen_requests  # each makes one
         return bool(latest)
 
     def _chunks(self, rows: list[ChunkRow], ids: list[int]) -> Chunks:
@@ -156,6 +162,8 @@ class Engine:
             kv_blocks_used=(blocks.used_num_blocks if num_open else 0) if blocks else None,
             kv_blocks_total=blocks.max_num_blocks if blocks else None,
             iteration_s=latest.iter_latency_ms / 1e3 if latest else None,
+            prompt_tokens=self._num_prompt_tokens,
+            tokens=self._num_tokens,
         )
         return Chunks(rows, np.array(ids, np.int32), stats)
 

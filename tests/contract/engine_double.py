@@ -222,10 +222,16 @@ class Executor:
             if fault == "silence":  # the busy loop of a scheduler that finds nothing to do
                 return
             self._misbehave(fault)
+        beginning = [each for each in self._active if not each.ids]
+        batch = WORLD["InflightBatchingStats"]()
+        batch.num_scheduled_requests = len(self._active)
+        batch.num_context_requests = len(beginning)
+        batch.num_gen_requests = len(self._active) - len(beginning)
+        batch.num_ctx_tokens = sum(len(each.request.input_token_ids) for each in beginning)
         for each in list(self._active):
             self._advance(each)
         self._num_steps += 1
-        self._count()
+        self._count(batch)
         if self._num_steps % self._script.hold == 0 or not self._active:
             self._ready += self._held
             self._held = []
@@ -321,13 +327,14 @@ class Executor:
             result.is_final = reason != _NOT_FINISHED
         self._held.append(Response(number, request.client_id, result, error))
 
-    def _count(self) -> None:
+    def _count(self, batch: Any) -> None:
         stats, blocks = WORLD["IterationStats"](), WORLD["KvCacheStats"]()
         blocks.max_num_blocks, blocks.used_num_blocks = 100, len(self._active)
         stats.iter, stats.iter_latency_ms = self._num_steps, 2.5
         stats.num_active_requests = len(self._active)
         stats.num_queued_requests = len(self._queue)
         stats.kv_cache_stats = blocks
+        stats.inflight_batching_stats = batch
         self._stats.append(stats)
 
 

@@ -33,6 +33,7 @@ _OBJECTS: tuple[str, ...] = (
     "result",
 )
 _OBJECTS += ("response", "latest", "latest.kv_cache_stats", "blocks", "config.kv_cache_config")
+_OBJECTS += ("batch",)
 
 
 def changes(module: ModuleType) -> Iterator[tuple[str, str]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.progress import ProgressFigures
+from harness.figures import ProgressFigures
 
-_COUNTS = dict.fromkeys(("issued", "done", "tokens", "active", "queued"), 0)
+_COUNTS = dict.fromkeys(
+    ("issued", "done", "tokens", "prompt_tokens", "prompt_tokens_issued", "active", "queued"), 0
+)
 _UNKNOWN = dict.fromkeys(
     (
         "kv_blocks_used",

@@ -9,15 +9,12 @@ import sys
 import pytest
 
 from harness import progress as progress_module
+from harness.figures import Rate, describe, describe_transfer, duration
 from harness.progress import (
     LineProgress,
     NullProgress,
     Progress,
-    Rate,
     RichProgress,
-    describe,
-    describe_transfer,
-    duration,
     make_progress,
 )
 from tests.harness.figures import make_figures

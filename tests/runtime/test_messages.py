@@ -24,7 +24,15 @@ def test_requests_come_back_as_they_went() -> None:
 
 
 def test_chunks_share_one_array_and_come_with_every_figure() -> None:
-    stats = ExecutorStats(active=1, queued=2, kv_blocks_used=3, kv_blocks_total=4, iteration_s=0.5)
+    stats = ExecutorStats(
+        active=1,
+        queued=2,
+        kv_blocks_used=3,
+        kv_blocks_total=4,
+        iteration_s=0.5,
+        prompt_tokens=6,
+        tokens=7,
+    )
     rows = [(7, 2, False, None), (8, 0, True, "too long"), (9, 1, True, None)]
     heard = pickle.loads(pickle.dumps(Chunks(list(rows), np.array([1, 2, 3], np.int32), stats)))
     assert heard.stats == stats

@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.figures import ProgressFigures
 from harness.loadgen import logs, supervise
 from harness.loadgen.folder import ACCURACY
 from harness.loadgen.job import Job, Probe
 from harness.loadgen.settings import LoadgenPlan, Mode
 from harness.loadgen.supervise import Outcome, run_test
-from harness.progress import NullProgress, ProgressFigures
+from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
 from runtime.simulated import SimulatedSpec
 from tests.harness.rehearsal import (

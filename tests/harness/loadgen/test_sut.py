@@ -58,6 +58,7 @@ class Scripted:
 
     def __init__(self, *chunks: Chunk | Exception) -> None:
         self.requests: list[Request] = []
+        self.now = ExecutorStats(active=1, queued=0)
         self._chunks = list(chunks)
 
     def submit(self, requests: Sequence[Request]) -> None:
@@ -73,7 +74,7 @@ class Scripted:
         return [chunk]
 
     def stats(self) -> ExecutorStats:
-        return ExecutorStats(active=1, queued=0)
+        return self.now
 
     def close(self) -> None:
         pass
@@ -215,3 +216,33 @@ def test_a_snapshot_has_counts_and_percentiles(ledger: Ledger, patch: pytest.Mon
     assert figures.tpot_p99_s is not None
     assert figures.tpot_p99_s > 0
     assert 0 < figures.elapsed_s < 60
+
+
+def test_tokens_count_when_they_are_made_and_prompts_when_they_are_read(
+    ledger: Ledger, patch: pytest.MonkeyPatch
+) -> None:
+    sut = start(Scripted(Chunk(70, ids(11), False), Chunk(70, ids(12), False)), ledger, patch)
+    sut.issue([Sample(70, 0), Sample(71, 1)])
+    deadline_s = time.monotonic() + 10.0
+    while (figures := sut.snapshot()).tokens < 2:
+        assert time.monotonic() < deadline_s
+    sut.finish()
+    assert (figures.done, figures.prompt_tokens, figures.prompt_tokens_issued) == (0, 3, 5)
+
+
+def test_what_only_the_engine_knows_counts_from_the_start_of_the_test(
+    ledger: Ledger, patch: pytest.MonkeyPatch
+) -> None:
+    executor = Scripted()
+    executor.now = ExecutorStats(active=2, queued=0, prompt_tokens=100, tokens=1000)
+    sut = start(executor, ledger, patch)
+    sut.issue([Sample(70, 0), Sample(71, 1)])
+    before = sut.snapshot()
+    executor.now = ExecutorStats(active=2, queued=0, prompt_tokens=104, tokens=1007)
+    after = sut.snapshot()
+    executor.now = ExecutorStats(active=2, queued=0, prompt_tokens=111, tokens=1007)
+    again = sut.snapshot()  # it had to read one of them twice
+    sut.finish()
+    assert (before.prompt_tokens, before.tokens) == (0, 0)
+    assert (after.prompt_tokens, after.tokens) == (4, 7)
+    assert again.prompt_tokens == again.prompt_tokens_issued == 5

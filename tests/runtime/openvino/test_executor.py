@@ -29,6 +29,7 @@ from runtime.backend import load
 from runtime.executor import Chunk, Request
 from runtime.openvino.executor import OpenVINOExecutor
 from runtime.openvino.spec import OpenVINOSpec
+from runtime.openvino.worker import Engine as Pipeline
 from runtime.openvino.worker import num_kv_blocks
 from tests.build_engine.checkpoints import write_checkpoint
 from tests.build_engine.manifests import resealed
@@ -157,6 +158,28 @@ def test_stats_follow_the_work(executor: OpenVINOExecutor) -> None:
     assert 0 < stats.iteration_s < 60
     collect(executor, 20 - finished)
     assert executor.stats().active == 0
+
+
+def test_the_prompt_tokens_told_are_those_that_the_cache_holds(engine: Engine) -> None:
+    """Blocks of the cache are the only other trace of a prompt that is read in part."""
+    block, lengths = 32, (48, 45, 9, 33, 3, 48, 40)
+    pipeline = Pipeline(OpenVINOSpec(folder=engine.folder))
+    pipeline.add([request(i, length) for i, length in enumerate(lengths)])
+    held: dict[int, int] = {}  # tokens of each that is being answered
+    whole, in_part = 0, []
+    while not pipeline.idle:
+        step = pipeline.step()
+        for number, num_new, _, _ in step.rows:
+            whole += 0 if number in held else lengths[number]
+            held[number] = held.get(number, lengths[number] - 1) + num_new
+        assert step.stats.prompt_tokens is not None
+        in_part.append(step.stats.prompt_tokens - whole)
+        blocks = sum(-(-tokens // block) for tokens in (*held.values(), in_part[-1]))
+        assert step.stats.kv_blocks_used == blocks
+        for number in [number for number, _, finished, _ in step.rows if finished]:
+            del held[number]
+    assert max(in_part) > min(in_part) == 0
+    assert whole == sum(lengths)
 
 
 def test_a_killed_engine_is_reported_at_once_and_from_then_on(engine: Engine) -> None:

@@ -170,6 +170,22 @@ def test_the_library_is_given_some_batches_ahead_and_no_more(start: Start, tmp_p
     assert made.stats.iteration_s == 0.0025
 
 
+def test_what_no_answer_tells_yet_is_counted(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_STATS_EVERY_S", 0.0)
+    engine = start(answer=[7], step_s=0.02)
+    engine.add([request(i, length=5 + i, streaming=False) for i in range(3)])
+    seen = []
+    while not engine.idle:
+        if (made := engine.step()) is not None:
+            seen.append((made.stats.prompt_tokens, made.stats.tokens or 0, bool(made.rows)))
+    assert {prompts for prompts, _, _ in seen} == {5 + 6 + 7}
+    silent = [tokens for _, tokens, told in seen if not told]
+    assert silent == sorted(silent)
+    assert len(set(silent)) > 3
+    assert silent[-1] <= 3 * 7  # without the first of each
+    assert 3 * 7 <= seen[-1][1] <= 3 * 8  # without the last iteration, perhaps
+
+
 def test_figures_are_zero_when_nothing_is_open(start: Start) -> None:
     engine = start()
     engine.add([request(1)])
