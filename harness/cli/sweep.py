@@ -79,7 +79,7 @@ def _show_plan(out: Output, plan: SweepPlan, folder: Path, progress: Progress) -
     from dataclasses import asdict
 
     from build_engine.progress import size_text
-    from harness.progress import duration
+    from harness.figures import duration
     from harness.studies.forecast import forecast, num_left, total_left_s
 
     engines = forecast(plan, folder, progress)

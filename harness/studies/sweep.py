@@ -24,7 +24,7 @@ from build_engine.errors import (
     UsageError,
 )
 from build_engine.memory import require_address_space
-from harness.progress import duration
+from harness.figures import duration
 from harness.rules.rounds import load_round
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
