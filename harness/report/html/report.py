@@ -14,6 +14,7 @@ from harness.report.compare import compare
 from harness.report.find import Found, find_runs
 from harness.report.html.cards import make_cards
 from harness.report.html.drops import make_drops
+from harness.report.html.failures import failures_of
 from harness.report.html.outcome import compared_scenario, outcomes_of
 from harness.report.html.page import Page
 from harness.report.html.provenance import (
@@ -40,7 +41,7 @@ def write_report(paths: Sequence[Path], output: Path) -> Path:
     found.require_named()
     if not found.results:
         raise UsageError(f"None of these runs has a result: {found.passed_over[0].reason}")
-    html = render(make_page(found))
+    html = render(make_page(found, paths))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         write_beside(output, html)
@@ -49,8 +50,8 @@ def write_report(paths: Sequence[Path], output: Path) -> Path:
     return output
 
 
-def make_page(found: Found) -> Page:
-    """The page of these results."""
+def make_page(found: Found, paths: Sequence[Path]) -> Page:
+    """The page of these results, found in `paths`."""
     results, candidates = found.results, candidates_of(found.results)
     baseline = _baseline(candidates)
     candidates = (baseline, *(each for each in candidates if each is not baseline))
@@ -69,7 +70,7 @@ def make_page(found: Found) -> Page:
         warnings=warnings_of(comparison),
         verdicts=verdicts_table(outcomes, advice.chosen),
         invalid=invalid_tests(results),
-        failures=tuple(passed.reason for passed in found.passed_over),
+        failures=failures_of(found, paths),
         groups=make_groups(outcomes, candidates, results, advice.chosen),
         cards=make_cards(candidates),
         drops=make_drops(comparison),

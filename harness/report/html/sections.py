@@ -13,7 +13,7 @@ from harness.report.html.distributions import draw_distributions
 from harness.report.html.forest import Difference, draw_differences
 from harness.report.html.page import Group
 from harness.report.html.scatter import Point, draw_scatter
-from harness.report.html.timelines import draw_timeline, read_timeline
+from harness.report.html.timelines import draw_timeline, read_moments
 from harness.report.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def _timelines(results: Sequence[Result]) -> Iterator[Chart]:
     shown = [result for result in results if result.metrics][:MAX_TIMELINES]
     num_moments = min(_MOST_MOMENTS, _ALL_MOMENTS // max(len(shown), 1))
     for number, result in enumerate(shown, start=1):
-        moments = read_timeline(result.run.folder.progress, num_moments)
+        moments = read_moments(result.run.folder, num_moments)
         if len(moments) > 1:
             yield draw_timeline(
                 moments,

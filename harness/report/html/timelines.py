@@ -2,46 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from build_engine.files import Unreadable, parse_json, read_bytes
 from harness.report.html.cells import Cell, number
 from harness.report.html.charts import WIDTH, Chart, Spec, draw, values
+from harness.runs.timeline import read_timeline
 
-_MAX_BYTES = 2**26  # a day of reports, twice a second, has 60 MB
+if TYPE_CHECKING:
+    from harness.figures import ProgressFigures
+    from harness.runs.folder import RunFolder
+
 _TEST = "performance"
 _PANEL_PX = 62
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What was known at one moment, or on average over the time since the one before. `kv_share` is
-    of the blocks of the KV cache; None is not known.
+    """The figures of the time since the moment before, on average. `kv_share` is of the blocks of
+    the KV cache, None where the engine does not tell.
     """
 
     elapsed_s: float
     tokens_per_s: float
-    prompt_tokens_per_s: float | None
-    running: float | None
-    queued: float | None
+    prompt_tokens_per_s: float
+    running: float
+    queued: float
     kv_share: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Report:
-    """The figures of a line that are shown, by the names that they have there. Counts are of the
-    whole test so far; what an engine does not tell is None.
-    """
+class _Counts(NamedTuple):
+    """Of the whole test, up to a moment."""
 
-    elapsed_s: float
-    tokens: float
-    prompt_tokens: float | None = None
-    active: float | None = None
-    queued: float | None = None
-    kv_blocks_used: float | None = None
-    kv_blocks_total: float | None = None
+    elapsed_s: float = 0.0
+    tokens: int = 0
+    prompt_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +57,9 @@ _PANELS = (
 )
 
 
-def read_timeline(progress: Path, num_moments: int) -> list[Moment]:
-    """At most `num_moments` of the first performance test; empty where nothing was reported, or no
-    line can be read. A line that a killed run left half written is passed over.
-    """
-    try:
-        lines = read_bytes(progress, _MAX_BYTES).splitlines()
-    except (OSError, Unreadable):
-        return []
-    reports = [found for line in lines if (found := _report(line)) is not None]
-    return _moments(reports, num_moments)
+def read_moments(run: RunFolder, num_moments: int) -> list[Moment]:
+    """At most `num_moments` of the first performance test; empty where nothing was reported."""
+    return _moments(read_timeline(run.progress).get(_TEST, ()), num_moments)
 
 
 def draw_timeline(moments: Sequence[Moment], *, name: str, title: str) -> Chart:
@@ -102,55 +92,34 @@ def _cell(value: float | None, panel: _Panel) -> Cell:
     return number(value)
 
 
-def _report(line: bytes) -> _Report | None:
-    """What a line says of the test that is shown; None for any other line."""
-    try:
-        found = parse_json(line)
-    except Unreadable:
-        return None
-    if not isinstance(found, dict) or found.get("test") != _TEST:
-        return None
-    told = {name: found.get(name) for name in _Report.__dataclass_fields__}
-    numbers = {name: value for name, value in told.items() if isinstance(value, int | float)}
-    if not {"elapsed_s", "tokens"} <= numbers.keys():
-        return None
-    return _Report(**numbers)
-
-
-def _moments(reports: Sequence[_Report], num_moments: int) -> list[Moment]:
+def _moments(reports: Sequence[ProgressFigures], num_moments: int) -> list[Moment]:
     """Rates over whole stretches of reports, so that nothing is lost where reports are many."""
-    if not reports:
-        return []
     stretch = -(-len(reports) // num_moments)
-    ends = [*range(stretch - 1, len(reports) - 1, stretch), len(reports) - 1]
-    before, start, moments = _Report(elapsed_s=0.0, tokens=0, prompt_tokens=0), 0, []
-    for end in ends:
-        if reports[end].elapsed_s > before.elapsed_s:
-            moments.append(_moment(before, reports[start : end + 1]))
-        before, start = reports[end], end + 1
+    before, moments = _Counts(), []
+    for start in range(0, len(reports), max(stretch, 1)):
+        during = reports[start : start + stretch]
+        now = _Counts(during[-1].elapsed_s, during[-1].tokens, during[-1].prompt_tokens)
+        if now.elapsed_s > before.elapsed_s:
+            moments.append(_moment(before, now, during))
+        before = now
     return moments
 
 
-def _moment(before: _Report, during: Sequence[_Report]) -> Moment:
-    now = during[-1]
+def _moment(before: _Counts, now: _Counts, during: Sequence[ProgressFigures]) -> Moment:
     span_s = now.elapsed_s - before.elapsed_s
-    used, total = _mean(each.kv_blocks_used for each in during), now.kv_blocks_total
-    prompts = None
-    if now.prompt_tokens is not None:
-        prompts = (now.prompt_tokens - (before.prompt_tokens or 0)) / span_s
+    shares = [
+        each.kv_blocks_used / each.kv_blocks_total
+        for each in during
+        if each.kv_blocks_used is not None and each.kv_blocks_total
+    ]
     return Moment(
         elapsed_s=now.elapsed_s,
         tokens_per_s=(now.tokens - before.tokens) / span_s,
-        prompt_tokens_per_s=prompts,
-        running=_mean(each.active for each in during),
-        queued=_mean(each.queued for each in during),
-        kv_share=used / total if used is not None and total else None,
+        prompt_tokens_per_s=(now.prompt_tokens - before.prompt_tokens) / span_s,
+        running=statistics.fmean(each.active for each in during),
+        queued=statistics.fmean(each.queued for each in during),
+        kv_share=statistics.fmean(shares) if shares else None,
     )
-
-
-def _mean(figures: Iterable[float | None]) -> float | None:
-    known = [figure for figure in figures if figure is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _spec(moments: Sequence[Moment], panels: Sequence[_Panel]) -> Spec:
