@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from build_engine.checkpoint.chat_worker import MAX_CPU_S
 from build_engine.errors import CheckpointError
+from build_engine.files import Unreadable, parse_json
 
 if TYPE_CHECKING:
     from build_engine.checkpoint.special_tokens import Tokens
@@ -68,7 +69,10 @@ class ChatTemplate:
     def _read(self, answer: str) -> Iterator[str]:
         """The prompts that the process made. Raises CheckpointError for its fault."""
         for line in answer.splitlines():
-            said: dict[str, str] = json.loads(line)
+            try:
+                said: dict[str, str] = parse_json(line)
+            except Unreadable as problem:
+                raise self._fault(f"what it makes {problem}") from None
             if "fault" in said:
                 raise self._fault(said["fault"])
             yield said["prompt"]

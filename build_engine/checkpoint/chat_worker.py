@@ -2,8 +2,9 @@
 may compute, and how much memory it may take, is bounded by the system.
 
 Jinja's sandbox keeps a template from the machine; a nested loop, a product of a text and a power
-of a power it lets go on for ever. Standard input has a `Template`, and then a text a line;
-standard output a `Rendered` a line, the last of which may have the fault.
+of a power it lets go on for ever. Standard input has a line of JSON with the template and the
+special tokens, and then one with each text; standard output has one with each prompt, or with the
+fault that ended it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import signal
 import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from build_engine.files import parse_json
 
 if TYPE_CHECKING:
     import jinja2
@@ -30,21 +33,21 @@ def main() -> None:
     import jinja2
 
     _limit_memory()
-    said = json.loads(sys.stdin.readline())
+    said = parse_json(sys.stdin.readline())
     left = MAX_CHARS_IN_ALL
     try:
         _allow_time()
         template = _environment().from_string(said["template"])
         for line in sys.stdin:
             _allow_time()
-            text = json.loads(line)
+            text = parse_json(line)
             prompt = _rendered(template, said["special"], text, min(left, MAX_CHARS))
             left -= max(len(prompt) - len(text), 0)
             _say(prompt=prompt)
     except (jinja2.TemplateError, ArithmeticError, LookupError, RecursionError) as error:
         _say(fault=str(error) or type(error).__name__)
     except MemoryError:
-        _say(fault=f"it asks for more than {MAX_BYTES >> 30} GiB of memory")
+        _say(fault="it asks for more memory than there is")
     except (AttributeError, TypeError, ValueError) as error:
         _say(fault=str(error) or type(error).__name__)
 
