@@ -41,6 +41,7 @@ ROOMS = {
     "doctor": 7,
     "studies": 7,
     "report": 7,
+    "plan": 7,
     "demo": 8,
     "cli": 9,
 }

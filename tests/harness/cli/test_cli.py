@@ -28,6 +28,7 @@ COMMANDS = [
     "demo",
     "doctor",
     "engines",
+    "plan",
     "recipes",
     "run",
     "submission",

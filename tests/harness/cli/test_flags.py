@@ -54,6 +54,17 @@ FROZEN = {
     "engines show": ["--engine", "--json"],
     "engines verify": ["--engine", "--json"],
     "engines why": ["--first", "--json", "--second"],
+    "plan": [
+        "--json",
+        "--model",
+        "--recipe",
+        "--recipes",
+        "--round",
+        "--set",
+        "--target",
+        "--targets",
+        "--workload",
+    ],
     "recipes": ["--json", "--target"],
     "run": [
         *_CALIBRATION,
