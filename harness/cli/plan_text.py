@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from build_engine.progress import size_text
 from build_engine.recipe import changes
-from harness.progress import duration
+from harness.figures import duration
 from harness.rules.scenario import Scenario
 
 if TYPE_CHECKING:

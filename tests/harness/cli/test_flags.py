@@ -169,7 +169,7 @@ def test_the_round_stands_once() -> None:
     }
     assert defaults.pop("audit") is None  # the run's own
     assert set(defaults.values()) == {DEFAULT}
-    assert len(defaults) == 7
+    assert len(defaults) == 8
     written = [
         path.name
         for room in ("cli", "runs", "loadgen")
