@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from build_engine.planned import PlannedBuild
     from build_engine.progress import BuildProgress
     from build_engine.recipe import Recipe
+    from build_engine.roofline.memory import BuildNeeds
+    from build_engine.roofline.storage import Storage
     from build_engine.store.limits import EngineLimits
     from build_engine.store.spec import BuildFacts, EngineSpec
     from build_engine.target import Detected, Target
@@ -82,6 +84,14 @@ class Backend:
     fit: str | None = None
     """`(limits, config, recipe, target, profile, batch_given) -> EngineLimits`: what the user left
     open, chosen for the target; None where the defaults do.
+    """
+    storage: str | None = None
+    """`(recipe, config) -> Storage`: how an engine keeps its parts, for plans (`roofline/`); None
+    where nothing is known of that.
+    """
+    needs: str | None = None
+    """`(config, recipe, limits) -> BuildNeeds`: what making an engine needs; None where that is
+    not estimated.
     """
     plan: str | None = None
     """`(spec) -> PlannedBuild`: what a build would do; None where no command is run."""
@@ -176,6 +186,25 @@ class Backend:
         found: EngineLimits = fit(limits, config, recipe, target, profile, batch_given)
         return found
 
+    def storage_of(self, recipe: Recipe, config: LlamaConfig) -> Storage:
+        """How an engine keeps its parts. Raises ConfigError where that is not known."""
+        if self.storage is None:
+            raise ConfigError(
+                f"Nothing is known of the memory that {self.framework} engines take; plan for a "
+                "target of another backend."
+            )
+        found: Storage = load_object(self.storage)(recipe, config)
+        return found
+
+    def needs_of(
+        self, config: LlamaConfig, recipe: Recipe, limits: EngineLimits
+    ) -> BuildNeeds | None:
+        """What making an engine needs; None where that is not estimated."""
+        if self.needs is None:
+            return None
+        found: BuildNeeds = load_object(self.needs)(config, recipe, limits)
+        return found
+
     def plan_of(self, spec: EngineSpec) -> PlannedBuild:
         """What building `spec` would do. Raises ConfigError where no command is run, or none can
         be.
@@ -223,6 +252,7 @@ BACKENDS = {
             machine="build_engine.openvino.activations:require_here",
             compute="build_engine.openvino.support:compute",
             refusal="build_engine.openvino.support:refusal",
+            storage="build_engine.openvino.sizes:storage",
         ),
         Backend(
             name="tensorrt-llm",
@@ -242,6 +272,8 @@ BACKENDS = {
             emulated_by="emulated",
             profiles=("throughput", "latency"),
             fit="build_engine.trtllm.sizes:fitted",
+            storage="build_engine.trtllm.sizes:storage",
+            needs="build_engine.trtllm.sizes:build_needs",
             plan="build_engine.trtllm.plan:planned",
             quantise="build_engine.trtllm.artefact:quantised_checkpoint",
             machine="build_engine.trtllm.machine:require_compiler",

@@ -40,11 +40,12 @@ ROOMS = {
     "simulation": 7,
     "doctor": 7,
     "studies": 7,
+    "plan": 7,
     "report": 8,
     "demo": 9,
     "cli": 10,
 }
-MAX_ROOM_ARROWS = 72
+MAX_ROOM_ARROWS = 80
 MAX_UNTYPED_LINES = 20
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60

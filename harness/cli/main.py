@@ -34,6 +34,7 @@ _COMMANDS = {
     "targets": "List the GPU types and CPUs that engines are built for.",
     "recipes": "List the quantisation recipes, and where each can run.",
     "workloads": "List the workloads: what is asked, by which rules, and what can be changed.",
+    "plan": "Say what will fit, how fast it can be, and how long it takes.",
     "dataset": "Prepare a dataset, or show what is in it.",
     "build": "Build an engine from a checkpoint, once.",
     "engines": "List, explain, verify and remove built engines.",

@@ -29,6 +29,7 @@ COMMANDS = [
     "demo",
     "doctor",
     "engines",
+    "plan",
     "recipes",
     "run",
     "runs",

@@ -63,6 +63,17 @@ FROZEN = {
     "engines show": ["--engine", "--json"],
     "engines verify": ["--engine", "--json"],
     "engines why": ["--first", "--json", "--second"],
+    "plan": [
+        "--json",
+        "--model",
+        "--recipe",
+        "--recipes",
+        "--round",
+        "--set",
+        "--target",
+        "--targets",
+        "--workload",
+    ],
     "recipes": ["--json", "--target"],
     "run": [
         *_CALIBRATION,
@@ -177,7 +188,7 @@ def test_the_round_stands_once() -> None:
     }
     assert defaults.pop("audit") is None  # the run's own
     assert set(defaults.values()) == {DEFAULT}
-    assert len(defaults) == 7
+    assert len(defaults) == 8
     written = [
         path.name
         for room in ("cli", "runs", "loadgen")
