@@ -31,9 +31,11 @@ COMMANDS = [
     "engines",
     "plan",
     "recipes",
+    "report",
     "run",
     "runs",
     "submission",
+    "sweep",
     "targets",
     "workloads",
 ]

@@ -62,6 +62,7 @@ def test_bash_proposes_every_command_and_option(line: Line, home: Path) -> None:
         "--max-batch-size",
         "--max-input-len",
         "--max-new-tokens",
+        "--max-num-tokens",
     ]
 
 

@@ -75,6 +75,7 @@ FROZEN = {
         "--workload",
     ],
     "recipes": ["--json", "--target"],
+    "report": ["--folders", "--json", "--output"],
     "run": [
         *_CALIBRATION,
         "--count",
@@ -97,7 +98,16 @@ FROZEN = {
         "--tensor-parallel",
         "--workload",
     ],
-<<<<<<< HEAD
+    "runs list": [
+        "--folders",
+        "--json",
+        "--recipe",
+        "--scenario",
+        "--since",
+        "--status",
+        "--target",
+        "--workload",
+    ],
     "sweep": [
         *_CALIBRATION,
         "--count",
@@ -119,15 +129,6 @@ FROZEN = {
         "--round",
         "--scenarios",
         "--set",
-=======
-    "runs list": [
-        "--folders",
-        "--json",
-        "--recipe",
-        "--scenario",
-        "--since",
-        "--status",
->>>>>>> 9154a1e (enginebench compare and enginebench runs list: how runs differ, beyond noise or not, and what was run)
         "--target",
         "--workload",
     ],
