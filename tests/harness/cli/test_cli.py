@@ -30,9 +30,11 @@ COMMANDS = [
     "doctor",
     "engines",
     "recipes",
+    "report",
     "run",
     "runs",
     "submission",
+    "sweep",
     "targets",
     "workloads",
 ]

@@ -86,7 +86,16 @@ FROZEN = {
         "--tensor-parallel",
         "--workload",
     ],
-<<<<<<< HEAD
+    "runs list": [
+        "--folders",
+        "--json",
+        "--recipe",
+        "--scenario",
+        "--since",
+        "--status",
+        "--target",
+        "--workload",
+    ],
     "sweep": [
         *_CALIBRATION,
         "--count",
@@ -108,15 +117,6 @@ FROZEN = {
         "--round",
         "--scenarios",
         "--set",
-=======
-    "runs list": [
-        "--folders",
-        "--json",
-        "--recipe",
-        "--scenario",
-        "--since",
-        "--status",
->>>>>>> 9154a1e (enginebench compare and enginebench runs list: how runs differ, beyond noise or not, and what was run)
         "--target",
         "--workload",
     ],
