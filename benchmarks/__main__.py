@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ceiling, dataset, efficiency, emulation, peers, simulation, startup
+from benchmarks import ceiling, dataset, efficiency, emulation, peers, recipes, simulation, startup
 from benchmarks.noise import StolenTime
 from benchmarks.result import Result
 from build_engine.errors import EXIT_INTERRUPTED, EXIT_OK, EnginebenchError, UnknownName
@@ -86,6 +86,18 @@ def _peers(options: Options, progress: Progress) -> Result:
     return peers.measure(choice, options.peers_python, progress)
 
 
+def _recipes(options: Options, progress: Progress) -> Result:
+    peer = not options.no_peers
+    return recipes.measure(
+        options.model,
+        options.repeats or 3,
+        options.samples or 8,
+        peer,
+        options.peers_python,
+        progress,
+    )
+
+
 BENCHMARKS: dict[str, Benchmark] = {
     "startup": _startup,
     "dataset": _dataset,
@@ -94,6 +106,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "efficiency": _efficiency,
     "emulation": _emulation,
     "peers": _peers,
+    "recipes": _recipes,
 }
 
 
@@ -153,7 +166,11 @@ def _options(arguments: list[str] | None) -> Options:
         help="ceiling, simulation: Server queries/s",
     )
     add("--seconds", type=float, default=6.0, help="ceiling, simulation: length of the Server test")
-    add("--model", default="newsbrief", help="peers, dataset, emulation: a checkpoint folder")
+    add(
+        "--model",
+        default="newsbrief",
+        help="peers, recipes, dataset, emulation: a checkpoint folder",
+    )
     add("--workload", default="newsbrief", help="emulation: a workload or its .yaml file")
     add("--dataset", help="emulation: a .jsonl of articles")
     add("--calibration", help="emulation: a .jsonl of articles for calibrated recipes")

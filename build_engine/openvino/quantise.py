@@ -73,6 +73,9 @@ def quantise(
             told = Shown(len(samples), then, progress)
             options = {
                 "awq": True,
+                # SmolLM2-135M's next tokens on news, nats from those of float32: rounding 0.405,
+                # AWQ 0.369, AWQ with it 0.256
+                "scale_estimation": True,
                 "dataset": nncf.Dataset(samples, told),
                 "subset_size": len(samples),
             }
@@ -135,8 +138,8 @@ def _int4_note(recipe: Recipe, group_size: int, num_samples: int) -> str:
     if recipe.algorithm == "awq":
         sentences.append(
             f"{_looked_at('AWQ', num_samples)[:-1]} and scales the inputs of the down projections, "
-            "the only ones that NNCF can fold into the layer before; all other layers are rounded "
-            "to nearest."
+            "the only ones that NNCF can fold into the layer before; the scales of all groups are "
+            "those that change the layers' outputs least on these prompts."
         )
     return " ".join(sentences)
 
