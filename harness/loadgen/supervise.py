@@ -92,7 +92,7 @@ def run_test(
 
     def begin(ready: Ready) -> tuple[StartTest, TimeLeft]:
         plan = make_plan(ready.probe)
-        left = TimeLeft.of(plan, ready.probe, ready.answer_tokens, num_queries)
+        left = TimeLeft.of(plan, ready.probe, ready.answer_tokens, job.max_new_tokens, num_queries)
         return StartTest(plan, folder, audit_config), left
 
     try:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from harness.loadgen.settings import LoadgenPlan
 
 _WARM_UP_ANSWERS = 8.0  # as many as its mean length counts for, since short answers end first
-_WARM_UP_SHARE = 0.25  # of a sample, as an observation
 # of the fit, towards equal shares of a sample's time: where both kinds of tokens come in one ratio
 # all the time, nothing else tells their costs apart
 _PULL = 0.01
@@ -28,8 +27,8 @@ class TimeLeft:
     """An estimate that follows one test of `num_queries` samples.
 
     `sample_s` are the seconds of one sample and `answer_tokens` the tokens of an answer that are
-    expected before the test. A test with a rate issues `per_s` samples a second, and one
-    that ends by the clock takes `duration_s`.
+    expected before the test, `longest` those of the longest answer. A test with a rate issues
+    `per_s` samples a second, and one that ends by the clock takes `duration_s`.
     """
 
     def __init__(
@@ -37,6 +36,7 @@ class TimeLeft:
         num_queries: int,
         sample_s: float,
         answer_tokens: float,
+        longest: int,
         *,
         per_s: float | None = None,
         duration_s: float | None = None,
@@ -44,6 +44,7 @@ class TimeLeft:
         self.num_queries = num_queries
         self._sample_s = sample_s
         self._answer_tokens = answer_tokens
+        self._longest = longest
         self._per_s = per_s
         self._duration_s = duration_s
         self._answers = (0, 0)  # that were ended: how many, and their tokens
@@ -53,7 +54,12 @@ class TimeLeft:
 
     @classmethod
     def of(
-        cls, plan: LoadgenPlan, probe: Probe, answer_tokens: float, num_queries: int | None
+        cls,
+        plan: LoadgenPlan,
+        probe: Probe,
+        answer_tokens: float,
+        longest: int,
+        num_queries: int | None = None,
     ) -> TimeLeft:
         """Of a test that is about to start; of `num_queries` samples where it asks for fewer than
         its plan.
@@ -64,6 +70,7 @@ class TimeLeft:
             num_queries or plan.num_queries,
             expected_s / plan.num_queries,
             answer_tokens,
+            longest,
             per_s=plan.target_qps if plan.scenario.has_rate else None,
             duration_s=plan.min_duration_s if by_clock else None,
         )
@@ -82,7 +89,7 @@ class TimeLeft:
         prompt, answer = self._mean_lengths(figures)
         prompt_s, token_s = self._costs(prompt, answer)
         work_s = max(0.0, self.num_queries * prompt - figures.prompt_tokens) * prompt_s
-        work_s += max(0.0, self.num_queries * answer - figures.tokens) * token_s
+        work_s += self._tokens_left(figures, prompt, answer) * token_s
         if self._per_s is None:
             return work_s
         return max(work_s, (self.num_queries - figures.issued) / self._per_s)
@@ -108,15 +115,25 @@ class TimeLeft:
         expected = tokens + _WARM_UP_ANSWERS * self._answer_tokens
         return max(prompt, 1.0), expected / (ended + _WARM_UP_ANSWERS)
 
-    def _costs(self, prompt: float, answer: float) -> tuple[float, float]:
-        """Seconds of a prompt token and of an answer's, by least squares, neither below 0. What
-        the warm-up showed is among the observations.
+    def _tokens_left(self, figures: ProgressFigures, prompt: float, answer: float) -> float:
+        """Of answers that are not ended. One that is longer already than most is taken to end half
+        way to the longest.
         """
-        sample_s, share = self._sample_s, _WARM_UP_SHARE**2
-        pp, tt = self._pp + share * prompt * prompt, self._tt + share * answer * answer
-        pt = self._pt + share * prompt * answer
-        ps = self._ps + share * prompt * sample_s
-        ts = self._ts + share * answer * sample_s
+        ended, tokens = self._answers
+        begun = max(figures.prompt_tokens / prompt - ended, 0.0)
+        length = min(max(figures.tokens - tokens, 0) / max(begun, 1.0), self._longest)
+        rest = max(answer - length, (self._longest - length) / 2)
+        return begun * rest + max(self.num_queries - ended - begun, 0.0) * answer
+
+    def _costs(self, prompt: float, answer: float) -> tuple[float, float]:
+        """Seconds of a prompt token and of an answer's, by least squares, neither below 0. One
+        sample, as the warm-up showed it, is among the observations.
+        """
+        sample_s = self._sample_s
+        pp, tt = self._pp + prompt * prompt, self._tt + answer * answer
+        pt = self._pt + prompt * answer
+        ps = self._ps + prompt * sample_s
+        ts = self._ts + answer * sample_s
         ps += _PULL * pp * sample_s / (2 * prompt)
         ts += _PULL * tt * sample_s / (2 * answer)
         pp, tt = pp * (1 + _PULL), tt * (1 + _PULL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -13,7 +13,7 @@ from harness.loadgen.time_left import TimeLeft
 from harness.rules.scenario import Scenario
 from tests.harness.figures import make_figures
 
-PROMPT, ANSWER = 1500, 70
+PROMPT, ANSWER, LONGEST = 1500, 70, 128
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Batching:
 def test_it_finds_what_is_left_before_many_answers_have_ended(queries: int, guess: float) -> None:
     moments = Batching(queries).moments()
     total_s = moments[-1][0].elapsed_s
-    left = TimeLeft(queries, guess * total_s / queries, ANSWER)
+    left = TimeLeft(queries, guess * total_s / queries, ANSWER, LONGEST)
     told = [(left.after(*moment), total_s - moment[0].elapsed_s) for moment in moments]
     assert all(found is not None and found >= 0 for found, _ in told)
     for found, true_s in told[len(told) // 2 :: 7]:
@@ -70,7 +70,7 @@ def test_it_finds_what_is_left_before_many_answers_have_ended(queries: int, gues
 
 
 def test_before_anything_came_nothing_is_told() -> None:
-    left = TimeLeft(40, 1.0, ANSWER)
+    left = TimeLeft(40, 1.0, ANSWER, LONGEST)
     assert left.after(make_figures(elapsed_s=5.0, issued=40, prompt_tokens_issued=6000)) is None
 
 
@@ -78,7 +78,7 @@ def test_time_in_which_nothing_came_counts() -> None:
     """A step of an engine is longer than the time between two figures."""
     told = {}
     for every in (1, 4):
-        left = TimeLeft(100, 1.0, 10)
+        left = TimeLeft(100, 1.0, 10, 20)
         for moment in range(41):
             step = moment - moment % 4
             figures = make_figures(
@@ -92,12 +92,16 @@ def test_time_in_which_nothing_came_counts() -> None:
     assert told[1] == told[4]
 
 
-def test_answers_longer_than_expected_leave_nothing_below_zero() -> None:
-    left = TimeLeft(2, 1.0, 10)
+def test_answers_longer_than_expected_are_not_over_before_they_end() -> None:
+    left = TimeLeft(2, 1.0, 10, 128)
     figures = make_figures(
         elapsed_s=9.0, issued=2, done=1, tokens=90, prompt_tokens=20, prompt_tokens_issued=20
     )
-    assert left.after(figures, [(0, 1.0, 8.0, 20)]) == 0.0
+    told = left.after(figures, [(0, 1.0, 8.0, 20)])
+    assert told is not None
+    assert told > 0.0
+    whole = replace(figures, elapsed_s=14.0, tokens=148)
+    assert left.after(whole) == 0.0
 
 
 def plan(scenario: Scenario, **fields: object) -> LoadgenPlan:
@@ -110,17 +114,17 @@ SOME = make_figures(elapsed_s=20.0, issued=10, done=10, tokens=70, prompt_tokens
 
 
 def test_a_server_waits_for_its_queries() -> None:
-    left = TimeLeft.of(plan(Scenario.SERVER, target_qps=1.0), PROBE, ANSWER, None)
+    left = TimeLeft.of(plan(Scenario.SERVER, target_qps=1.0), PROBE, ANSWER, LONGEST)
     assert left.after(SOME) == pytest.approx(90.0)
     assert left.num_queries == 100
 
 
 def test_a_test_by_the_clock_ends_by_the_clock() -> None:
     of_clock = plan(Scenario.SINGLE_STREAM, expected_latency_s=2.0)
-    assert TimeLeft.of(of_clock, PROBE, ANSWER, None).after(SOME) == 40.0
+    assert TimeLeft.of(of_clock, PROBE, ANSWER, LONGEST).after(SOME) == 40.0
     late = make_figures(elapsed_s=61.0, tokens=70)
-    assert TimeLeft.of(of_clock, PROBE, ANSWER, None).after(late) == 0.0
+    assert TimeLeft.of(of_clock, PROBE, ANSWER, LONGEST).after(late) == 0.0
 
 
 def test_an_audit_asks_for_fewer_than_the_plan() -> None:
-    assert TimeLeft.of(plan(Scenario.OFFLINE), PROBE, ANSWER, 7).num_queries == 7
+    assert TimeLeft.of(plan(Scenario.OFFLINE), PROBE, ANSWER, LONGEST, 7).num_queries == 7
