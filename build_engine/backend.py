@@ -82,8 +82,8 @@ class Backend:
     profiles: tuple[str, ...] = ()
     """What its engines can be tuned for, the usual one first; none where there is no choice."""
     fit: str | None = None
-    """`(limits, config, recipe, target, profile, batch_given) -> EngineLimits`: what the user left
-    open, chosen for the target; None where the defaults do.
+    """`(limits, config, recipe, target, profile, batch_given, mean_tokens) -> EngineLimits`: what
+    the user left open, chosen for the target; None where the defaults do.
     """
     storage: str | None = None
     """`(recipe, config) -> Storage`: how an engine keeps its parts, for plans (`roofline/`); None
@@ -176,14 +176,16 @@ class Backend:
         profile: str | None,
         *,
         batch_given: bool,
+        mean_tokens: float | None,
     ) -> EngineLimits:
         """`limits` with what the user left open chosen for the target and the profile; the number
-        of requests is the user's where `batch_given`.
+        of requests is the user's where `batch_given`, else what fits of requests of `mean_tokens`,
+        where that is known.
         """
         if self.fit is None:
             return limits
         fit = load_object(self.fit)
-        found: EngineLimits = fit(limits, config, recipe, target, profile, batch_given)
+        found: EngineLimits = fit(limits, config, recipe, target, profile, batch_given, mean_tokens)
         return found
 
     def storage_of(self, recipe: Recipe, config: LlamaConfig) -> Storage:

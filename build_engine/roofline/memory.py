@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _ATTENTION = ".self_attn."
 _NORM_BYTES = 2  # 16 bits, whatever the recipe
+LOGIT_BYTES = 4  # float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def estimate(config: LlamaConfig, storage: Storage, limits: EngineLimits) -> Mem
     parts = limits.tensor_parallel
     elements = Elements.of(config)
     layer = limits.max_num_tokens * activation_bytes_per_token(config, storage)
-    logits = limits.max_batch_size * config.vocab_size * 4
+    logits = limits.max_batch_size * config.vocab_size * LOGIT_BYTES
     cache = elements.kv_token * storage.kv_reserved_bytes * limits.max_seq_len
     return MemoryEstimate(
         weights=Weights.of(elements, storage).resident // parts,

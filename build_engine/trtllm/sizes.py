@@ -14,6 +14,7 @@ from build_engine.errors import ConfigError
 from build_engine.progress import size_text
 from build_engine.recipe import BITS
 from build_engine.roofline.memory import (
+    LOGIT_BYTES,
     BuildNeeds,
     MemoryEstimate,
     cache_room,
@@ -36,9 +37,9 @@ PAGE = 32  # tokens of a page of the KV cache: the library's own size
 _ALIGNMENT = 64  # of the tokens of an iteration, as the kernels' tiles are
 
 KV_CACHE_SHARE = 0.9  # of the memory that is free after loading: the library's own default
-# The pages of a request are taken as it grows. News articles are on average less than half as long
-# as the longest, and a request that does not fit waits.
-_SHORTER = 2
+# of the longest request: a mean one, where its length is not known. The pages of a request are
+# taken as it grows, and one that does not fit waits.
+_MEAN_SHARE = 0.5
 _FOR_PROMPTS = 4  # at most one token in so many of an iteration is of an answer
 
 # of the weights: the builder holds a checkpoint and the engine at once (TensorRT-LLM issues 102,
@@ -101,9 +102,11 @@ def fitted(
     target: Target,
     profile: str | None,
     batch_given: bool,
+    mean_tokens: float | None = None,
 ) -> EngineLimits:
     """`limits` with what the user left open chosen for the target and the profile: the tokens of
-    an iteration, and (unless `batch_given`) the requests in flight.
+    an iteration, and (unless `batch_given`) the requests in flight: as many as fit of
+    `mean_tokens`, prompt and answer.
     """
     latency = profile == Profile.LATENCY
     tokens = limits.max_num_tokens
@@ -114,7 +117,8 @@ def fitted(
         limits = replace(limits, max_batch_size=1)
     limits = replace(limits, max_num_tokens=tokens)
     if not latency and not batch_given:
-        limits = replace(limits, max_batch_size=_batch_size(limits, config, recipe, target))
+        mean = mean_tokens or _MEAN_SHARE * limits.max_seq_len
+        limits = replace(limits, max_batch_size=_batch_size(limits, config, recipe, target, mean))
     # by itself the builder lowers it to this, and then raises it to a page
     most = max(limits.max_seq_len * limits.max_batch_size, PAGE)
     return replace(limits, max_num_tokens=min(tokens, most))
@@ -136,20 +140,43 @@ def require_sizes(
     check_shapes(config, format_of(recipe), limits.tensor_parallel)
     needed = estimate(config, recipe, limits)
     assert target.memory_gib is not None
-    if needed.least > target.memory_gib * 2**30:
+    memory = int(target.memory_gib * 2**30)
+    if needed.least > memory:
+        lower = _to_lower(config, limits, needed, needed.least - memory)
         raise ConfigError(
             f"`{recipe.name}` needs about {size_text(needed.least)} of GPU memory for one request "
             f"(weights {size_text(needed.weights)}), and target `{target.name}` has "
-            f"{size_text(round(target.memory_gib * 2**30))}; choose a recipe with smaller weights, "
-            "or a target with more memory."
+            f"{size_text(memory)}; {lower}choose a recipe with smaller weights, or a target with "
+            "more memory."
         )
 
 
+def _to_lower(
+    config: LlamaConfig, limits: EngineLimits, needed: MemoryEstimate, lacking: int
+) -> str:
+    """The sizes that would make room for `lacking` bytes, each by itself; "" where none does."""
+    sizes = (
+        ("--max-batch-size", limits.max_batch_size, LOGIT_BYTES * config.vocab_size),
+        ("--max-input-len", limits.max_input_len, needed.kv_request / limits.max_seq_len),
+    )
+    ways = [
+        f"lower {option} by {less:,} to {size - less}"
+        for option, size, each_bytes in sizes
+        if (less := math.ceil(lacking / each_bytes)) < size
+    ]
+    return "".join(f"{way}, or " for way in ways)
+
+
 def _batch_size(
-    limits: EngineLimits, config: LlamaConfig, recipe: RecipeRules, target: Target
+    limits: EngineLimits,
+    config: LlamaConfig,
+    recipe: RecipeRules,
+    target: Target,
+    mean_tokens: float,
 ) -> int:
     needed = estimate(config, recipe, limits)
     assert target.memory_gib is not None
     room = cache_room(int(target.memory_gib * 2**30), needed, storage(recipe, config))
-    requests = min(_SHORTER * room // needed.kv_request, limits.max_num_tokens // _FOR_PROMPTS)
+    fitting = int(room * limits.max_seq_len / (needed.kv_request * mean_tokens))
+    requests = min(fitting, limits.max_num_tokens // _FOR_PROMPTS)
     return max(1, requests // 8 * 8 if requests > 8 else requests)

@@ -204,7 +204,10 @@ def _bound(scenario: Scenario, rate: RateForecast, at_once: int) -> str:
             f"{scenario} is bound by memory: its latency limits would allow {rate.wanted:,.0f} "
             f"requests in flight, and {at_once:,} are possible."
         )
-    return f"{scenario} is bound by {rate.bound}, with {rate.wanted:,.0f} requests in flight."
+    return (
+        f"{scenario} is bound by {rate.bound}, with {rate.wanted:,.0f} of the {at_once:,} possible "
+        "requests in flight."
+    )
 
 
 def _row(plan: EnginePlan) -> list[str]:

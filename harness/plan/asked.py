@@ -71,7 +71,13 @@ class Asked:
         )
         profile = self.backend.profile(None)
         return self.backend.fitted(
-            limits, config, self.recipe, self.target, profile, batch_given=False
+            limits,
+            config,
+            self.recipe,
+            self.target,
+            profile,
+            batch_given=False,
+            mean_tokens=workload.mean_request_tokens,
         )
 
     @property

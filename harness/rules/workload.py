@@ -146,6 +146,15 @@ class Workload(Frozen):
                 raise ValueError(f"`ttft_ms` and `tpot_ms` do not fit scenario {scenario}.")
         return self
 
+    @property
+    def mean_request_tokens(self) -> float | None:
+        """Prompt and answer on average, if the answer is as long as it may be; None where the mean
+        prompt is not known.
+        """
+        if self.mean_input_tokens is None:
+            return None
+        return min(self.mean_input_tokens, self.max_input_tokens) + self.max_new_tokens
+
     def revision_of(self, model: str) -> str | None:
         """The commit that the benchmark asks for when `model` is its model's hub id."""
         return self.model.revision if self.model and self.model.hub == model else None

@@ -212,7 +212,9 @@ class EngineChoice:
         limits = EngineLimits.for_lengths(
             workload.max_input_tokens, workload.max_new_tokens, positions
         )
+        mean = workload.mean_request_tokens
         if self.max_input_len is not None or self.max_new_tokens is not None:
+            mean = None  # not of these lengths
             prompt = limits.max_input_len if self.max_input_len is None else self.max_input_len
             answer = limits.max_new_tokens if self.max_new_tokens is None else self.max_new_tokens
             self._check_lengths(prompt, answer, checkpoint)
@@ -229,6 +231,7 @@ class EngineChoice:
             target,
             builder.profile(self.profile),
             batch_given=self.max_batch_size is not None,
+            mean_tokens=mean,
         )
         if self.max_num_tokens is not None:
             limits = replace(limits, max_num_tokens=self.max_num_tokens)
