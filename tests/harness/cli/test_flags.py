@@ -77,6 +77,7 @@ FROZEN = {
         "--tensor-parallel",
         "--workload",
     ],
+    "report": ["--json", "--output"],
     "sweep": [
         *_CALIBRATION,
         "--count",
