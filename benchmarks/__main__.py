@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ceiling, dataset, efficiency, emulation, peers, startup
+from benchmarks import ceiling, dataset, efficiency, emulation, peers, recipes, simulation, startup
 from benchmarks.noise import StolenTime
 from benchmarks.result import Result
 from build_engine.errors import EXIT_INTERRUPTED, EXIT_OK, EnginebenchError, UnknownName
@@ -36,6 +36,15 @@ def _ceiling(options: Options, progress: Progress) -> Result:
         offline_samples=options.samples or 200_000, server_qps=options.qps, server_s=options.seconds
     )
     return ceiling.measure(load, options.repeats or 3, progress)
+
+
+def _simulation(options: Options, progress: Progress) -> Result:
+    load = simulation.Load(
+        samples=options.samples or simulation.NUM_SAMPLES,
+        server_qps=options.qps,
+        server_s=options.seconds,
+    )
+    return simulation.measure(load, options.repeats or 3, progress)
 
 
 def _dataset(options: Options, progress: Progress) -> Result:
@@ -77,13 +86,27 @@ def _peers(options: Options, progress: Progress) -> Result:
     return peers.measure(choice, options.peers_python, progress)
 
 
+def _recipes(options: Options, progress: Progress) -> Result:
+    peer = not options.no_peers
+    return recipes.measure(
+        options.model,
+        options.repeats or 3,
+        options.samples or 8,
+        peer,
+        options.peers_python,
+        progress,
+    )
+
+
 BENCHMARKS: dict[str, Benchmark] = {
     "startup": _startup,
     "dataset": _dataset,
     "ceiling": _ceiling,
+    "simulation": _simulation,
     "efficiency": _efficiency,
     "emulation": _emulation,
     "peers": _peers,
+    "recipes": _recipes,
 }
 
 
@@ -136,9 +159,18 @@ def _options(arguments: list[str] | None) -> Options:
     add("--repeats", type=int, help="repetitions of each measurement")
     add("--samples", type=int, help="samples, or for peers requests at concurrency 1")
     add("--recipe", default="int8_wo", help="efficiency: the engine's recipe")
-    add("--qps", type=float, default=ceiling.SERVER_GOAL, help="ceiling: Server queries/s")
-    add("--seconds", type=float, default=6.0, help="ceiling: length of the Server test")
-    add("--model", default="newsbrief", help="peers, dataset, emulation: a checkpoint folder")
+    add(
+        "--qps",
+        type=float,
+        default=ceiling.SERVER_GOAL,
+        help="ceiling, simulation: Server queries/s",
+    )
+    add("--seconds", type=float, default=6.0, help="ceiling, simulation: length of the Server test")
+    add(
+        "--model",
+        default="newsbrief",
+        help="peers, recipes, dataset, emulation: a checkpoint folder",
+    )
     add("--workload", default="newsbrief", help="emulation: a workload or its .yaml file")
     add("--dataset", help="emulation: a .jsonl of articles")
     add("--calibration", help="emulation: a .jsonl of articles for calibrated recipes")

@@ -54,7 +54,7 @@ def measure(load: Load, repeats: int, progress: Progress) -> Result:
         folder = Path(name)
         dataset = folder / "dataset"
         dataset.mkdir()
-        _save_dataset(dataset)
+        save_dataset(dataset)
         for number in range(repeats):
             progress.phase(f"ceiling: test {number + 1} of {repeats} of each scenario")
             test = _run(dataset, _plan(Scenario.OFFLINE, load), folder / f"offline-{number}")
@@ -110,7 +110,8 @@ def _column(tests: list[dict[str, float]], key: str) -> tuple[float, ...]:
     return tuple(test[key] for test in tests)
 
 
-def _save_dataset(folder: Path) -> None:
+def save_dataset(folder: Path) -> None:
+    """Prompts that are all the same, of a dataset's number, in `folder`."""
     import numpy as np
 
     prompt = np.arange(_PROMPT_TOKENS, dtype=np.int32)

@@ -99,11 +99,11 @@ def measure(choice: Choice, python: Path | None, progress: Progress) -> Result:
     for number in range(choice.rounds):
         for recipe, engine in engines.items():
             progress.phase(f"peers: round {number + 1} of {choice.rounds}, {_ours(recipe)}")
-            rounds.setdefault(_ours(recipe), []).append(_by_concurrency(_run_ours(engine, job)))
+            rounds.setdefault(_ours(recipe), []).append(_by_concurrency(run_ours(engine, job)))
         for peer in peers:
             progress.phase(f"peers: round {number + 1} of {choice.rounds}, {peer.name}")
             assert python is not None
-            rounds.setdefault(peer.name, []).append(_by_concurrency(_run_peer(peer, python, job)))
+            rounds.setdefault(peer.name, []).append(_by_concurrency(run_peer(peer, python, job)))
     precisions = {_ours(r): _precision(engine) for r, engine in engines.items()}
     precisions |= {peer.name: peer.precision for peer in peers}
     return _result(choice, job, rounds, precisions)
@@ -135,7 +135,8 @@ def _precision(engine: Engine) -> str:
     return f"weights {said.weights}; arithmetic {said.activations}; KV {said.kv_cache}"
 
 
-def _run_ours(engine: Engine, job: PeerJob) -> list[Measured]:
+def run_ours(engine: Engine, job: PeerJob) -> list[Measured]:
+    """A job on one of our engines, loaded for it."""
     import numpy as np
 
     executor = load(OpenVINOSpec(folder=engine.folder, num_threads=job.threads))
@@ -161,7 +162,8 @@ def _run_ours(engine: Engine, job: PeerJob) -> list[Measured]:
     return found
 
 
-def _run_peer(peer: Peer, python: Path, job: PeerJob) -> list[Measured]:
+def run_peer(peer: Peer, python: Path, job: PeerJob) -> list[Measured]:
+    """A job on a peer, in a process of its own. Raises RunFailed."""
     with tempfile.TemporaryDirectory() as name:
         asked, answered = Path(name) / "job.json", Path(name) / "measured.json"
         asked.write_text(json.dumps(asdict(job) | {"weights": peer.weights}), encoding="utf-8")

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from build_engine.planned import PlannedBuild
     from build_engine.progress import BuildProgress
     from build_engine.recipe import Recipe
+    from build_engine.roofline.memory import BuildNeeds
+    from build_engine.roofline.storage import Storage
     from build_engine.store.limits import EngineLimits
     from build_engine.store.spec import BuildFacts, EngineSpec
     from build_engine.target import Detected, Target
@@ -41,7 +43,7 @@ ENTRY_POINTS = "enginebench.builders"
 _OPENVINO_PROPERTIES = {
     "INFERENCE_PRECISION_HINT": "bf16|f32",
     "KV_CACHE_PRECISION": "u8|bf16|f32",
-    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0|[1-9][0-9]{0,5}",
 }
 
 
@@ -80,8 +82,16 @@ class Backend:
     profiles: tuple[str, ...] = ()
     """What its engines can be tuned for, the usual one first; none where there is no choice."""
     fit: str | None = None
-    """`(limits, config, recipe, target, profile, batch_given) -> EngineLimits`: what the user left
-    open, chosen for the target; None where the defaults do.
+    """`(limits, config, recipe, target, profile, batch_given, mean_tokens) -> EngineLimits`: what
+    the user left open, chosen for the target; None where the defaults do.
+    """
+    storage: str | None = None
+    """`(recipe, config) -> Storage`: how an engine keeps its parts, for plans (`roofline/`); None
+    where nothing is known of that.
+    """
+    needs: str | None = None
+    """`(config, recipe, limits) -> BuildNeeds`: what making an engine needs; None where that is
+    not estimated.
     """
     plan: str | None = None
     """`(spec) -> PlannedBuild`: what a build would do; None where no command is run."""
@@ -166,14 +176,35 @@ class Backend:
         profile: str | None,
         *,
         batch_given: bool,
+        mean_tokens: float | None,
     ) -> EngineLimits:
         """`limits` with what the user left open chosen for the target and the profile; the number
-        of requests is the user's where `batch_given`.
+        of requests is the user's where `batch_given`, else what fits of requests of `mean_tokens`,
+        where that is known.
         """
         if self.fit is None:
             return limits
         fit = load_object(self.fit)
-        found: EngineLimits = fit(limits, config, recipe, target, profile, batch_given)
+        found: EngineLimits = fit(limits, config, recipe, target, profile, batch_given, mean_tokens)
+        return found
+
+    def storage_of(self, recipe: Recipe, config: LlamaConfig) -> Storage:
+        """How an engine keeps its parts. Raises ConfigError where that is not known."""
+        if self.storage is None:
+            raise ConfigError(
+                f"Nothing is known of the memory that {self.framework} engines take; plan for a "
+                "target of another backend."
+            )
+        found: Storage = load_object(self.storage)(recipe, config)
+        return found
+
+    def needs_of(
+        self, config: LlamaConfig, recipe: Recipe, limits: EngineLimits
+    ) -> BuildNeeds | None:
+        """What making an engine needs; None where that is not estimated."""
+        if self.needs is None:
+            return None
+        found: BuildNeeds = load_object(self.needs)(config, recipe, limits)
         return found
 
     def plan_of(self, spec: EngineSpec) -> PlannedBuild:
@@ -213,15 +244,17 @@ BACKENDS = {
             name="openvino",
             framework="OpenVINO GenAI",
             framework_library="openvino-genai",
-            builder=2,
+            builder=3,
             build_libraries=("openvino", "openvino-genai", "nncf"),
             load_libraries=("openvino", "openvino-genai"),
             extra="cpu",
             absent="",
             compile="build_engine.openvino.compile:compile_engine",
             properties=_OPENVINO_PROPERTIES,
+            machine="build_engine.openvino.activations:require_here",
             compute="build_engine.openvino.support:compute",
             refusal="build_engine.openvino.support:refusal",
+            storage="build_engine.openvino.sizes:storage",
         ),
         Backend(
             name="tensorrt-llm",
@@ -241,6 +274,8 @@ BACKENDS = {
             emulated_by="emulated",
             profiles=("throughput", "latency"),
             fit="build_engine.trtllm.sizes:fitted",
+            storage="build_engine.trtllm.sizes:storage",
+            needs="build_engine.trtllm.sizes:build_needs",
             plan="build_engine.trtllm.plan:planned",
             quantise="build_engine.trtllm.artefact:quantised_checkpoint",
             machine="build_engine.trtllm.machine:require_compiler",
@@ -257,7 +292,7 @@ BACKENDS = {
             absent="",
             compile="build_engine.trtllm.emulated_engine:compile_engine",
             machine="build_engine.trtllm.machine:require_quantiser",
-            properties=_OPENVINO_PROPERTIES,
+            properties={**_OPENVINO_PROPERTIES, "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"},
             compute="build_engine.trtllm.emulated_engine:compute",
             refusal="build_engine.trtllm.support:refusal",
             emulates=True,

@@ -18,7 +18,14 @@ from build_engine.validation import Frozen, Invalid, Name, Text, validated
 
 __all__ = ["KINDS", "Frozen", "Name", "Text", "apply_overrides", "config_names", "load_config"]
 
-KINDS = {"targets": "target", "recipes": "recipe", "workloads": "workload", "rounds": "round"}
+KINDS = {
+    "targets": "target",
+    "recipes": "recipe",
+    "workloads": "workload",
+    "rounds": "round",
+    "models": "model",
+    "published": "published results",
+}
 
 _ESCAPED = {"n": "\n", "t": "\t", "\\": "\\"}
 

@@ -83,9 +83,13 @@ class RecipeRules(Frozen):
 
 
 class Recipe(RecipeRules):
-    """A recipe as it is configured: its rules, a title for people, and where they come from."""
+    """A recipe as it is configured: its rules, a title for people, where it helps and what it
+    costs in words, and where the rules come from.
+    """
 
     title: Text
+    helps: str = ""
+    costs: str = ""
     sources: Annotated[list[Text], Field(min_length=1)]
 
     @property

@@ -55,7 +55,11 @@ def build(
         max_new_tokens=max_new_tokens,
         set=tuple(settings),
     )
-    return choice.build(load_workload(workload), progress or NullProgress())
+    progress = progress or NullProgress()
+    try:
+        return choice.build(load_workload(workload), progress)
+    finally:
+        progress.close()
 
 
 def run(
@@ -110,12 +114,15 @@ def run(
         round=round or DEFAULT,
     )
     progress = progress or NullProgress()
-    if isinstance(engine, Engine):
-        _refuse_both(recipe, target)
-        request = choice.request_for(engine, progress)
-    else:
-        request = choice.request(_named(str(engine), recipe, target), progress)
-    return execute(request, progress)
+    try:
+        if isinstance(engine, Engine):
+            _refuse_both(recipe, target)
+            request = choice.request_for(engine, progress)
+        else:
+            request = choice.request(_named(str(engine), recipe, target), progress)
+        return execute(request, progress)
+    finally:
+        progress.close()
 
 
 def load_run(folder: str | Path) -> Run:

@@ -39,54 +39,90 @@ class ProgressFigures:
     """How long the rest will take, as far as it can be told yet."""
 
 
-class Rate:
-    """Samples and tokens a second over the last few seconds."""
+class Rates:
+    """How fast counters grow, over the last few seconds or, where they grow in longer steps, over
+    the last two of these.
+    """
 
     def __init__(self) -> None:
-        self._points: list[tuple[float, int, int]] = []
+        self._now_s = 0.0
+        self._points: list[tuple[float, tuple[int, ...]]] = []  # at which something had grown
 
-    def add(self, now_s: float, done: int, tokens: int) -> None:
-        """A reading of two counters."""
-        self._points.append((now_s, done, tokens))
+    def add(self, now_s: float, *counters: int) -> bool:
+        """A reading; whether it is another than the last."""
+        self._now_s = now_s
+        if self._points and self._points[-1][1] == counters:
+            return False
+        self._points.append((now_s, counters))
         while len(self._points) > 2 and now_s - self._points[1][0] > _WINDOW_S:
             self._points.pop(0)
+        return True
 
     @property
-    def per_s(self) -> tuple[float, float]:
-        """(samples a second, tokens a second); zeros before the second reading."""
+    def per_s(self) -> tuple[float, ...]:
+        """Of each counter; () before the second reading that differs."""
         if len(self._points) < 2:
-            return 0.0, 0.0
-        (first_s, done, tokens), (last_s, last_done, last_tokens) = (
-            self._points[0],
-            self._points[-1],
-        )
+            return ()
+        (first_s, first), (last_s, last) = self._points[0], self._points[-1]
         span_s = max(last_s - first_s, 1e-9)
-        return (last_done - done) / span_s, (last_tokens - tokens) / span_s
+        if self._now_s - last_s > max(_WINDOW_S, span_s):  # it has become slow, or stands still
+            span_s = self._now_s - first_s
+        return tuple((b - a) / span_s for a, b in zip(first, last, strict=True))
 
 
-def describe(done: int, total: int | None, figures: ProgressFigures | None, rate: Rate) -> str:
-    """One line: done, time left, rates, TTFT/TPOT p99, running and queued requests."""
-    samples_per_s, tokens_per_s = rate.per_s
-    parts = [f"{done:,}/{total:,}" if total else f"{done:,}"]
-    parts += _time_left(done, total, samples_per_s)
-    if tokens_per_s > 0:
-        parts.append(f"{tokens_per_s:,.0f} tok/s")
-    if figures is not None:
-        for name, value_s in (("TTFT", figures.ttft_p99_s), ("TPOT", figures.tpot_p99_s)):
-            if value_s is not None:
-                parts.append(f"{name} p99 {value_s * 1e3:,.1f} ms")
-        parts.append(f"{figures.active:,} running, {figures.queued:,} queued")
-    return " | ".join(parts)
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is said of work: how far it is, how fast it goes, and how its answers come."""
+
+    how_far: tuple[str, ...]
+    how_fast: tuple[str, ...] = ()
+    how_well: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """All of it."""
+        return " | ".join((*self.how_far, *self.how_fast, *self.how_well))
 
 
-def describe_transfer(done_bytes: int, total_bytes: int, rate: Rate) -> str:
-    """One line: how much is here, time left, how fast it comes."""
-    bytes_per_s, _ = rate.per_s
-    parts = [f"{size_text(done_bytes)} of {size_text(total_bytes)}"]
-    parts += _time_left(done_bytes, total_bytes, bytes_per_s)
-    if bytes_per_s > 0:
-        parts.append(f"{size_text(round(bytes_per_s))}/s")
-    return " | ".join(parts)
+def describe(done: int, total: int | None, rates: Rates) -> Told:
+    """Of work that counts one thing."""
+    per_s = next(iter(rates.per_s), 0.0)
+    counts = f"{done:,}/{total:,}" if total else f"{done:,}"
+    return Told((counts, *_time_left(done, total, per_s)))
+
+
+def describe_test(done: int, total: int | None, figures: ProgressFigures, rates: Rates) -> Told:
+    """Of a LoadGen test; `rates` are those of its tokens and prompt tokens."""
+    how_far = [f"{done:,}/{total:,}" if total else f"{done:,}"]
+    issued = figures.prompt_tokens_issued
+    # queries that are still to come have prompts of unknown lengths
+    if total and figures.issued >= total and figures.prompt_tokens < issued:
+        how_far.append(f"{figures.prompt_tokens / issued:.0%} of prompts read")
+    if figures.left_s is not None and (total is None or done < total):
+        how_far.append(f"{duration(figures.left_s)} left")
+    names = ("tok/s", "prompt tok/s")
+    how_fast = [
+        f"{per_s:,.{0 if per_s >= 10 else 1}f} {name}"
+        for name, per_s in zip(names, rates.per_s, strict=False)
+        if per_s > 0
+    ]
+    if figures.kv_blocks_total and figures.kv_blocks_used is not None:
+        how_fast.append(f"KV cache {figures.kv_blocks_used / figures.kv_blocks_total:.0%}")
+    how_well = [
+        f"{name} p99 {value_s * 1e3:,.1f} ms"
+        for name, value_s in (("TTFT", figures.ttft_p99_s), ("TPOT", figures.tpot_p99_s))
+        if value_s is not None
+    ]
+    how_well.append(f"{figures.active:,} running, {figures.queued:,} queued")
+    return Told(tuple(how_far), tuple(how_fast), tuple(how_well))
+
+
+def describe_transfer(done_bytes: int, total_bytes: int, rates: Rates) -> Told:
+    """Of a download: how much is here, time left, how fast it comes."""
+    bytes_per_s = next(iter(rates.per_s), 0.0)
+    how_far = f"{size_text(done_bytes)} of {size_text(total_bytes)}"
+    how_fast = (f"{size_text(round(bytes_per_s))}/s",) if bytes_per_s > 0 else ()
+    return Told((how_far, *_time_left(done_bytes, total_bytes, bytes_per_s)), how_fast)
 
 
 def _time_left(done: int, total: int | None, per_s: float) -> list[str]:

@@ -68,8 +68,8 @@ BACKENDS = {
         ),
         Backend(
             name="simulated",
-            spec="runtime.simulated:SimulatedSpec",
-            executor="runtime.simulated:SimulatedExecutor",
+            spec="runtime.simulated.spec:SimulatedSpec",
+            executor="runtime.simulated.executor:SimulatedExecutor",
             measured=False,
         ),
     )

@@ -8,18 +8,22 @@ from pathlib import Path
 import pytest
 
 import configs
+from build_engine.checkpoint.known import KnownModel, load_known_model
 from build_engine.config import KINDS, config_names
 from build_engine.recipe import Recipe, load_recipe
+from build_engine.roofline.published import Published, load_published
 from build_engine.target import Target, load_target
 from harness.rules.rounds import Round, load_round
 from harness.rules.workload import Workload, load_workload
 from newsbrief import PROMPT_TEMPLATE
 
-LOADERS: dict[str, Callable[[str], Target | Recipe | Workload | Round]] = {
+LOADERS: dict[str, Callable[[str], Target | Recipe | Workload | Round | KnownModel | Published]] = {
     "targets": load_target,
     "recipes": load_recipe,
     "workloads": load_workload,
     "rounds": load_round,
+    "models": load_known_model,
+    "published": load_published,
 }
 FOLDER = Path(configs.__file__).parent
 FILES = [(kind, name) for kind in KINDS for name in config_names(kind)]

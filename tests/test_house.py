@@ -37,13 +37,15 @@ ROOMS = {
     "scoring": 5,
     "runs": 6,
     "submission": 7,
+    "simulation": 7,
     "doctor": 7,
     "studies": 7,
+    "plan": 7,
     "report": 8,
     "demo": 9,
     "cli": 10,
 }
-MAX_ROOM_ARROWS = 64
+MAX_ROOM_ARROWS = 80
 MAX_UNTYPED_LINES = 20
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60

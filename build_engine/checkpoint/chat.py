@@ -1,122 +1,84 @@
 """A checkpoint's chat template: from what a user says to the text of the whole prompt.
 
 It is rendered as transformers does it (`_compile_jinja_template` of its chat_template_utils.py), in
-Jinja's sandbox. The one difference: a template that asks for today's date is always given the same
-one, so that the prompts of a dataset can be made again.
+Jinja's sandbox and in a process of its own, whose time and memory are bounded. The one difference:
+a template that asks for today's date is always given the same one, so that the prompts of a dataset
+can be made again.
 """
 
 from __future__ import annotations
 
 import json
-from datetime import datetime
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from build_engine.checkpoint.chat_worker import MAX_CPU_S
 from build_engine.errors import CheckpointError
+from build_engine.files import Unreadable, parse_json
 
 if TYPE_CHECKING:
-    import jinja2
-
     from build_engine.checkpoint.special_tokens import Tokens
 
-TODAY = datetime(2024, 7, 26)  # the date that Llama 3.1's own template falls back to
-_MAX_CHARS = 1 << 20  # that a template adds to what the user says
+_WORKER = "build_engine.checkpoint.chat_worker"
 _SAID = "Hello"  # what a template must repeat
 
 
 class ChatTemplate:
-    """The compiled template of the checkpoint in `folder`. Raises CheckpointError for a text that
-    is no template, and for one that leaves out what a user says: its prompts would all be equal.
+    """The template of the checkpoint in `folder`. Raises CheckpointError for a text that is no
+    template, and for one that leaves out what a user says: its prompts would all be equal.
     """
 
     def __init__(self, text: str, tokens: Tokens, folder: Path) -> None:
-        import jinja2
-
-        self._folder = folder
-        special: dict[str, object] = dict(tokens.by_name)
+        self._folder, self._text = folder, text
+        self._special: dict[str, object] = dict(tokens.by_name)
         if tokens.additional:
-            special["additional_special_tokens"] = list(tokens.additional)
-        self._special = special
-        try:
-            self._template = _environment().from_string(text)
-        except (jinja2.TemplateError, MemoryError, RecursionError) as error:
-            raise self._fault(error) from None
+            self._special["additional_special_tokens"] = list(tokens.additional)
         if _SAID not in self.prompt(_SAID):
             raise self._fault("it leaves out what the user says")
 
     def prompt(self, said: str) -> str:
-        """The prompt in which a user says this, up to where the answer begins. Raises
-        CheckpointError for a template that cannot take it.
+        """The prompt in which a user says this. See `prompts`."""
+        [prompt] = self.prompts([said])
+        return prompt
+
+    def prompts(self, texts: Sequence[str]) -> list[str]:
+        """For each text the prompt in which a user says it, up to where the answer begins. Raises
+        CheckpointError for a template that cannot take one of them, or takes too much for it.
         """
-        import jinja2
+        lines = [{"template": self._text, "special": self._special}, *texts]
+        done = subprocess.run(
+            [sys.executable, "-m", _WORKER],
+            input="".join(f"{json.dumps(line)}\n" for line in lines),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="ascii",
+            check=False,
+        )
+        if done.returncode == -signal.SIGPROF:
+            raise self._fault(f"one prompt takes it more than {MAX_CPU_S:g} s")
+        prompts = list(self._read(done.stdout))
+        if len(prompts) != len(texts):
+            raise self._fault(f"its process ended with exit code {done.returncode}")
+        return prompts
 
-        pieces, length = [], 0
-        try:
-            for piece in self._template.generate(
-                messages=[{"role": "user", "content": said}],
-                tools=None,
-                documents=None,
-                add_generation_prompt=True,
-                **self._special,
-            ):
-                pieces.append(piece)
-                length += len(piece)
-                if length > len(said) + _MAX_CHARS:
-                    raise ValueError(f"it adds more than {_MAX_CHARS:,} characters")
-        except (jinja2.TemplateError, ArithmeticError, LookupError, RecursionError) as error:
-            raise self._fault(error) from None
-        except (AttributeError, MemoryError, TypeError, ValueError) as error:
-            raise self._fault(error) from None
-        return "".join(pieces)
+    def _read(self, answer: str) -> Iterator[str]:
+        """The prompts that the process made. Raises CheckpointError for its fault."""
+        for line in answer.splitlines():
+            try:
+                said: dict[str, str] = parse_json(line)
+            except Unreadable as problem:
+                raise self._fault(f"what it makes {problem}") from None
+            if "fault" in said:
+                raise self._fault(said["fault"])
+            yield said["prompt"]
 
-    def _fault(self, error: Exception | str) -> CheckpointError:
-        reason = str(error) or "it asks for more memory than there is"
+    def _fault(self, reason: str) -> CheckpointError:
         return CheckpointError(
             f"The chat template of {self._folder} cannot be used ({reason}); correct it, or leave "
             "chat_template out of the workload."
         )
-
-
-def _environment() -> jinja2.Environment:
-    from jinja2.ext import Extension, loopcontrols
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    class Generation(Extension):
-        """The block by which training marks an answer; here it is its content."""
-
-        tags = {"generation"}  # noqa: RUF012 - the attribute that jinja2 reads
-
-        def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
-            next(parser.stream)
-            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
-    )
-    environment.filters["tojson"] = _tojson
-    environment.globals["raise_exception"] = _refuse
-    environment.globals["strftime_now"] = TODAY.strftime
-    return environment
-
-
-def _tojson(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    """Jinja's own would escape HTML."""
-    return json.dumps(
-        value,
-        ensure_ascii=ensure_ascii,
-        indent=indent,
-        separators=separators,
-        sort_keys=sort_keys,
-    )
-
-
-def _refuse(message: str) -> None:
-    import jinja2
-
-    raise jinja2.TemplateError(message)

@@ -21,17 +21,13 @@ from build_engine.trtllm.form import is_calibrated
 from build_engine.trtllm.modelopt import library_versions
 from build_engine.trtllm.pin import PIN
 from build_engine.trtllm.plan import PROGRAM
-from build_engine.trtllm.sizes import estimate
+from build_engine.trtllm.sizes import build_needs
 
 if TYPE_CHECKING:
     from build_engine.recipe import RecipeRules
     from build_engine.store.spec import EngineSpec
     from build_engine.target import Target
 
-# of the weights: the builder holds a checkpoint and the engine at once (TensorRT-LLM issues 102,
-# 346, 1609)
-_HOST_SHARE = 2
-_DISK_SHARE = 2  # of the weights: the checkpoint and the engine
 _ELSEWHERE = (
     "`enginebench build --stage quantise` makes the checkpoint here, and `--dry-run` shows the plan"
 )
@@ -76,22 +72,21 @@ def require_quantiser(recipe: RecipeRules, _target: Target) -> None:
 def _require_room(spec: EngineSpec, folder: Path) -> None:
     import psutil
 
-    needed = estimate(spec.checkpoint.config, spec.recipe, spec.limits)
+    needed = build_needs(spec.checkpoint.config, spec.recipe, spec.limits)
     _require_gpu(spec.target).require_free(
-        needed.least, "this engine needs", "choose a recipe with smaller weights"
+        needed.build_device, "this engine needs", "choose a recipe with smaller weights"
     )
-    everything = needed.weights * spec.limits.tensor_parallel
     host = psutil.virtual_memory().available
-    if host < _HOST_SHARE * everything:
+    if host < needed.build_host:
         raise EnvironmentFault(
             f"{size_text(host)} of host memory is free, and compiling this engine needs about "
-            f"{size_text(_HOST_SHARE * everything)}; end other programs, or take a larger machine."
+            f"{size_text(needed.build_host)}; end other programs, or take a larger machine."
         )
     disk = shutil.disk_usage(folder).free
-    if disk < _DISK_SHARE * everything:
+    if disk < needed.disk:
         raise EnvironmentFault(
             f"{size_text(disk)} of disk is free for {folder}, and this engine and its checkpoint "
-            f"need about {size_text(_DISK_SHARE * everything)}; free some, or point "
+            f"need about {size_text(needed.disk)}; free some, or point "
             "ENGINEBENCH_HOME at another disk."
         )
 

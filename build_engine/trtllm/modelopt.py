@@ -6,7 +6,6 @@ an error, because the builder would only warn of the one and fail late at the ot
 
 from __future__ import annotations
 
-import math
 import os
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from build_engine.checkpoint.safetensors_file import StoredTensor, read_tensors
 from build_engine.errors import EnvironmentFault, RunFailed
 from build_engine.files import Unreadable, parse_json, read_json, write_json
 from build_engine.libraries import installed_version
+from build_engine.roofline.memory import checkpoint_bytes
 from build_engine.trtllm.environment import without_launchers
 from build_engine.trtllm.layout import KV_SCALE, tensors
 from build_engine.trtllm.modelopt_job import (
@@ -108,7 +108,7 @@ def run_job(
         group_size=form.group_size,
         smoothquant_alpha=alpha,
         seed=SEED,
-        weight_bytes=2 * sum(map(math.prod, checkpoint.config.tensor_shapes.values())),
+        weight_bytes=checkpoint_bytes(checkpoint.config),
     )
     write_json(folder / JOB_FILE, job.model_dump())
     np.save(folder / LENGTHS_FILE, np.array([len(p) for p in calibration.prompts], np.int64))

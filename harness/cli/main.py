@@ -34,12 +34,15 @@ _COMMANDS = {
     "targets": "List the GPU types and CPUs that engines are built for.",
     "recipes": "List the quantisation recipes, and where each can run.",
     "workloads": "List the workloads: what is asked, by which rules, and what can be changed.",
+    "plan": "Say what will fit, how fast it can be, and how long it takes.",
     "dataset": "Prepare a dataset, or show what is in it.",
     "build": "Build an engine from a checkpoint, once.",
     "engines": "List, explain, verify and remove built engines.",
     "run": "Benchmark an engine with MLPerf LoadGen.",
     "sweep": "Measure several recipes of a model in turn, and show which one to run.",
     "report": "Show runs as one HTML page: which recipe to run, and on what evidence.",
+    "compare": "Say how runs differ, and whether that is more than noise.",
+    "runs": "Find runs, of any time.",
     "audit": "Run the compliance test TEST06 on a finished run.",
     "submission": "Pack runs into an MLPerf submission, and check one.",
     "demo": "Build three engines of a small model and benchmark them, in a few minutes.",
@@ -47,7 +50,7 @@ _COMMANDS = {
 
 _MOST_CHARS = 4000  # of what is said of an error: a value from a file may be as long as the file
 
-_GROUPS = ("engines", "submission")  # commands with commands of their own
+_GROUPS = ("engines", "runs", "submission")  # commands with commands of their own
 
 _COMPLETION = "Teach bash, zsh or fish to complete commands and options by Tab."
 

@@ -56,6 +56,10 @@ class Output:
         if self.as_json:
             write(sys.stdout, json.dumps(document, indent=2, default=str) + "\n")
 
+    def text(self, text: str) -> None:
+        """A document for standard output, where a user asks for it there. Raises OSError."""
+        write(sys.stdout, text)
+
     def next(self, *words: object) -> None:
         """The last line: the command to give now, by its words; it can be pasted as it is."""
         tell(sys.stderr, f"Next: {self.command(*words)}\n")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from harness.cli.here import TRIED, next_with_cpu
 from harness.cli.output import Output
 
+_ALGORITHMS = {"none": "-", "round_to_nearest": "rounding"}  # the others by their own names
+
 
 def recipes(*, target: str | None = None, json: bool = False) -> None:
-    """List the quantisation recipes, and where each can run.
+    """List the quantisation recipes: what is quantised to what, where it helps, what it costs, and
+    where it can run.
 
     Parameters
     ----------
@@ -28,16 +33,15 @@ def recipes(*, target: str | None = None, json: bool = False) -> None:
     }
     rows = []
     for recipe in found:
-        supported = [t.name for t in chosen if t.name not in refusals[recipe.name]]
         rows.append(
             [
                 recipe.name,
-                recipe.weights,
+                f"{recipe.weights}/{recipe.group_size}" if recipe.group_size else recipe.weights,
                 recipe.activations,
                 recipe.kv_cache,
-                recipe.algorithm,
+                _ALGORITHMS.get(recipe.algorithm, recipe.algorithm),
                 str(recipe.calibration_samples or "-"),
-                ", ".join(supported) or "-",
+                _places([t.name for t in chosen], refusals[recipe.name]),
             ]
         )
     columns = [
@@ -46,10 +50,14 @@ def recipes(*, target: str | None = None, json: bool = False) -> None:
         "computes\nin",
         "KV\ncache",
         "algorithm",
-        "prompts",
+        "texts",
         "runs on",
     ]
     out.table(columns, rows)
+    out.table(
+        ["recipe", "helps", "costs"],
+        [[recipe.name, recipe.helps, recipe.costs] for recipe in found],
+    )
     if target:
         for recipe in found:
             for reason in refusals[recipe.name].values():
@@ -61,3 +69,11 @@ def recipes(*, target: str | None = None, json: bool = False) -> None:
         next_with_cpu(out, "build", "--target", "cpu", *TRIED)
     else:
         out.next("doctor")  # it says whether this machine builds for that target
+
+
+def _places(targets: list[str], refusing: Mapping[str, str]) -> str:
+    """Where a recipe runs; where most do, those that do not are named."""
+    supporting = [target for target in targets if target not in refusing]
+    if len(targets) == 1 or not supporting:
+        return ", ".join(supporting) or "-"
+    return f"not {', '.join(refusing)}" if refusing else "all"

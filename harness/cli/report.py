@@ -7,25 +7,27 @@ from pathlib import Path
 from harness.cli.output import Output
 
 
-def report(*paths: Path, output: Path = Path("report.html"), json: bool = False) -> None:
+def report(
+    folders: tuple[Path, ...] = (Path("results"),),
+    *,
+    output: Path = Path("report.html"),
+    json: bool = False,
+) -> None:
     """Show runs as one HTML page: which recipe to run, on what evidence, and how each was measured.
 
     Parameters
     ----------
-    paths
-        Folders of runs, of sweeps, or any folder above them.
+    folders
+        Of runs, of sweeps, or any folder above them.
     output
         The page; one that is there is replaced.
     json
         Write where the page is to standard output as JSON.
     """
-    from build_engine.errors import UsageError
     from harness.report.html.report import write_report
 
-    if not paths:
-        raise UsageError("Give one or more folders of runs, as in `enginebench report results`.")
     out = Output(as_json=json)
-    written = write_report(paths, output)
+    written = write_report(folders, output)
     out.say(f"The report is {written}")
     out.result({"report": str(written)})
     out.advice(f"open {written.absolute().as_uri()} in a browser")

@@ -146,7 +146,7 @@ def prompt_texts(workload: Workload, samples: Sequence[Sample], tokenizer: Token
     if not workload.chat_template:
         return texts
     template = tokenizer.chat()
-    return [template.prompt(text) for text in texts]
+    return template.prompts(texts)
 
 
 def _key(

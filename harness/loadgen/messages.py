@@ -17,9 +17,10 @@ AnswerRecord: TypeAlias = tuple[int, float, float, int]
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """News: the engine is loaded and warm."""
+    """News: the engine is loaded and warm; its answers had so many tokens on average."""
 
     probe: Probe
+    answer_tokens: float
 
 
 @dataclass(frozen=True, slots=True)

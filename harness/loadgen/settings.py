@@ -119,13 +119,27 @@ class LoadgenPlan:
         """Samples that LoadGen will issue."""
         if self.mode == "accuracy":
             return self.num_samples
-        least = _DEFAULT_MIN_QUERIES if self.min_query_count is None else self.min_query_count
-        wanted = max(least, self._filling)
-        if not self.equal_issue:
-            return wanted
-        if self.scenario.one_at_a_time:  # a whole pass more where it is whole passes already
+        wanted = max(self.least_queries, self._filling)
+        if self.equal_issue and self.scenario.one_at_a_time:
+            # a whole pass more where it is whole passes already
             return wanted + self.num_samples - wanted % self.num_samples
-        return math.ceil(wanted / self.num_samples) * self.num_samples
+        return self.passes(wanted)
+
+    @property
+    def least_queries(self) -> int:
+        """The minimum that LoadGen is told, or its own."""
+        return _DEFAULT_MIN_QUERIES if self.min_query_count is None else self.min_query_count
+
+    @property
+    def target_rate(self) -> float:
+        """Queries a second that LoadGen is told, or its own."""
+        return self.target_qps or _DEFAULT_QPS
+
+    def passes(self, queries: int) -> int:
+        """So many queries, and with equal issue those that make the last pass whole."""
+        if not self.equal_issue:
+            return queries
+        return math.ceil(queries / self.num_samples) * self.num_samples
 
     @property
     def _filling(self) -> int:
@@ -135,15 +149,14 @@ class LoadgenPlan:
             return math.ceil(self.min_duration_s / latency_s)
         if self.scenario.one_at_a_time:
             return int(_SINGLE_STREAM_SLACK * self.min_duration_s * (1 / latency_s))
-        rate = self.target_qps or _DEFAULT_QPS
         if self.scenario.all_at_once:
-            return int(OFFLINE_SLACK * self.min_duration_s * rate)
-        return math.ceil(self.min_duration_s * rate)
+            return int(OFFLINE_SLACK * self.min_duration_s * self.target_rate)
+        return math.ceil(self.min_duration_s * self.target_rate)
 
     def expected_duration_s(self, samples_per_s: float | None, latency_s: float | None) -> float:
         """Seconds that the queries will take an engine of this rate and single-request latency."""
         if self.scenario.has_rate:
-            return self.num_queries / (self.target_qps or _DEFAULT_QPS)
+            return self.num_queries / self.target_rate
         if self.scenario.one_at_a_time:
             return max(self.num_queries * (latency_s or 0.0), self.min_duration_s)
         return self.num_queries / samples_per_s if samples_per_s else 0.0

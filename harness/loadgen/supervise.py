@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,9 +20,19 @@ from build_engine.files import write_beside, write_json
 from harness.figures import ProgressFigures
 from harness.loadgen.folder import TestFolder
 from harness.loadgen.job import Job, Probe
-from harness.loadgen.messages import Done, Failed, Ready, Report, StartTest, Stop, Stopped
+from harness.loadgen.messages import (
+    AnswerRecord,
+    Done,
+    Failed,
+    Ready,
+    Report,
+    StartTest,
+    Stop,
+    Stopped,
+)
 from harness.loadgen.partial import append_rows
 from harness.loadgen.settings import LoadgenPlan
+from harness.loadgen.time_left import TimeLeft
 from harness.machine.load import LoadMeter, MachineLoad
 from harness.progress import Progress
 from runtime.process import Child, Hangup, Inbox
@@ -59,12 +69,14 @@ def run_test(
     *,
     on_figures: Callable[[ProgressFigures], None] = lambda figures: None,
     audit_config: Path | None = None,
+    num_queries: int | None = None,
     silence_s: float = _SILENCE_S,
 ) -> Outcome:
     """Run one LoadGen test in `folder`, which exists; always returns an Outcome.
 
     `make_plan` turns the warm-up's probe into the plan, and may tell the user about it; what it
     raises is raised here, after the process has ended. `on_figures` sees each progress report.
+    `num_queries` is given where an `audit_config` asks for fewer than the plan.
     """
     files = TestFolder(folder)
     write_json(files.job, job.to_json())
@@ -76,9 +88,15 @@ def run_test(
         folder=folder,
         own_group=True,  # Ctrl-C reaches the supervisor alone
     )
-    watch = _Watch(child, files, progress, on_figures, audit_config, silence_s)
+    watch = _Watch(child, files, progress, on_figures, silence_s)
+
+    def begin(ready: Ready) -> tuple[StartTest, TimeLeft]:
+        plan = make_plan(ready.probe)
+        left = TimeLeft.of(plan, ready.probe, ready.answer_tokens, job.max_new_tokens, num_queries)
+        return StartTest(plan, folder, audit_config), left
+
     try:
-        return watch.until_end(make_plan)
+        return watch.until_end(begin)
     except KeyboardInterrupt:
         return watch.interrupt()
     finally:
@@ -94,7 +112,6 @@ class _Watch:
         files: TestFolder,
         progress: Progress,
         on_figures: Callable[[ProgressFigures], None],
-        audit_config: Path | None,
         silence_s: float,
     ) -> None:
         self._child = child
@@ -102,16 +119,16 @@ class _Watch:
         self._files = files
         self._progress = progress
         self._on_figures = on_figures
-        self._audit_config = audit_config
         self._silence_s = silence_s
         self._probe: Probe | None = None
         self._plan: LoadgenPlan | None = None
+        self._left: TimeLeft | None = None
         self._figures: ProgressFigures | None = None
         self._meter: LoadMeter | None = None
         self._load: MachineLoad | None = None
 
-    def until_end(self, make_plan: Callable[[Probe], LoadgenPlan]) -> Outcome:
-        """Follow the test to its end."""
+    def until_end(self, begin: Callable[[Ready], tuple[StartTest, TimeLeft]]) -> Outcome:
+        """Follow the test to its end; `begin` says how it starts once the engine is warm."""
         while True:
             timeout_s = self._silence_s if self._plan else _WARM_UP_LIMIT_S
             try:
@@ -121,11 +138,12 @@ class _Watch:
             match news:
                 case None:
                     return self._failed(f"LoadGen's process said nothing for {timeout_s:.0f} s")
-                case Ready(probe):
-                    self._start(probe, make_plan)
+                case Ready():
+                    self._probe = news.probe
+                    self._start(*begin(news))
                 case Report(figures, records):
                     append_rows(self._files.partial, records)
-                    self._report(figures)
+                    self._report(figures, records)
                 case Done():
                     return self._done()
                 case Failed(cause, figures, exit_code):
@@ -148,20 +166,18 @@ class _Watch:
                     self._figures = news.figures
         return Outcome("interrupted", cause, self._probe, self._plan, self._figures)
 
-    def _start(self, probe: Probe, make_plan: Callable[[Probe], LoadgenPlan]) -> None:
-        self._probe = probe
-        plan = make_plan(probe)
-        write_beside(self._files.user_conf, plan.user_conf)
-        self._plan = plan
+    def _start(self, start: StartTest, left: TimeLeft) -> None:
+        write_beside(self._files.user_conf, start.plan.user_conf)
+        self._plan, self._left = start.plan, left
         self._meter = LoadMeter(self._child.pid)
-        self._child.line.tell(StartTest(plan, self._files.path, self._audit_config))
+        self._child.line.tell(start)
 
-    def _report(self, figures: ProgressFigures) -> None:
-        self._figures = figures
+    def _report(self, figures: ProgressFigures, records: Sequence[AnswerRecord]) -> None:
+        assert self._left is not None, "there are no figures before the start"
+        self._figures = replace(figures, left_s=self._left.after(figures, records))
         self._load = self._meter.read() if self._meter else None
-        self._on_figures(figures)
-        total = self._plan.num_queries if self._plan else None
-        self._progress.update(figures.done, total, figures)
+        self._on_figures(self._figures)
+        self._progress.update(figures.done, self._left.num_queries, self._figures)
 
     def _done(self) -> Outcome:
         """The test says it completed; how its process ends decides whether that is all of it."""

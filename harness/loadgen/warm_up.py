@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from build_engine.errors import RunFailed
@@ -22,32 +23,46 @@ _BATCH_S = 300.0  # a batch that would take longer one by one is made smaller
 _LEAST = 8
 
 
+@dataclass(frozen=True, slots=True)
+class Warmth:
+    """What a warm-up showed."""
+
+    latency_s: float
+    """The shortest alone."""
+    samples_per_s: float
+    """In the second batch."""
+    answer_tokens: float
+    """Of an answer in it, on average."""
+
+
 def warm_up(
     executor: Executor, prompts: Sequence[TokenIds], limits: AnswerLimits, num_samples: int
-) -> tuple[float, float]:
+) -> Warmth:
     """Run one request, then `num_samples` together (fewer with a slow engine), twice, of lengths
     spread over the dataset's, then some alone.
 
-    Returns the shortest latency alone in seconds and the second batch's samples a second: while
-    shapes are new to an engine it is up to a quarter slower, and plans would ask for too little.
+    The second batch counts: while shapes are new to an engine it is up to a quarter slower, and
+    plans would ask for too little.
     Raises RunFailed when the engine fails a request or does not come to an end.
     """
     by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     alone = [prompts[by_length[len(by_length) // 2]]]
-    first_s = _time(executor, alone, limits)
+    first_s, _ = _time(executor, alone, limits)
     num_samples = min(num_samples, max(_LEAST, int(_BATCH_S / first_s)))
     step = len(by_length) / num_samples
     spread = [prompts[by_length[int(i * step)]] for i in range(num_samples)]
     _time(executor, spread, limits)
-    batch_s = _time(executor, spread, limits)
-    single_s = [_time(executor, alone, limits)]
-    while len(single_s) < _SINGLES and sum(single_s) < _SINGLES_S:
-        single_s.append(_time(executor, alone, limits))
-    return min(single_s), num_samples / batch_s
+    batch_s, num_tokens = _time(executor, spread, limits)
+    single_s: list[float] = []
+    while not single_s or (len(single_s) < _SINGLES and sum(single_s) < _SINGLES_S):
+        single_s.append(_time(executor, alone, limits)[0])
+    return Warmth(min(single_s), num_samples / batch_s, num_tokens / num_samples)
 
 
-def _time(executor: Executor, prompts: Sequence[TokenIds], limits: AnswerLimits) -> float:
-    """Seconds from submitting the prompts together to the last token."""
+def _time(
+    executor: Executor, prompts: Sequence[TokenIds], limits: AnswerLimits
+) -> tuple[float, int]:
+    """Seconds from submitting the prompts together to the last token, and the tokens."""
     requests = [
         Request(
             i,
@@ -76,4 +91,4 @@ def _time(executor: Executor, prompts: Sequence[TokenIds], limits: AnswerLimits)
                 else "the engine gave no token at all"
             )
             raise RunFailed(f"the warm-up did not end within {_TIMEOUT_S:.0f} s: {why}")
-    return time.perf_counter() - started_s
+    return time.perf_counter() - started_s, num_tokens

@@ -45,8 +45,10 @@ def _serve(job: Job, line: Line, orders: Orders) -> int:
     started_s = time.perf_counter()
     executor = load(job.executor)
     load_s = time.perf_counter() - started_s
-    single_s, rate = warm_up(executor, prompts, limits, job.warmup_samples)
-    line.tell(Ready(Probe(load_s, single_s, rate, executor.prefix_caching)))
+    warmth = warm_up(executor, prompts, limits, job.warmup_samples)
+    single_s = warmth.latency_s
+    probe = Probe(load_s, single_s, warmth.samples_per_s, executor.prefix_caching)
+    line.tell(Ready(probe, warmth.answer_tokens))
     start = orders.wait_for_start()
     if start is None:
         executor.close()

@@ -103,12 +103,21 @@ def candidates_of(results: Iterable[Result]) -> tuple[Candidate, ...]:
 
 
 def each_alone(results: Iterable[Result]) -> tuple[Candidate, ...]:
-    """Each result as a candidate of its own, called by its folder's name."""
-    pairs = [(result.name, result) for result in results]
-    names = [name for name, _ in pairs]
+    """Each result as a candidate of its own, called by its folder's name; by the whole path where
+    that is another's as well, and by a number where a run is there twice.
+    """
+    listed = list(results)
+    names = [result.name for result in listed]
+    paths = [str(result.folder) for result in listed]
+    labels = [
+        name if names.count(name) == 1 or len({*paths}) == 1 else path
+        for name, path in zip(names, paths, strict=True)
+    ]
     return tuple(
-        Candidate(name if names.count(name) == 1 else str(result.folder), (result,))
-        for name, result in pairs
+        Candidate(
+            f"{label} ({labels[:i].count(label) + 1})" if label in labels[:i] else label, (r,)
+        )
+        for i, (label, r) in enumerate(zip(labels, listed, strict=True))
     )
 
 

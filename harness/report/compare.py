@@ -22,7 +22,7 @@ from harness.report.comparison import (
 )
 from harness.report.configuration import engine_settings, surroundings
 from harness.report.metrics import MB, MEMORY, METRICS, ROUGE, SIZE, TIMED, Metric
-from harness.report.notes import notes_of
+from harness.report.notes import doubts_of, notes_of
 from harness.report.pareto import pareto_of
 from harness.report.scores import LEVELS, compare_scores
 from harness.report.sentences import sentences_of
@@ -75,7 +75,7 @@ def _summary(candidate: Candidate) -> CandidateSummary:
         engine_key=first.engine_key,
         emulated=first.is_emulated,
         marks=candidate.marks,
-        busy=candidate.busy,
+        doubts=tuple(doubts_of(candidate)),
         machine=str(first.machine),
         runs=tuple(str(result.folder) for result in candidate.results),
         verdicts={

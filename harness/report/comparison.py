@@ -69,8 +69,8 @@ class CandidateSummary(Frozen):
     engine_key: str | None
     emulated: bool
     marks: tuple[Mark, ...]
-    busy: tuple[str, ...]
-    """What is said of each test that was measured on a busy machine."""
+    doubts: tuple[str, ...]
+    """What must be known of it whatever it is compared with: a busy machine, an emulation."""
     machine: str
     runs: tuple[str, ...]
     verdicts: dict[Scenario, tuple[str, ...]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +45,10 @@ def find_runs(paths: Sequence[Path]) -> Found:
     results: list[Result] = []
     passed_over: list[PassedOver] = []
     seen: set[Path] = set()
+    named = {path.resolve() for path in paths}
     for path in paths:
-        folders = run_folders(path)
+        folders, unreadable = run_folders(path)
+        passed_over += unreadable
         found = []
         for folder in folders:
             if (real := folder.resolve()) in seen:
@@ -55,30 +57,34 @@ def find_runs(paths: Sequence[Path]) -> Found:
             try:
                 found.append(Result.read(folder, path))
             except EnginebenchError as error:
-                passed_over.append(PassedOver(folder, str(error), named=folder == path))
+                passed_over.append(PassedOver(folder, str(error), named=real in named))
         results += sorted(found, key=lambda result: result.started_utc)
     return Found(tuple(results), tuple(passed_over))
 
 
-def run_folders(path: Path) -> list[Path]:
-    """The run folders at or below `path`, by name, whatever is in their records.
+def run_folders(path: Path) -> tuple[list[Path], list[PassedOver]]:
+    """The run folders at or below `path`, by name, whatever is in their records, and the folders
+    that cannot be read. Hidden folders and links are not looked into.
 
-    Hidden folders and links are not looked into. Raises UsageError where there is none, or a folder
-    that cannot be read.
+    Raises UsageError where there is none.
     """
     if not path.is_dir():
         raise UsageError(f"{path} is no folder; give the folder of a run, or one that has runs.")
-    found = sorted(_run_folders(path))
-    if not found:
+    unreadable: list[PassedOver] = []
+
+    def pass_over(error: OSError) -> None:
+        folder = Path(error.filename)
+        reason = f"{folder} cannot be read ({error.strerror})."
+        unreadable.append(PassedOver(folder, reason, named=folder == path))
+
+    found = sorted(_run_folders(path, pass_over))
+    if not found and not unreadable:
         raise UsageError(f"{path} has no run in it: there is no {RECORD} at or below it.")
-    return found
+    return found, unreadable
 
 
-def _run_folders(path: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise UsageError(f"{error.filename} cannot be read ({error.strerror}); leave it out.")
-
-    for folder, inside, files in os.walk(path, onerror=refuse):
+def _run_folders(path: Path, pass_over: Callable[[OSError], None]) -> Iterator[Path]:
+    for folder, inside, files in os.walk(path, onerror=pass_over):
         if RECORD in files:
             inside.clear()  # there is no run in a run
             yield Path(folder)

@@ -37,14 +37,19 @@ def _notes(baseline: Candidate, other: Candidate) -> Iterator[str]:
             asked = different(test_settings(ours), test_settings(theirs))
             if settings := _of("test.", asked):
                 yield f"{scenario} was asked in different ways ({settings})."
-    for candidate in (baseline, other):
-        if candidate.first.is_emulated:
-            yield f"{candidate.label} is emulated: its accuracy counts, and nothing else."
-        if candidate.busy:
-            yield (
-                f"{candidate.label} was measured on a busy machine in {len(candidate.busy)} of its "
-                f"tests: {candidate.busy[0]}."
-            )
+
+
+def doubts_of(candidate: Candidate) -> Iterator[str]:
+    """What must be known of one candidate, whatever it is compared with."""
+    if candidate.first.is_simulated:
+        yield f"{candidate.label} is simulated: a time model answered, and nothing is measured."
+    if candidate.first.is_emulated:
+        yield f"{candidate.label} is emulated: its accuracy counts, and nothing else."
+    if candidate.busy:
+        yield (
+            f"{len(candidate.busy)} tests of {candidate.label} were measured beside other work "
+            f"({candidate.busy[0]})."
+        )
 
 
 def _of(prefix: str, found: Differences) -> str:

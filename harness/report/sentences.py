@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from harness.report.comparison import Change
 from harness.report.metrics import METRICS
 
-_HEADLINES = ("throughput", "rouge1")
+if TYPE_CHECKING:
+    from harness.rules.scenario import Scenario
 
 
 def sentences_of(baseline: str, other: str, changes: Sequence[Change]) -> Iterator[str]:
-    """A sentence for the speed of each scenario and one for ROUGE-1: the other beside the baseline,
-    and whether the data can tell them apart at all.
+    """A sentence for what counts in each scenario and one for ROUGE-1: the other beside the
+    baseline, and whether the data can tell them apart at all.
     """
     for change in changes:
-        if change.metric in _HEADLINES:
-            is_rouge = METRICS[change.metric].is_rouge
-            yield (_score if is_rouge else _speed)(baseline, other, change)
+        if change.metric == "rouge1":
+            yield _score(baseline, other, change)
+        elif change.scenario is not None and change.metric in _counting(change.scenario):
+            yield _speed(baseline, other, change)
+
+
+def _counting(scenario: Scenario) -> tuple[str, ...]:
+    """What an engine is judged by; at a given rate throughput is that rate."""
+    if scenario.has_rate:
+        return ("ttft_p99", "tpot_p99")
+    return ("latency_p50",) if scenario.one_at_a_time else ("throughput",)
 
 
 def _speed(baseline: str, other: str, change: Change) -> str:
     times = 1 + change.change
-    said = f"{other} makes {times:.3f} times the tokens/s of {baseline} in {change.scenario}"
+    title = "tokens/s" if change.metric == "throughput" else METRICS[change.metric].title
+    what = f"{change.scenario} {title}"
+    said = f"{other} has {times:.3f} times the {what} of {baseline}"
     left, right = change.counts
     if change.change_interval is None:
         if change.outcome == "equal":
-            return f"{other} and {baseline} make the same tokens/s in {change.scenario}."
+            return f"{other} and {baseline} have the same {what}."
         return (
             f"{said}, but {left} and {right} tests say nothing of noise: repeat both "
             f"(--repeat 3, or better in turns) to learn whether that is a difference."
@@ -36,8 +48,8 @@ def _speed(baseline: str, other: str, change: Change) -> str:
     if change.outcome in ("better", "worse"):
         return f"{said} ({measured})."
     return (
-        f"The data cannot tell {other} and {baseline} apart in {change.scenario} tokens/s: "
-        f"{times:.3f} times ({measured})."
+        f"The data cannot tell {other} and {baseline} apart in {what}: {times:.3f} times "
+        f"({measured})."
     )
 
 

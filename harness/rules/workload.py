@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from build_engine.config import Frozen, Name, Text, config_names, load_config
 from build_engine.errors import ConfigError, UnknownName
@@ -29,6 +29,7 @@ _ASKED = (
     "chat_template",
     "min_new_tokens",
     "max_input_tokens",
+    "mean_input_tokens",
     "model",
     "data",
     "equal_issue",
@@ -101,9 +102,10 @@ class Workload(Frozen):
     `benchmark` is the name under which results are submitted, None for a workload of our own;
     `model` and `data` say where a benchmark's checkpoint and articles come from.
     Lengths are in tokens. `max_input_tokens` is the longest prompt of the dataset, template
-    included. `interactive_model` is the name under which LoadGen has the limits of Interactive.
-    `equal_issue` makes LoadGen ask every sample equally often (its sample_concatenate_permutation).
-    With `chat_template` the prompt is what a user says in the checkpoint's own chat template.
+    included, and `mean_input_tokens` their mean, for plans. `interactive_model` is the name under
+    which LoadGen has the limits of Interactive. `equal_issue` makes LoadGen ask every sample
+    equally often (its sample_concatenate_permutation). With `chat_template` the prompt is what a
+    user says in the checkpoint's own chat template.
     """
 
     name: Name
@@ -116,6 +118,7 @@ class Workload(Frozen):
     min_new_tokens: PositiveInt = 1
     max_new_tokens: PositiveInt
     max_input_tokens: PositiveInt
+    mean_input_tokens: PositiveFloat | None = None
     num_samples: PositiveInt
     loadgen_model: Word
     interactive_model: Word | None = None
@@ -142,6 +145,15 @@ class Workload(Frozen):
             if rules.is_constrained != scenario.has_rate:
                 raise ValueError(f"`ttft_ms` and `tpot_ms` do not fit scenario {scenario}.")
         return self
+
+    @property
+    def mean_request_tokens(self) -> float | None:
+        """Prompt and answer on average, if the answer is as long as it may be; None where the mean
+        prompt is not known.
+        """
+        if self.mean_input_tokens is None:
+            return None
+        return min(self.mean_input_tokens, self.max_input_tokens) + self.max_new_tokens
 
     def revision_of(self, model: str) -> str | None:
         """The commit that the benchmark asks for when `model` is its model's hub id."""

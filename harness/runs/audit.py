@@ -44,7 +44,6 @@ from harness.runs.run import Run
 from harness.runs.verdict import judge_unfinished
 
 if TYPE_CHECKING:
-    from harness.figures import ProgressFigures
     from harness.progress import Progress
     from runtime.executor import TokenIds
 
@@ -97,7 +96,7 @@ def audit(path: Path, chosen: Round | None, progress: Progress) -> Audit:
             f"{run.folder.path} can never be packed, so an audit is of no use: {never}"
         )
     run = _without_audit(run)
-    require_intact(run)
+    require_intact(run, chosen)
     job = _job(run)
     settings = chosen.compliance_tests[AUDIT_TEST]
     try:
@@ -112,9 +111,10 @@ def audit(path: Path, chosen: Round | None, progress: Progress) -> Audit:
         job,
         lambda probe: plan,
         folder.path.absolute(),
-        _Shortened(progress, settings["min_query_count"]),
+        progress,
         on_figures=lambda figures: run.log_progress(AUDIT_TEST, figures),
         audit_config=folder.audit_config.absolute(),
+        num_queries=settings["min_query_count"],
     )
     if outcome.status == "complete":
         verdict, outcome = _judge(run, folder, plan, chosen, job, progress)
@@ -223,31 +223,3 @@ def _job(run: Run) -> Job:
     if dataset.digest != run.record.dataset.digest:
         raise gone
     return job
-
-
-@dataclass(frozen=True, slots=True)
-class _Shortened:
-    """Progress of a test that asks for fewer queries than its plan."""
-
-    inner: Progress
-    total: int
-
-    def phase(self, name: str) -> None:
-        """See `Progress.phase`."""
-        self.inner.phase(name)
-
-    def note(self, text: str) -> None:
-        """See `Progress.note`."""
-        self.inner.note(text)
-
-    def update(self, done: int, total: int | None, figures: ProgressFigures | None = None) -> None:
-        """See `Progress.update`."""
-        self.inner.update(done, self.total, figures)
-
-    def transferred(self, done_bytes: int, total_bytes: int) -> None:
-        """See `DownloadProgress.transferred`."""
-        self.inner.transferred(done_bytes, total_bytes)
-
-    def close(self) -> None:
-        """See `Progress.close`."""
-        self.inner.close()

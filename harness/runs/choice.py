@@ -22,6 +22,7 @@ from build_engine.target import load_target
 from harness.dataset.preparation import check_count, prepare
 from harness.dataset.sources.bundled import NAME as BUNDLED
 from harness.dataset.sources.source import Source
+from harness.dataset.unseen import Evaluated
 from harness.loadgen.installed import require_loadgen
 from harness.loadgen.settings import Mode
 from harness.rules.rounds import DEFAULT, Round, load_round
@@ -98,7 +99,7 @@ class RunChoice:
         require_executable(load_target(chosen.target).backend, chosen.tensor_parallel or 1)
         chosen.require_here()
         source = Source.for_workload(self.dataset, asked.workload, progress)
-        spec = chosen.spec(asked.workload, progress)
+        spec = chosen.spec(asked.workload, progress, Evaluated(source, self.count))
         # the dataset before the engine: its mistakes are found in seconds, a build takes minutes
         model = _Model(spec.checkpoint.folder, spec.limits, spec.checkpoint.config)
         dataset = self._dataset(asked, source, model, progress)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from build_engine.store.limits import EngineLimits
     from build_engine.store.spec import EngineSpec
     from build_engine.target import Target
+    from harness.dataset.unseen import Evaluated
     from harness.progress import Progress
     from harness.rules.workload import Workload
 
@@ -40,8 +41,8 @@ class EngineChoice:
     target: str = "cpu"
     """What the engine is for; see `enginebench targets`."""
     calibration: str | None = None
-    """Articles for recipes that are calibrated: a .jsonl or the official calibration file; invented
-    news when left out.
+    """Articles for recipes that are calibrated: a .jsonl or the official calibration file. When
+    left out, a run takes articles of its dataset that it does not evaluate, else invented news.
     """
     max_batch_size: int | None = None
     """Requests in flight at once."""
@@ -84,9 +85,11 @@ class EngineChoice:
             if setting.startswith(_OF_WORKLOAD)
         )
 
-    def spec(self, workload: Workload, progress: Progress) -> EngineSpec:
-        """What would be built, calibrated (if at all) on prompts of the workload. Raises
-        UsageErrors that say what is wrong with the choice.
+    def spec(
+        self, workload: Workload, progress: Progress, evaluated: Evaluated | None = None
+    ) -> EngineSpec:
+        """What would be built, calibrated (if at all) on prompts of the workload; `evaluated` is
+        what the engine is to be run on. Raises UsageErrors that say what is wrong with the choice.
         """
         from build_engine.build import make_spec
         from build_engine.checkpoint.resolve import resolve_checkpoint
@@ -99,7 +102,7 @@ class EngineChoice:
 
             count = recipe.calibration_samples
             calibration = calibration_prompts(
-                self.calibration, workload, checkpoint, count, progress
+                self.calibration, workload, checkpoint, count, progress, evaluated
             )
         limits = self._limits(checkpoint, workload, recipe, target)
         return make_spec(checkpoint, target, recipe, limits, calibration, self.profile)
@@ -209,7 +212,9 @@ class EngineChoice:
         limits = EngineLimits.for_lengths(
             workload.max_input_tokens, workload.max_new_tokens, positions
         )
+        mean = workload.mean_request_tokens
         if self.max_input_len is not None or self.max_new_tokens is not None:
+            mean = None  # not of these lengths
             prompt = limits.max_input_len if self.max_input_len is None else self.max_input_len
             answer = limits.max_new_tokens if self.max_new_tokens is None else self.max_new_tokens
             self._check_lengths(prompt, answer, checkpoint)
@@ -226,6 +231,7 @@ class EngineChoice:
             target,
             builder.profile(self.profile),
             batch_given=self.max_batch_size is not None,
+            mean_tokens=mean,
         )
         if self.max_num_tokens is not None:
             limits = replace(limits, max_num_tokens=self.max_num_tokens)

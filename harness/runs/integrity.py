@@ -8,6 +8,7 @@ give, are each named.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from build_engine.errors import ResultProblem, RunFailed
 from build_engine.files import Unreadable, read_lossy
@@ -17,15 +18,21 @@ from harness.runs.recomputed import contradictions
 from harness.runs.record import PrimaryResult, TestRecord
 from harness.runs.run import Run
 
-
-def problems(run: Run) -> list[str]:
-    """What differs, one sentence each; none for a run as it was written."""
-    return list(_problems(run))
+if TYPE_CHECKING:
+    from harness.rules.rounds import Round
 
 
-def require_intact(run: Run) -> None:
+def problems(run: Run, chosen: Round | None = None) -> list[str]:
+    """What differs, one sentence each; none for a run as it was written.
+
+    `chosen` is the run's round; a shipped one by its name when None.
+    """
+    return list(_problems(run, chosen))
+
+
+def require_intact(run: Run, chosen: Round | None = None) -> None:
     """Raise ResultProblem when anything differs."""
-    found = problems(run)
+    found = problems(run, chosen)
     if found:
         raise ResultProblem(f"{run.folder.path} was changed after the run: {' '.join(found)}")
 
@@ -43,14 +50,14 @@ def edits(run: Run) -> Iterator[str]:
     yield from _changed_files(run)
 
 
-def _problems(run: Run) -> Iterator[str]:
+def _problems(run: Run, chosen: Round | None = None) -> Iterator[str]:
     yield from _unsealed(run)
     changed = list(_changed_files(run))
     yield from changed
     yield from _other_figures(run)
     yield from _other_scores(run)
     if not changed and run.record.status == "complete":  # edited files bear witness of nothing
-        yield from contradictions(run)
+        yield from contradictions(run, chosen)
 
 
 def _unsealed(run: Run) -> Iterator[str]:

@@ -44,10 +44,13 @@ if TYPE_CHECKING:
 _TOKENIZER = "tokenizer.json"
 
 
-def contradictions(run: Run) -> Iterator[str]:
-    """What a complete run's record says otherwise than its files, one sentence each."""
+def contradictions(run: Run, chosen: Round | None = None) -> Iterator[str]:
+    """What a complete run's record says otherwise than its files, one sentence each.
+
+    `chosen` is the run's round; a shipped one by its name when None.
+    """
     try:
-        chosen = load_round(run.record.round)
+        chosen = chosen or load_round(run.record.round)
         language = _language(run)
         yield from _what_ran(run)
         for mode, test in run.record.tests.begun.items():

@@ -182,7 +182,7 @@ class RunRecord(Record):
     `files` are the digests of LoadGen's files and of what each test was, once the run has ended.
     """
 
-    SCHEMA: ClassVar[int] = 6
+    SCHEMA: ClassVar[int] = 5
 
     status: RunStatus
     cause: str | None = None

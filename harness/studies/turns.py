@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from build_engine.errors import Interrupted, UsageError
 from harness.machine.facts import library_versions
 from harness.runs.execution import execute
-from harness.runs.integrity import is_intact
+from harness.runs.integrity import edits
 from harness.runs.run import Run
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _earlier(folder: Path, *, fresh: bool) -> Run | None:
     except UsageError:
         run = None
     if run is not None:
-        if run.record.status == "complete" and not fresh and is_intact(run):
+        if run.record.status == "complete" and not fresh and not any(edits(run)):
             return run
         if run.record.status == "running":
             process = run.record.process

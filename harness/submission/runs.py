@@ -85,7 +85,8 @@ def _refusals(run: Run, division: str, chosen: Round) -> Iterator[str]:
     yield from never_packed(record, chosen)
     if record.engine is None or no_result(record) is not None:
         return
-    yield from integrity.problems(run)
+    own = chosen if chosen.name == record.round else None
+    yield from integrity.problems(run, own)
     version = str(record.versions.get(LIBRARY))
     if not chosen.loadgen.fits(version):
         yield (

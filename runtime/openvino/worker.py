@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from build_engine.openvino.sizes import KV_CACHE_SHARE, KV_RESERVED_BYTES
+from build_engine.roofline.memory import Elements
 from runtime.executor import ExecutorStats, Request
 from runtime.memory import available_bytes
 from runtime.messages import Chunks
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from runtime.messages import ChunkRow
 
 _KV_BLOCK_TOKENS = 32  # OpenVINO GenAI's block size on CPU
-_KV_SHARE_OF_FREE_MEMORY = 0.6
 # requests handed to the scheduler beyond the batch, so that a freed slot is filled in the next step
 _LOOKAHEAD = 8
 
@@ -39,6 +40,7 @@ class Engine:
         import openvino
         import openvino_genai as genai
 
+        from build_engine.openvino.activations import GROUP_SIZE_PROPERTY, require_int8
         from build_engine.store.engine import Engine as EngineFolder
 
         self._ov, self._genai = openvino, genai
@@ -55,6 +57,8 @@ class Engine:
         scheduler.enable_prefix_caching = False  # MLPerf: every query is computed in its entirety
         self.prefix_caching: bool = scheduler.enable_prefix_caching
         properties: dict[str, Any] = dict(engine.manifest.runtime)
+        if properties[GROUP_SIZE_PROPERTY] != "0":
+            require_int8()  # OpenVINO would load the engine and compute in floating point
         if spec.num_threads:
             properties["INFERENCE_NUM_THREADS"] = spec.num_threads
         self._pipeline = genai.ContinuousBatchingPipeline(
@@ -184,15 +188,12 @@ def num_kv_blocks(config: LlamaConfig, limits: EngineLimits, free_bytes: int) ->
     """Blocks of the key/value cache: a full batch of full sequences, or what a share of the free
     memory allows.
 
-    Bytes a token (f32, the widest that a CPU engine keeps) = 2 (key, value) x layers x KV heads x
-    head size x 4.
+    Bytes are those of the widest cache that a CPU engine keeps.
     """
-    block_bytes = (
-        2 * config.num_layers * config.num_kv_heads * config.head_dim * 4 * _KV_BLOCK_TOKENS
-    )
+    block_bytes = Elements.of(config).kv_token * KV_RESERVED_BYTES * _KV_BLOCK_TOKENS
     blocks_per_sequence = -(-limits.max_seq_len // _KV_BLOCK_TOKENS) + 1
     wanted = limits.max_batch_size * blocks_per_sequence
-    allowed = int(free_bytes * _KV_SHARE_OF_FREE_MEMORY) // block_bytes
+    allowed = int(free_bytes * KV_CACHE_SHARE) // block_bytes
     if allowed < blocks_per_sequence:
         need_gib = blocks_per_sequence * block_bytes / 2**30
         raise MemoryError(

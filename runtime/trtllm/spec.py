@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from build_engine.trtllm.sizes import KV_CACHE_SHARE
 from runtime.spec import EngineFolderSpec
 
 SchedulerPolicy = Literal["guaranteed_no_evict", "max_utilization"]
@@ -19,7 +20,7 @@ class TRTLLMSpec(EngineFolderSpec):
     """Whether a started request keeps its key/value cache to the end, or is paused and computed
     again when the cache is full. Which is faster depends on the load: measure both.
     """
-    kv_cache_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.9
+    kv_cache_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = KV_CACHE_SHARE
     """Share of the GPU memory that is free after loading for the key/value cache."""
     chunked_context: bool | None = None
     """Whether a long prompt is computed in parts between other requests' tokens; None does so where

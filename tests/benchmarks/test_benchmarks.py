@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import newsbrief
-from benchmarks import ceiling, dataset, efficiency, emulation
+from benchmarks import ceiling, dataset, efficiency, emulation, simulation
 from benchmarks.__main__ import main
 from benchmarks.drive import drive
 from benchmarks.null_system import loadgen_order
@@ -69,6 +69,25 @@ def test_the_ceiling_is_read_from_loadgens_log() -> None:
     latency = [found[f"Server, added latency p{p}"] for p in ("50", "99", "99.9")]
     assert latency == sorted(latency)
     assert latency[0] > 0
+
+
+@pytest.mark.parametrize(("efficiency", "tokens_per_s"), [(1.0, 2200), (0.5, 1242), (0.4, 1020)])
+def test_a_simulated_a30_agrees_with_its_closed_form(
+    efficiency: float, tokens_per_s: float
+) -> None:
+    closed = simulation.ANSWER_TOKENS * simulation.closed_form(efficiency)
+    assert closed == pytest.approx(tokens_per_s, rel=0.01)
+    found = simulation.offline(efficiency)
+    assert found.num_queries == 13_368
+    assert found.metrics.tokens_per_s == pytest.approx(tokens_per_s, rel=0.05)
+
+
+def test_the_simulation_is_measured_in_virtual_time_and_under_loadgen() -> None:
+    result = simulation.measure(simulation.Load(600, 200.0, 0.5), 1, NullProgress())
+    found = {item.name: item.value for item in result.figures}
+    assert found["Offline in virtual time"] > 0
+    assert found["Offline's rate / the closed form's"] == pytest.approx(1.0, abs=0.3)
+    assert found["its rate / the foretold"] == pytest.approx(1.0, abs=0.3)
 
 
 def test_efficiency_has_the_rates_and_the_cpu_time_of_both_sides() -> None:

@@ -70,4 +70,4 @@ def test_the_framework_is_one_of_the_libraries_that_decide(name: str) -> None:
 
 def test_a_backend_refuses_what_it_cannot_execute() -> None:
     refusal = backend("openvino").refusal_of(load_recipe("fp8"), load_target("cpu"))
-    assert refusal == "it computes in FP8, and the CPU engine executes weight-only recipes"
+    assert refusal == "it computes in FP8, and the CPU engine computes in INT8, BF16 or F32"

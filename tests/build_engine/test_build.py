@@ -78,8 +78,8 @@ def test_the_arithmetic_is_that_of_this_cpu(
 
 
 def test_a_recipe_that_the_target_cannot_execute_is_refused(checkpoint: Checkpoint) -> None:
-    with pytest.raises(RecipeRefused, match="int8_sq"):
-        make_spec(checkpoint, CPU, load_recipe("int8_sq"), LIMITS)
+    with pytest.raises(RecipeRefused, match="int8_sq_static"):
+        make_spec(checkpoint, CPU, load_recipe("int8_sq_static"), LIMITS)
     with pytest.raises(RecipeRefused, match="fp8"):
         make_spec(checkpoint, load_target("a30"), load_recipe("fp8"), LIMITS)
 

@@ -10,7 +10,7 @@ from build_engine.recipe import load_recipe, recipe_names, refusal, require
 from build_engine.target import load_target, target_names
 
 REFUSED = {
-    "cpu": {"fp16", "fp8", "int8_sq", "int8_sq_static", "w4a8_awq"},
+    "cpu": {"fp16", "fp8", "int8_sq_static", "w4a8_awq"},
     "a30": {"fp8", "w4a8_awq"},
     "a100-80gb": {"fp8", "w4a8_awq"},
     "l4": set(),
@@ -46,10 +46,10 @@ def test_each_target_refuses_exactly_what_it_cannot_execute(target: str) -> None
     [
         ("fp8", "a30", "no FP8 tensor cores before sm_89 (this target is sm_80)", "`int8_sq`"),
         ("w4a8_awq", "a30", "no FP8 tensor cores", "`int4_awq` or `int8_sq`"),
-        ("int8_sq", "cpu", "it computes in INT8, and the CPU engine", "`int8_wo`"),
-        ("fp8", "cpu", "it computes in FP8, and the CPU engine", "`int8_wo`"),
+        ("int8_sq_static", "cpu", "the scales of its activations come from", "`int8_sq`"),
+        ("fp8", "cpu", "it computes in FP8, and the CPU engine", "`int8_sq`"),
         ("fp16", "cpu", "it computes in FP16, and the CPU engine computes in BF16", "`bf16`"),
-        ("w4a8_awq", "cpu", "executes weight-only recipes", "`int4_awq`"),
+        ("w4a8_awq", "cpu", "it computes in FP8", "`int4_awq` or `int8_sq`"),
     ],
 )
 def test_a_refusal_gives_the_reason_and_the_nearest_recipes(
@@ -107,6 +107,22 @@ def test_a_gpu_recipe_that_the_checkpoint_format_lacks_is_refused(
     changed = apply_overrides(load_recipe(recipe), [assignment])
 
     assert words in (refusal(changed, load_target("a30")) or "")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "assignments", "words"),
+    [
+        ("int8_wo", ["algorithm=awq", "calibration_samples=8"], "no int8 weights by awq with bf16"),
+        ("int4_wo", ["activations=int8", "activation_scales=per_token"], "with int8 activations"),
+        ("int8_sq", ["activation_scales=per_tensor"], "measures them anew in each token"),
+    ],
+)
+def test_a_combination_that_the_cpu_engine_does_not_build_is_refused(
+    recipe: str, assignments: list[str], words: str
+) -> None:
+    changed = apply_overrides(load_recipe(recipe), assignments)
+
+    assert words in (refusal(changed, load_target("cpu")) or "")
 
 
 def test_data_centre_blackwell_is_refused_what_its_builder_stops_at() -> None:
@@ -203,6 +219,15 @@ def test_a_recipe_is_what_its_name_says(
     assert recipe.is_calibrated == (samples > 0)
     assert recipe.group_size == group_size
     assert recipe.is_weight_only == weight_only
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_each_recipe_says_where_it_helps_and_what_it_costs(name: str) -> None:
+    recipe = load_recipe(name)
+
+    assert recipe.helps
+    assert recipe.costs
+    assert recipe.rules == recipe.model_copy(update={"helps": "", "costs": ""}).rules
 
 
 def test_an_unknown_recipe_is_refused() -> None:

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from build_engine.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from build_engine.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
+from harness.rules.rounds import load_round
+from harness.runs.folder import AUDIT_TEST
+from harness.runs.run import Run
 from tests.faults.command import Kill, Place
 from tests.faults.trials import BUILD, QUANTISE, RUN, WHOLE_RUN, Bench, Trial, leftovers, untrue
 
@@ -20,7 +23,7 @@ _PATTERNS = ((_KILL,), (_KILL,), (_TERM,), (_INT,), (_INT, _INT))
 _STARTED_S = 0.5  # Python itself, before any line of ours
 _TARGETS = ("harness.loadgen.worker", "runtime.openvino.worker")
 # how many of each kind
-_NUM_BUILDS, _NUM_RUNS, _NUM_QUANTISED, _NUM_TARGETED = 20, 25, 15, 4
+_NUM_BUILDS, _NUM_RUNS, _NUM_QUANTISED, _NUM_AUDITS, _NUM_TARGETED = 16, 18, 12, 12, 4
 
 
 def trials(bench: Bench, seed: int, share: float = 1.0) -> Iterator[Trial]:
@@ -30,17 +33,18 @@ def trials(bench: Bench, seed: int, share: float = 1.0) -> Iterator[Trial]:
     chance = random.Random(seed)
     kinds: tuple[tuple[str, int, float, Callable[[Bench, Kill, Path], list[str]]], ...] = (
         ("kill build", _NUM_BUILDS, bench.build_s, _build),
-        ("kill run", _NUM_RUNS, bench.run_s, _run),
         ("kill quantise", _NUM_QUANTISED, bench.quantise_s, _quantise),
+        ("kill run", _NUM_RUNS, bench.run_s, _run),
+        ("kill audit", _NUM_AUDITS, bench.audit_s, _audit),
     )
     for kind, number, seconds, act in kinds:
         for index in range(max(1, round(number * share))):
             kill = _kill(chance, _PATTERNS[index % len(_PATTERNS)], seconds)
             yield Trial(kind, str(kill), partial(act, bench, kill))
-    for index in range(max(1, round(_NUM_TARGETED * share))):
-        moment_s = chance.uniform(_STARTED_S, bench.run_s)
-        kill = Kill(((moment_s, _KILL),), _TARGETS[index % len(_TARGETS)])
-        yield Trial("kill run", str(kill), partial(_run, bench, kill))
+    for kind, _, seconds, act in kinds[-2:]:  # those that have LoadGen's process
+        for index in range(max(1, round(_NUM_TARGETED * share))):
+            kill = Kill(((chance.uniform(_STARTED_S, seconds), _KILL),), _TARGETS[index % 2])
+            yield Trial(kind, str(kill), partial(act, bench, kill))
 
 
 def _kill(chance: random.Random, pattern: tuple[signal.Signals, ...], seconds: float) -> Kill:
@@ -71,6 +75,24 @@ def _quantise(bench: Bench, kill: Kill, folder: Path) -> list[str]:
     found = place.run(*QUANTISE, kill=kill).problems(*_codes(kill))
     found += place.run(*QUANTISE).problems(EXIT_OK)
     return found + leftovers(place.home)
+
+
+def _audit(bench: Bench, kill: Kill, folder: Path) -> list[str]:
+    """Of a run that has none. What a killed audit leaves has to be moved away before the next."""
+    place, run = bench.place(folder), folder / "run"
+    shutil.copytree(bench.whole_run, run)
+    words = ("audit", run, *bench.round)
+    found = place.run(*words, kill=kill).problems(*_codes(kill))
+    told = Run.read(run).record.audits.get(AUDIT_TEST)
+    if told is not None:
+        found += untrue(run, load_round(bench.round[1]))
+        if told.status == "complete":
+            return found
+    if (run / AUDIT_TEST).exists():
+        found += place.run(*words).problems(EXIT_USAGE)
+        (run / AUDIT_TEST).rename(folder / "killed")
+    found += place.run(*words).problems(EXIT_OK)
+    return found + untrue(run, load_round(bench.round[1]))
 
 
 def _run(bench: Bench, kill: Kill, folder: Path) -> list[str]:

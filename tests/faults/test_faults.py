@@ -20,13 +20,14 @@ SOUND = Ended(EXIT_OK, 1.0, 10**6, "", "", (), ())
 
 
 def test_there_are_enough_kills_of_every_kind() -> None:
-    bench = Bench(Path(), 4.0, 8.0, 3.0)
+    bench = Bench(Path(), 4.0, 8.0, 3.0, 9.0)
     found = list(kills.trials(bench, seed=1))
     assert len(found) >= 60
     assert {trial.kind.removeprefix("kill ") for trial in found} == {
         "build",
         "run",
         "quantise",
+        "audit",
     }
     told = " ".join(trial.name for trial in found)
     for word in ("SIGKILL", "SIGTERM", "SIGINT", "harness.loadgen.worker", "openvino.worker"):
@@ -124,7 +125,7 @@ def test_a_few_hostile_checkpoints(tmp_path: Path, make_file: Make) -> None:
 
 
 def test_a_kill_of_a_build(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "bench", 2.0, 2.0, 2.0)
+    bench = Bench(tmp_path / "bench", 2.0, 2.0, 2.0, 2.0)
     first = next(trial for trial in kills.trials(bench, seed=3) if "SIGINT" in trial.name)
     assert first.kind == "kill build"
     (tmp_path / "trial").mkdir()
@@ -132,6 +133,6 @@ def test_a_kill_of_a_build(tmp_path: Path) -> None:
 
 
 def test_a_command_whose_reader_goes(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "bench", 2.0, 2.0, 2.0)
+    bench = Bench(tmp_path / "bench", 2.0, 2.0, 2.0, 2.0)
     act = partial(places.with_streams, bench, EXIT_OK, ("recipes", "--json"), "2>&1 | head -1")
     assert act(tmp_path) == []

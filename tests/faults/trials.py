@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from build_engine.errors import EXIT_OK
+from harness.rules.rounds import Round
 from harness.runs.run import Run
+from newsbrief.generator import bare_article
 from tests.faults.command import Place
+from tests.rehearsal.rules import write_quick_rules
 
 BUILD = ("build", "--model", "newsbrief", "--recipe", "int8_wo")
 RUN = ("run", "--model", "newsbrief", "--recipe", "int8_wo", "--scenario", "Offline")
 QUANTISE = (*BUILD, "--target", "a30", "--stage", "quantise")
 NUM_SAMPLES = 40
 WHOLE_RUN = (*RUN, "--count", NUM_SAMPLES, "--output")
+# TEST06 asks for 100 samples
+_WHOLE_SAMPLES, _WHOLE_S, _WHOLE_TOKENS = 100, 1.0, 16
 _OURS = (".locks",)  # hidden, and meant to stay
 
 
@@ -34,19 +42,30 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What trials start from: a cache with an engine, a finished run, and how long each command
-    takes here, in seconds.
+    """What trials start from: a cache with an engine, a finished run, one that an audit accepts,
+    and how long each command takes here, in seconds.
     """
 
     folder: Path
     build_s: float
     run_s: float
     quantise_s: float
+    audit_s: float
 
     @property
     def run(self) -> Path:
         """A finished run."""
         return self.folder / "run"
+
+    @property
+    def whole_run(self) -> Path:
+        """A run that is all of its workload, which an audit accepts."""
+        return self.folder / "whole"
+
+    @property
+    def round(self) -> tuple[str, str]:
+        """The option that chooses the round of the whole run."""
+        return ("--round", str(self.folder / "quick-round.yaml"))
 
     def place(self, folder: Path) -> Place:
         """A folder whose commands share the cache."""
@@ -55,15 +74,29 @@ class Bench:
     @classmethod
     def set_up(cls, folder: Path) -> Bench:
         """Make it; raises AssertionError when what nobody disturbs does not work."""
-        place = Place(folder)
-        steps = (BUILD, (*WHOLE_RUN, folder / "run"), QUANTISE)
-        taken = []
-        for step in steps:
-            ended = place.run(*step)
-            assert not ended.problems(0), (step, ended.problems(0))
-            taken.append(ended.seconds)
-        build_s, run_s, quantise_s = taken
-        return cls(folder, build_s, run_s, quantise_s)
+        place, new = Place(folder), cls(folder, 0.0, 0.0, 0.0, 0.0)
+        folder.mkdir(parents=True)
+
+        def seconds(*words: object) -> float:
+            ended = place.run(*words)
+            assert not ended.problems(EXIT_OK), (words, ended.problems(EXIT_OK))
+            return ended.seconds
+
+        build_s, run_s = seconds(*BUILD), seconds(*WHOLE_RUN, new.run)
+        quantise_s = seconds(*QUANTISE)
+        seconds(*RUN, *_whole_workload(folder), "--output", new.whole_run)
+        audited = shutil.copytree(new.whole_run, folder / "audited")
+        return cls(folder, build_s, run_s, quantise_s, seconds("audit", audited, *new.round))
+
+
+def _whole_workload(folder: Path) -> tuple[str, ...]:
+    """Options of a run that is all of a small workload, under a round in which it may count."""
+    news = folder / "news.jsonl"
+    articles = [bare_article(index) for index in range(_WHOLE_SAMPLES)]
+    lines = [json.dumps({"article": a.article, "highlights": a.highlights}) for a in articles]
+    news.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    workload, rules = write_quick_rules(folder, _WHOLE_SAMPLES, _WHOLE_S, _WHOLE_TOKENS)
+    return (*workload, *rules, "--dataset", str(news))
 
 
 def leftovers(home: Path) -> list[str]:
@@ -75,8 +108,8 @@ def leftovers(home: Path) -> list[str]:
     ]
 
 
-def untrue(run: Path) -> list[str]:
-    """What the record of a run says that is not so."""
+def untrue(run: Path, chosen: Round | None = None) -> list[str]:
+    """What the record of a run, of this round, says that is not so."""
     from harness.runs.integrity import problems
 
     if not (run / "run.json").exists():
@@ -86,7 +119,7 @@ def untrue(run: Path) -> list[str]:
     if status == "running":
         return [f"loss: {run} is said to run"]
     if status == "complete":
-        return [f"loss: {sentence}" for sentence in problems(found)]
+        return [f"loss: {sentence}" for sentence in problems(found, chosen)]
     return _lost_figures(found)
 
 

@@ -14,16 +14,14 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-import configs
 from build_engine.errors import EXIT_OK, UsageError
 from harness.runs.folder import AUDIT_TEST
 from harness.runs.run import Run
 from harness.submission.tree import ORIGINALS
+from tests.rehearsal.rules import write_quick_rules
 
 _FILLED = {
     "status": "available",
@@ -34,14 +32,16 @@ _FILLED = {
 }
 _QUICK_SAMPLES = 700  # of a Server test, so that LoadGen can tell a p99
 _QUICK_S = 5.0
+_NO_RULES: tuple[Sequence[str], Sequence[str]] = ((), ())
 
 
 def main() -> int:
     """Every step; the exit code of the first that fails."""
     options = _options()
     options.output.mkdir(parents=True, exist_ok=True)
-    rules = _quick_rules(options.output) if options.quick else []
-    workload = ["--workload", str(options.output / "quick.yaml")] if options.quick else []
+    workload, rules = _NO_RULES
+    if options.quick:
+        workload, rules = write_quick_rules(options.output, _QUICK_SAMPLES, _QUICK_S)
     started_s = time.monotonic()
     runs = []
     for scenario in ("Offline", "Server"):
@@ -119,30 +119,6 @@ def _describe_system() -> dict[str, str]:
     fields: dict[str, str] = json.loads(done.stdout)
     unknown = {key: "unknown to a rehearsal" for key, v in fields.items() if v.startswith("FILL")}
     return fields | unknown | _FILLED
-
-
-def _quick_rules(folder: Path) -> list[str]:
-    """A workload and a round of few samples and seconds; options that choose the round."""
-    top = Path(configs.__file__).parent
-    workload = _read(top / "workloads" / "newsbrief.yaml")
-    workload |= {
-        "name": "quick",
-        "num_samples": _QUICK_SAMPLES,
-        "min_duration_s": _QUICK_S,
-    }
-    workload["scenarios"]["Server"]["min_query_count"] = _QUICK_SAMPLES
-    (folder / "quick.yaml").write_text(yaml.safe_dump(workload), encoding="utf-8")
-    rules = _read(top / "rounds" / "v6.1.yaml")
-    rules |= {"name": "quick", "min_duration_s": _QUICK_S}
-    rules["benchmarks"]["llama3.1-8b"]["num_samples"] = _QUICK_SAMPLES
-    path = folder / "quick-round.yaml"
-    path.write_text(yaml.safe_dump(rules), encoding="utf-8")
-    return ["--round", str(path)]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return content
 
 
 def _say(text: str) -> None:

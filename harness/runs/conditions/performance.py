@@ -114,7 +114,7 @@ def latencies(log: DetailLog, scenario: Scenario, limits: ScenarioLimits) -> Ite
     ):
         if limit_ms is not None:
             yield _limit_asked(name, asked_ms, limit_ms, scenario)
-            yield _latency(name, measured_ms, limit_ms, scenario, _sustained(log))
+            yield latency(name, measured_ms, limit_ms, scenario, _sustained(log))
 
 
 def _limit_asked(name: str, asked_ms: float, limit_ms: float, scenario: Scenario) -> Rule:
@@ -131,7 +131,7 @@ def _limit_asked(name: str, asked_ms: float, limit_ms: float, scenario: Scenario
     )
 
 
-def _latency(
+def latency(
     name: str, measured_ms: float, limit_ms: float, scenario: Scenario, sustained_qps: float
 ) -> Rule:
     """Below the limit at p99; a latency of exactly the limit does not pass.

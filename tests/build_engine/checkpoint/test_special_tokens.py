@@ -26,6 +26,7 @@ from tests.build_engine.checkpoint.tokenizer_folders import (
 RECORD = json.loads((Path(__file__).parents[2] / "reference" / "tokenizers.json").read_text())
 ENCODED: list[dict[str, Any]] = RECORD["encoded"]
 CHATS: list[dict[str, Any]] = RECORD["chats"]
+_LOOPS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
 
 
 def named(case: dict[str, Any]) -> str:
@@ -117,6 +118,13 @@ def test_of_several_templates_the_default_counts(tmp_path: Path) -> None:
         ("{{ '%d' | format('x') }}", "cannot be used"),
         ("{% for i in range(99999999) %}a{% endfor %}", "Range too big"),
         ("{% for i in range(99999) %}aaaaaaaaaaaaaaaaaaaaaaa{% endfor %}", "more than 1,048,576"),
+        (_LOOPS, "one prompt takes it more than 5 s"),
+        ("{% set x = 9 ** (9 ** 9) %}", "one prompt takes it more than 5 s"),
+        ("{% set x = ('a' * 10 ** 10)|length %}", "more memory than there is"),
+        ("{% set x = 'a'|center(10 ** 10) %}", "more memory than there is"),
+        ("{{ '\\ud800' }}", "half of a surrogate pair"),
+        ("{% set x = '%9999999999d'|format(1) %}", "cannot be used"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "recursion"),
     ],
 )
 def test_a_template_that_cannot_be_used_is_one_sentence(template: str, told: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from build_engine.calibration import CalibrationSet, calibration_set
 from build_engine.checkpoint.checkpoint import open_checkpoint
 from build_engine.errors import OutputError, RecipeRefused
-from build_engine.openvino import quantise
+from build_engine.openvino import samples
 from build_engine.openvino.compile import compile_engine, runtime_properties
 from build_engine.recipe import Recipe, load_recipe
 from build_engine.store.limits import EngineLimits
@@ -121,6 +121,29 @@ def test_int8_weight_only(tmp_path: Path, symmetric: bool) -> None:
     assert all(len(answer) == 6 for answer in answers)
 
 
+@pytest.mark.usefixtures("int8_arithmetic")
+@pytest.mark.parametrize("compute", ["f32", "bf16"])
+def test_int8_smoothquant(tmp_path: Path, compute: str) -> None:
+    asked = recipe("int8_sq", calibration_samples=4)
+    folder, facts, heard = make(tmp_path, asked, compute, dtype="BF16")
+    assert weight_types(folder) == {"i8": NUM_LINEARS + 1}
+    assert facts.precision.weights == (
+        "int8, symmetric, one scale per output channel, smoothed (alpha 0.5)"
+    )
+    assert facts.precision.activations == (
+        "int8, one scale per token and 64 channels; attention "
+        + {"f32": "float32", "bf16": "bfloat16"}[compute]
+    )
+    assert (facts.precision.kv_cache, facts.num_prompts) == ("int8", 4)
+    assert facts.runtime["DYNAMIC_QUANTIZATION_GROUP_SIZE"] == "64"
+    assert heard.phases == ["network", "quantisation", "files"]
+    assert "the last of 4 calibration prompts" in heard.notes[-1]
+    full = make(tmp_path / "full", recipe("bf16"), dtype="BF16")[0]
+    assert likeness(folder, full) > 0.99
+    answers = generate(folder, PROMPTS, 6, properties=dict(facts.runtime))
+    assert all(len(answer) == 6 for answer in answers)
+
+
 @pytest.mark.parametrize(("tied", "dtype"), [(True, "BF16"), (False, "F16")])
 def test_int4_weight_only(tmp_path: Path, tied: bool, dtype: str) -> None:
     folder, facts, _ = make(tmp_path, recipe("int4_wo"), tied=tied, dtype=dtype)
@@ -140,7 +163,7 @@ def test_int4_awq_uses_the_calibration_prompts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes: dict[str, Any] = {"hidden_size": 128, "head_dim": 32, "std": 0.3}
-    monkeypatch.setattr(quantise, "_TELL_EVERY_S", 0.0)
+    monkeypatch.setattr(samples, "_TELL_EVERY_S", 0.0)
     awq = recipe("int4_awq", calibration_samples=4)
     folder, facts, heard = make(tmp_path, awq, **changes)
     assert [note.partition(" calibration")[0] for note in heard.notes] == [
@@ -159,15 +182,16 @@ def test_int4_awq_uses_the_calibration_prompts(
 
 
 def test_awq_stops_at_the_token_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantise, "MAX_CALIBRATION_TOKENS", 30)
+    monkeypatch.setattr(samples, "MAX_CALIBRATION_TOKENS", 30)
     _, facts, _ = make(tmp_path, recipe("int4_awq", calibration_samples=4))
-    assert "AWQ looked at 2 calibration prompts (at most 30 tokens)" in facts.precision.note
+    assert "AWQ looked at 2 calibration prompts" in facts.precision.note
     assert facts.num_prompts == 2
 
 
-@pytest.mark.parametrize("name", ["bf16", "int4_awq"])
+@pytest.mark.usefixtures("int8_arithmetic")
+@pytest.mark.parametrize("name", ["bf16", "int4_awq", "int8_sq"])
 def test_equal_input_gives_equal_weights(tmp_path: Path, name: str) -> None:
-    changes = {"calibration_samples": 2} if name == "int4_awq" else {}
+    changes = {} if name == "bf16" else {"calibration_samples": 2}
     folders = [make(tmp_path / part, recipe(name, **changes))[0] for part in ("one", "two")]
     one, two = ((folder / "openvino_model.bin").read_bytes() for folder in folders)
     assert one == two
@@ -176,11 +200,6 @@ def test_equal_input_gives_equal_weights(tmp_path: Path, name: str) -> None:
 def test_int4_without_a_fitting_group_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeRefused, match=r"hidden_size 48.*use `int8_wo`"):
         make(tmp_path, recipe("int4_wo"), hidden_size=48, head_dim=12)
-
-
-def test_recipe_without_a_builder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeRefused, match="`int8_sq` has int8 weights by smoothquant"):
-        make(tmp_path, load_recipe("int8_sq"))
 
 
 def test_nncf_warnings_become_notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,6 +224,10 @@ def test_properties_follow_compute_and_kv_cache() -> None:
     }
     assert runtime_properties("f32", "bf16")["KV_CACHE_PRECISION"] == "f32"
     assert runtime_properties("f32", "int8")["KV_CACHE_PRECISION"] == "u8"
+
+
+def test_activations_are_rounded_where_a_group_is_given() -> None:
+    assert runtime_properties("bf16", "int8", 32)["DYNAMIC_QUANTIZATION_GROUP_SIZE"] == "32"
 
 
 def test_int8_kv_cache_is_told_and_works(tmp_path: Path) -> None:

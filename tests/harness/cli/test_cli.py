@@ -24,13 +24,18 @@ ROOT = Path(__file__).parents[3]
 COMMANDS = [
     "audit",
     "build",
+    "compare",
     "dataset",
     "demo",
     "doctor",
     "engines",
+    "plan",
     "recipes",
+    "report",
     "run",
+    "runs",
     "submission",
+    "sweep",
     "targets",
     "workloads",
 ]
@@ -60,7 +65,7 @@ def test_the_version(line: Line) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["rnu"], "Unknown command `rnu`. Did you mean `run`? Valid: audit, build, dataset, "),
+        (["rnu"], "Unknown command `rnu`. Did you mean `run`? Valid: audit, build, compare, "),
         (["engines", "lst"], "Unknown engines command `lst`. Did you mean `list`? Valid: list, "),
         (["--verbose"], "Unknown command `--verbose`."),
         (["targets", "a30"], "Nothing takes `a30`. `enginebench targets --help` shows"),
@@ -108,7 +113,7 @@ def test_recipes_of_a_target(line: Line) -> None:
     listed = {recipe["name"]: recipe for recipe in line("recipes", "--json").document}
     assert sorted(listed) == config_names("recipes")
     assert "a30" in listed["fp8"]["refused"]
-    assert "cpu" in listed["int8_sq"]["refused"]
+    assert "cpu" in listed["int8_sq_static"]["refused"]
     assert listed["int8_wo"]["refused"] == {}
     assert "Did you mean `a30`?" in line.refused(2, "recipes", "--target", "a31")
 

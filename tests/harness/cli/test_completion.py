@@ -52,7 +52,7 @@ def test_bash_proposes_every_command_and_option(line: Line, home: Path) -> None:
     assert str(script) in said.err
     assert f'. "{script}"' in (home / ".bashrc").read_text()
     assert proposed(script, "") == sorted(_COMMANDS)
-    assert proposed(script, "ru") == ["run"]
+    assert proposed(script, "ru") == ["run", "runs"]
     assert proposed(script, "engines", "") == ["list", "remove", "show", "verify", "why"]
     for command, options in FROZEN.items():
         if not command.startswith("-"):
@@ -62,6 +62,7 @@ def test_bash_proposes_every_command_and_option(line: Line, home: Path) -> None:
         "--max-batch-size",
         "--max-input-len",
         "--max-new-tokens",
+        "--max-num-tokens",
     ]
 
 

@@ -35,6 +35,15 @@ FROZEN = {
         "--tensor-parallel",
         "--workload",
     ],
+    "compare": [
+        "--baseline",
+        "--csv",
+        "--fail-on",
+        "--json",
+        "--markdown",
+        "--runs",
+        "--show",
+    ],
     _COMPLETION: ["--json", "--output", "--shell"],
     "dataset": [
         *_CALIBRATION,
@@ -54,7 +63,19 @@ FROZEN = {
     "engines show": ["--engine", "--json"],
     "engines verify": ["--engine", "--json"],
     "engines why": ["--first", "--json", "--second"],
+    "plan": [
+        "--json",
+        "--model",
+        "--recipe",
+        "--recipes",
+        "--round",
+        "--set",
+        "--target",
+        "--targets",
+        "--workload",
+    ],
     "recipes": ["--json", "--target"],
+    "report": ["--folders", "--json", "--output"],
     "run": [
         *_CALIBRATION,
         "--count",
@@ -77,7 +98,16 @@ FROZEN = {
         "--tensor-parallel",
         "--workload",
     ],
-    "report": ["--json", "--output"],
+    "runs list": [
+        "--folders",
+        "--json",
+        "--recipe",
+        "--scenario",
+        "--since",
+        "--status",
+        "--target",
+        "--workload",
+    ],
     "sweep": [
         *_CALIBRATION,
         "--count",
@@ -159,7 +189,7 @@ def test_the_round_stands_once() -> None:
     }
     assert defaults.pop("audit") is None  # the run's own
     assert set(defaults.values()) == {DEFAULT}
-    assert len(defaults) == 7
+    assert len(defaults) == 8
     written = [
         path.name
         for room in ("cli", "runs", "loadgen")

@@ -45,10 +45,10 @@ def test_the_first_pass_over_new_shapes_counts_for_nothing(monkeypatch: pytest.M
     clock = SimpleNamespace(perf_counter=lambda: executor.now_s)
     monkeypatch.setattr(module, "time", clock)
 
-    latency_s, samples_per_s = warm_up(executor, PROMPTS, LIMITS, 4)
+    warmth = warm_up(executor, PROMPTS, LIMITS, 4)
 
-    assert samples_per_s == 1.0
-    assert latency_s == 1.0
+    assert warmth.samples_per_s == 1.0
+    assert warmth.latency_s == 1.0
 
 
 def test_it_takes_prompts_of_every_length() -> None:
@@ -69,10 +69,10 @@ def test_a_slow_engine_is_warmed_up_by_fewer_requests(monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "_LEAST", 2)
     monkeypatch.setattr(module, "_BATCH_S", 120.0)
 
-    _, samples_per_s = warm_up(executor, PROMPTS, LIMITS, 5)
+    warmth = warm_up(executor, PROMPTS, LIMITS, 5)
 
     assert [len(batch) for batch in executor.batches[1:3]] == [3, 3]
-    assert samples_per_s == 1 / 4
+    assert warmth.samples_per_s == 1 / 4
 
 
 def test_an_engine_that_refuses_a_prompt_fails_the_warm_up_in_words() -> None:

@@ -38,8 +38,8 @@ def test_one_test_each_is_told_without_a_claim(tmp_path: Path) -> None:
     assert change.change == pytest.approx(0.2)
     assert change.outcome == "not known"
     assert pair.sentences == (
-        "int8_wo makes 1.200 times the tokens/s of bf16 in Offline, but 1 and 1 tests say nothing "
-        "of noise: repeat both (--repeat 3, or better in turns) to learn whether that is a "
+        "int8_wo has 1.200 times the Offline tokens/s of bf16, but 1 and 1 tests say nothing of "
+        "noise: repeat both (--repeat 3, or better in turns) to learn whether that is a "
         "difference.",
     )
 
@@ -133,12 +133,15 @@ def test_what_is_not_like_is_said(tmp_path: Path) -> None:
         busy=True,
     )
     first = make_result(tmp_path / "a")
-    said = "\n".join(compared(first, other).pairs[0].notes)
+    found = compared(first, other)
+    said = "\n".join(found.pairs[0].notes)
     assert "different machines (cpu: Example CPU 9000 and Another CPU), which their speed" in said
     assert "different rules (round: v6.1 and v6.0)" in said
     assert "asked different things (max_new_tokens: 128 and 7)" in said
     assert "Offline asked different samples, 5 and 7 of them." in said
-    assert "int8_wo was measured on a busy machine in 1 of its tests: busy machine: other" in said
+    assert found.candidates[0].doubts == ()
+    (doubt,) = found.candidates[1].doubts
+    assert doubt.startswith("1 tests of int8_wo were measured beside other work (busy machine:")
     assert compared(first, make_result(tmp_path / "d", "int4_wo")).pairs[0].notes == ()
 
 
@@ -168,7 +171,9 @@ def test_an_emulated_run_has_scores_alone(tmp_path: Path) -> None:
     found = compared(first, emulated)
     names = {figure.metric for figure in found.candidates[1].figures}
     assert names == {"rouge1", "rouge2", "rougeL", "rougeLsum"}
-    assert "int8_sq is emulated: its accuracy counts, and nothing else." in found.pairs[0].notes
+    assert found.candidates[1].doubts == (
+        "int8_sq is emulated: its accuracy counts, and nothing else.",
+    )
     assert found.pareto.left_out.keys() == {"int8_sq"}
 
 

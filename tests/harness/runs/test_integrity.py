@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from build_engine.errors import ResultProblem
 from harness.progress import NullProgress
+from harness.rules.rounds import load_round
 from harness.runs.execution import execute
 from harness.runs.integrity import problems, require_intact
 from harness.runs.record import PrimaryResult
@@ -25,6 +27,15 @@ def run(tmp_path: Path) -> Run:
 def test_a_run_as_it_was_written_is_intact(run: Run) -> None:
     assert problems(run) == []
     require_intact(run)
+
+
+def test_a_run_of_a_round_that_is_not_shipped_is_read_by_that_round(tmp_path: Path) -> None:
+    own = load_round("v6.1").model_copy(update={"name": "own"})
+    request = make_request(tmp_path, spec=SimulatedSpec(num_tokens=5))
+    run = execute(replace(request, scope=replace(request.scope, round=own)), NullProgress())
+    assert problems(run, own) == []
+    (unknown,) = problems(run)
+    assert unknown.startswith("Unknown round `own`")
 
 
 def test_each_number_of_run_json_is_that_of_loadgens_log(run: Run) -> None:

@@ -1,46 +1,28 @@
 """Answers from a time model, in the caller's own process.
 
 It never computes anything, so what it measures is the harness: instant answers give the harness's
-ceiling, answers at a fixed rate rehearse a run, and a planted fault rehearses a failure. Runs on it
-carry the mark `simulated`.
+ceiling, answers at a fixed rate or of a simulated engine rehearse a run, and a planted fault
+rehearses a failure. Runs on it carry the mark `simulated`.
 """
 
 from __future__ import annotations
 
-import heapq
 import queue
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from build_engine.errors import EngineDied
 from runtime.executor import Chunk, ExecutorStats, Request
-from runtime.spec import ExecutorSpec
+from runtime.simulated.batching import BatchedAnswers
+from runtime.simulated.script import ScriptedAnswers
 
 if TYPE_CHECKING:
     from runtime.executor import TokenIds
+    from runtime.simulated.spec import SimulatedSpec
 
 _MAX_CHUNKS = 512  # in one poll: an engine answers batch by batch too
-
-
-class SimulatedSpec(ExecutorSpec):
-    """Answers from a time model: for tests, harness ceilings and rehearsals."""
-
-    backend: Literal["simulated"] = "simulated"
-    num_tokens: int = 128
-    """Ids in every answer (fewer where the request asks for fewer)."""
-    samples_per_s: float | None = None
-    """Answers started a second; None answers at once."""
-    ttft_s: float = 0.0
-    """Seconds from the start of an answer to its first token."""
-    tpot_s: float = 0.0
-    """Seconds between two tokens of one answer."""
-    fault: Literal["die", "error", "drop"] | None = None
-    """What goes wrong with answer number `fault_after`: the engine dies, the request fails, or the
-    answer never comes.
-    """
-    fault_after: int = 0
 
 
 class SimulatedExecutor:
@@ -56,12 +38,14 @@ class SimulatedExecutor:
 
         self._spec = spec
         self._ids: TokenIds = np.arange(100, 100 + max(spec.num_tokens, 1), dtype=np.int32)
-        self._instant = spec.samples_per_s is None and not spec.ttft_s and not spec.tpot_s
+        self._answers: ScriptedAnswers | BatchedAnswers = (
+            ScriptedAnswers(spec, self._ids)
+            if spec.engine is None
+            else BatchedAnswers(spec.engine, self._ids, spec.stream_interval)
+        )
         # None wakes a poll that is to see that the engine is closed.
         self._inbox: queue.SimpleQueue[tuple[float, Sequence[Request]] | None] = queue.SimpleQueue()
         self._ready: deque[Chunk] = deque()
-        self._due: list[tuple[float, int, Chunk]] = []  # (time, tie-break, chunk): a heap
-        self._next_start_s = 0.0
         self._num_received = 0
         self._num_finished = 0
         self._died: str | None = None
@@ -83,8 +67,7 @@ class SimulatedExecutor:
         while True:
             self._receive()
             now_s = time.monotonic()
-            while self._due and self._due[0][0] <= now_s:
-                self._ready.append(heapq.heappop(self._due)[2])
+            self._ready += self._answers.due(now_s)
             if self._ready:
                 chunks = [self._ready.popleft() for _ in range(min(len(self._ready), _MAX_CHUNKS))]
                 self._num_finished += sum(chunk.finished for chunk in chunks)
@@ -93,12 +76,12 @@ class SimulatedExecutor:
                 raise EngineDied(self._died)
             if now_s >= deadline_s:
                 return []
-            next_s = min(self._due[0][0], deadline_s) if self._due else deadline_s
-            self._receive(next_s - now_s)
+            next_s = self._answers.next_s
+            self._receive(min(deadline_s if next_s is None else next_s, deadline_s) - now_s)
 
     def stats(self) -> ExecutorStats:
         """See `Executor.stats`."""
-        return ExecutorStats(active=self._num_received - self._num_finished, queued=0)
+        return self._answers.stats(self._num_received - self._num_finished)
 
     def close(self) -> None:
         """See `Executor.close`."""
@@ -125,19 +108,8 @@ class SimulatedExecutor:
         self._num_received += 1
         if self._spec.fault and number == self._spec.fault_after:
             self._fail(request)
-            return
-        ids = self._ids[: min(self._spec.num_tokens, request.max_new_tokens)]
-        if self._instant:
-            self._ready.append(Chunk(request.id, ids, True))
-            return
-        start_s = max(arrived_s, self._next_start_s)
-        if self._spec.samples_per_s:
-            self._next_start_s = start_s + 1.0 / self._spec.samples_per_s
-        first_s = start_s + self._spec.ttft_s
-        last_s = first_s + (len(ids) - 1) * self._spec.tpot_s
-        heapq.heappush(self._due, (first_s, 2 * number, Chunk(request.id, ids[:1], len(ids) <= 1)))
-        if len(ids) > 1:
-            heapq.heappush(self._due, (last_s, 2 * number + 1, Chunk(request.id, ids[1:], True)))
+        else:
+            self._answers.add(request, arrived_s)
 
     def _fail(self, request: Request) -> None:
         if self._spec.fault == "die":

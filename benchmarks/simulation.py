@@ -1,0 +1,175 @@
+"""The simulated engine: hours of a device in virtual time, and LoadGen in real time at a rate that
+no engine here could hold.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.ceiling import save_dataset
+from benchmarks.result import Figure, Result
+from build_engine.errors import RunFailed
+from harness.loadgen import logs
+from harness.loadgen.job import Job
+from harness.loadgen.settings import LoadgenPlan
+from harness.loadgen.supervise import run_test
+from harness.progress import NullProgress
+from harness.rules.rounds import DEFAULT, load_round
+from harness.rules.scenario import Scenario
+from harness.simulation.simulated import SimulatedTest, simulate
+from runtime.simulated.model import EngineModel
+from runtime.simulated.spec import SimulatedSpec
+from runtime.simulated.time_model import TimeModel
+
+if TYPE_CHECKING:
+    from harness.loadgen.metrics import Metrics
+    from harness.progress import Progress
+
+VIRTUAL_GOAL_S = 60.0
+NUM_SAMPLES, ANSWER_TOKENS = 13_368, 128
+_SERVER_GOAL = 10_000.0
+_KEPT_UP = 0.99  # of the foretold rate: what ends later has queued
+_PROMPT_TOKENS = 256
+_ITERATION_S = 0.002
+_PEAKS = ("linear_flops_per_s", "other_flops_per_s", "bytes_per_s")
+_STREAM_INTERVAL = 64  # a chunk for each token is work of an engine's process, which is not here
+
+# MLPerf's llama3.1-8b in INT8 with an INT8 cache on an A30. Weights of the layers and of the head:
+# the shapes of the model. Peaks: configs/targets/a30.yaml. Lengths: a gamma distribution with a
+# mean of 871 tokens and E[S^2] = 1.25 E[S]^2, at most 2,540. 2 GB are left to activations.
+_PROMPT, _LONGEST, _SPREAD = 870.6, 2540, 1.25
+_LAYERS, _HEAD, _WIDTH, _DEPTH, _KV_BYTES = 6.979e9, 0.525e9, 4096, 32, 65_536
+_ROOM = 24 * 2**30 - (_LAYERS + 4 * _HEAD) - 2e9
+_A30 = TimeModel(
+    linear_flops_per_token=2 * _LAYERS,
+    attention_flops_per_pair=4 * _WIDTH * _DEPTH,
+    head_flops_per_token=2 * _HEAD,
+    weight_bytes=_LAYERS + 2 * _HEAD,
+    kv_bytes_per_token=_KV_BYTES,
+    linear_flops_per_s=330e12,
+    other_flops_per_s=165e12,
+    bytes_per_s=933e9,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much is asked: samples in virtual time, and a Server rate for some seconds."""
+
+    samples: int = NUM_SAMPLES
+    server_qps: float = _SERVER_GOAL
+    server_s: float = 6.0
+
+
+def measure(load: Load, repeats: int, progress: Progress) -> Result:
+    """`repeats` times Offline in virtual time, and Server in real time beside what virtual time
+    foretells of it.
+    """
+    took, agreed = list[float](), list[float]()
+    rates, kept, added = list[float](), list[float](), list[float]()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        save_dataset(folder)
+        for number in range(repeats):
+            progress.phase(f"simulation: test {number + 1} of {repeats} of each kind")
+            began_s = time.perf_counter()
+            simulated = offline(0.5, load.samples)
+            took.append(time.perf_counter() - began_s)
+            agreed.append((simulated.metrics.samples_per_s or 0.0) / closed_form(0.5))
+            foretold, found = _server(folder, load, folder / f"server-{number}")
+            rates.append(found.samples_per_s or 0.0)
+            kept.append(rates[-1] / (foretold.samples_per_s or 1.0))
+            added.append(1e3 * ((found.ttft_p99_s or 0.0) - (foretold.ttft_p99_s or 0.0)))
+    return Result(
+        title="Simulated engine",
+        figures=(
+            Figure("Offline in virtual time", "s", tuple(took), at_most=VIRTUAL_GOAL_S),
+            Figure("Offline's rate / the closed form's", "", tuple(agreed)),
+            Figure(f"Server asked for {load.server_qps:,.0f}", "queries/s", tuple(rates)),
+            Figure("its rate / the foretold", "", tuple(kept), at_least=_KEPT_UP),
+            Figure("its TTFT p99, added to the foretold", "ms", tuple(added)),
+        ),
+        notes=(
+            f"Offline: {load.samples:,} samples on an A30 in INT8, half of its arithmetic",
+            f"Server: LoadGen for {load.server_s:.0f} s, iterations of 2 ms, {ANSWER_TOKENS} ids "
+            f"an answer, a chunk of each every {_STREAM_INTERVAL} iterations",
+        ),
+    )
+
+
+def closed_form(efficiency: float) -> float:
+    """Samples/s of Offline on the A30: 1 / (t_c / e + KV bytes / BW + (O - 1) W / (B BW))."""
+    request = _PROMPT + ANSWER_TOKENS
+    later = sum(_PROMPT + t for t in range(1, ANSWER_TOKENS))
+    linear_s = 2 * _LAYERS * (request - 1) / _A30.linear_flops_per_s
+    attention = 2 * _WIDTH * _DEPTH * (_SPREAD * _PROMPT**2 + 2 * later)
+    compute_s = linear_s + (attention + 2 * _HEAD * ANSWER_TOKENS) / _A30.other_flops_per_s
+    batch = int(_ROOM / (_KV_BYTES * request))
+    traffic = (ANSWER_TOKENS - 1) * _A30.weight_bytes / batch + (later + request) * _KV_BYTES
+    return 1 / (compute_s / efficiency + traffic / _A30.bytes_per_s)
+
+
+def offline(efficiency: float, num_samples: int = NUM_SAMPLES) -> SimulatedTest:
+    """Offline on the A30, in virtual time."""
+    import numpy as np
+
+    drawn = np.random.default_rng(1).gamma(1 / (_SPREAD - 1), _PROMPT * (_SPREAD - 1), num_samples)
+    prompts = np.clip(np.round(drawn), 16, _LONGEST).astype(int).tolist()
+    model = EngineModel(
+        time=_A30.model_copy(update={"compute_efficiency": efficiency}),
+        kv_blocks=int(_ROOM / _KV_BYTES / 32),
+        max_batch_size=512,
+        max_num_tokens=4096,
+    )
+    plan = _plan(Scenario.OFFLINE, num_samples, num_samples, 0.0, 1.0)
+    seeds = load_round(DEFAULT).loadgen.seeds
+    return simulate(plan, model, prompts, [ANSWER_TOKENS] * num_samples, seeds)
+
+
+def _server(dataset: Path, load: Load, folder: Path) -> tuple[Metrics, Metrics]:
+    """What virtual time foretells of a Server test, and what LoadGen measures."""
+    model = EngineModel(
+        time=_A30.model_copy(update={"overhead_s": _ITERATION_S, **dict.fromkeys(_PEAKS, 1e30)}),
+        kv_blocks=10**6,
+        max_batch_size=10**5,
+        max_num_tokens=10**6,
+    )
+    plan = _plan(Scenario.SERVER, NUM_SAMPLES, 1, load.server_s, load.server_qps)
+    prompts, answers = [_PROMPT_TOKENS] * NUM_SAMPLES, [ANSWER_TOKENS] * NUM_SAMPLES
+    foretold = simulate(plan, model, prompts, answers, load_round(DEFAULT).loadgen.seeds)
+    job = Job(
+        executor=SimulatedSpec(
+            num_tokens=ANSWER_TOKENS, engine=model, stream_interval=_STREAM_INTERVAL
+        ),
+        dataset=dataset,
+        num_samples=NUM_SAMPLES,
+        max_new_tokens=ANSWER_TOKENS,
+        min_new_tokens=1,
+        stop_ids=(2,),
+        warmup_samples=64,
+    )
+    folder.mkdir()
+    outcome = run_test(job, lambda probe: plan, folder, NullProgress())
+    if outcome.status != "complete":
+        raise RunFailed(f"the Server test failed: {outcome.cause}")
+    return foretold.metrics, logs.read_detail(folder).metrics()
+
+
+def _plan(
+    scenario: Scenario, num_samples: int, queries: int, duration_s: float, qps: float
+) -> LoadgenPlan:
+    return LoadgenPlan(
+        scenario=scenario,
+        mode="performance",
+        model="newsbrief",
+        num_samples=num_samples,
+        min_duration_s=duration_s,
+        min_query_count=queries,
+        target_qps=qps,
+        ttft_ms=2000.0,
+        tpot_ms=100.0,
+    )

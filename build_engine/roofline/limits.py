@@ -1,0 +1,153 @@
+"""How fast a device can be at best, and how fast it is at a given efficiency.
+
+Seconds of a request, with t_c = linear / peak + other / peak16 (`work.py`), W the bytes of weights
+that an iteration reads, B the requests at once, BW the bandwidth, O the tokens of an answer:
+
+- t_m = ((O - 1) W / B + KV bytes) / BW: iterations of the answer share their reading of weights;
+- overlap limit 1 / max(t_c, t_m): arithmetic and traffic hide each other wholly;
+- serial limit 1 / (t_c + t_m): they never do (Williams et al. 2009, "Roofline", has the first).
+
+At efficiency e of the arithmetic, a request keeps the device busy for u = t_c / e + KV bytes / BW:
+
+- Offline: 1 / (u + (O - 1) W / (B BW));
+- a rate r makes an iteration last (W / BW + t0) / (1 - r u), t0 the host's part; it must stay below
+  the limit of TPOT, so r <= (1 - (W / BW + t0) / TPOT) / u;
+- at that rate r (O - 1) x iteration requests are in flight, at most B: r <= B / ((O - 1)(W / BW +
+  t0) + B u).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from build_engine.roofline.work import Lengths, Work
+
+HOST_S = 0.002
+"""t0, the host's part of an iteration, in seconds: an assumption."""
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """What of the peaks is reached: of the arithmetic and of the bandwidth, 0 to 1."""
+
+    compute: float = 1.0
+    bandwidth: float = 1.0
+
+
+IDEAL = Efficiency()
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Queries a second that latency limits and memory allow, and which of them binds: memory, TTFT
+    or TPOT. `wanted` are the requests in flight that the latency limits alone would allow.
+    """
+
+    queries_per_s: float
+    bound: str
+    wanted: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roofline:
+    """The limits of one engine on one device. Peaks in FLOP/s and bytes/s."""
+
+    work: Work
+    lengths: Lengths
+    step_bytes: float
+    """Weights that an iteration reads."""
+    kv_token_bytes: float
+    """Bytes of the cache for one token."""
+    linear_peak: float
+    other_peak: float
+    bandwidth: float
+    requests: int
+    """Requests at once, 0 where none fits."""
+
+    @property
+    def compute_s(self) -> float:
+        """t_c: seconds of arithmetic for a request."""
+        return self._seconds(
+            self.work.prompt_linear + self.work.answer_linear,
+            self.work.prompt_other + self.work.answer_other,
+        )
+
+    @property
+    def kv_s(self) -> float:
+        """Seconds in which a request's cache is read and written."""
+        return self.work.kv_tokens * self.kv_token_bytes / self.bandwidth
+
+    @property
+    def weights_s(self) -> float:
+        """Seconds in which an iteration reads the weights."""
+        return self.step_bytes / self.bandwidth
+
+    @property
+    def memory_s(self) -> float:
+        """t_m: seconds of memory traffic for a request, its part of the weights included; infinite
+        where none fits.
+        """
+        if not self.requests:
+            return float("inf")
+        return (self.lengths.answer - 1) * self.weights_s / self.requests + self.kv_s
+
+    @property
+    def overlap_limit(self) -> float:
+        """Requests a second, at most."""
+        return 1 / max(self.compute_s, self.memory_s)
+
+    @property
+    def serial_limit(self) -> float:
+        """Requests a second where arithmetic and traffic take turns."""
+        return 1 / (self.compute_s + self.memory_s)
+
+    def offline(self, reached: Efficiency) -> float:
+        """Requests a second where all are there from the start."""
+        return 1 / (self.compute_s / reached.compute + self.memory_s) if self.requests else 0.0
+
+    def efficiency(self, per_second: float) -> float:
+        """The efficiency of the arithmetic at which `offline` gives so many requests a second.
+        Raises ValueError for a rate that the memory alone does not allow.
+        """
+        left = 1 / per_second - self.memory_s
+        if left <= 0:
+            raise ValueError(f"{per_second:g} requests/s are more than the memory allows")
+        return self.compute_s / left
+
+    def ttft_s(self, reached: Efficiency = IDEAL) -> float:
+        """Seconds until the first token of a mean prompt that is alone."""
+        prompt_s = self._seconds(self.work.prompt_linear, self.work.prompt_other)
+        return max(prompt_s / reached.compute, self.weights_s / reached.bandwidth)
+
+    def tpot_s(self, reached: Efficiency = IDEAL) -> float:
+        """Seconds of each further token of a request that is alone."""
+        cache = (self.lengths.prompt + self.lengths.answer / 2) * self.kv_token_bytes
+        return (self.step_bytes + cache) / self.bandwidth / reached.bandwidth
+
+    def latency_s(self, reached: Efficiency = IDEAL) -> float:
+        """Seconds of a whole answer to a request that is alone."""
+        return self.ttft_s(reached) + (self.lengths.answer - 1) * self.tpot_s(reached)
+
+    def rate(self, reached: Efficiency, ttft_s: float, tpot_s: float) -> Rate:
+        """The greatest rate of arrivals within limits on the time to the first token and on each
+        further one.
+        """
+        if self.ttft_s(reached) > ttft_s:
+            return Rate(0.0, "TTFT", 0.0)
+        busy_s = self.compute_s / reached.compute + self.kv_s
+        step_s = self.weights_s + HOST_S
+        later = self.lengths.answer - 1
+        by_latency = max(0.0, (1 - step_s / tpot_s) / busy_s)
+        wanted = by_latency * later * tpot_s
+        if wanted <= self.requests:
+            return Rate(by_latency, "TPOT", wanted)
+        by_memory = self.requests / (later * step_s + self.requests * busy_s)
+        return Rate(by_memory, "memory", wanted)
+
+    def iteration_s(self, tokens: int, reached: Efficiency) -> float:
+        """Seconds of an iteration over so many tokens of prompts, in which no answer goes on."""
+        share = tokens / self.lengths.prompt
+        return self.weights_s + self._seconds(self.work.prompt_linear, 0) * share / reached.compute
+
+    def _seconds(self, linear: float, other: float) -> float:
+        return linear / self.linear_peak + other / self.other_peak

@@ -1,0 +1,40 @@
+"""What a machine can do at most: operations by precision, and memory traffic.
+
+Of a GPU the target file says it, of a CPU only a measurement of that machine; where nobody does,
+there are no peaks rather than plausible ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from build_engine.target import Detected
+
+if TYPE_CHECKING:
+    from build_engine.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """Operations in FLOP/s by precision, and bytes/s of the memory; `source` says how they are
+    known.
+    """
+
+    flops: Mapping[str, float]
+    bandwidth: float
+    source: str
+
+
+def stated_peaks(target: Target) -> Detected[Peaks | None]:
+    """The peaks that a target file states, and how that is known."""
+    if target.bandwidth_gb_s is None or not target.dense_tflops:
+        return Detected(
+            None,
+            f"target `{target.name}` states no peaks, because they differ from machine to machine, "
+            "and none were measured here",
+        )
+    flops = {precision: peak * 1e12 for precision, peak in target.dense_tflops.items()}
+    source = f"dense peaks and bandwidth that target `{target.name}` states"
+    return Detected(Peaks(flops, target.bandwidth_gb_s * 1e9, source), source)

@@ -1,0 +1,143 @@
+"""`enginebench compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from build_engine.errors import EXIT_OK, EXIT_RESULT, UsageError
+from build_engine.files import cannot_write, write_beside
+from harness.cli.output import Output
+
+if TYPE_CHECKING:
+    from harness.report.comparison import Comparison, Pair
+    from harness.report.fail_on import Check
+    from harness.report.find import Found
+
+_STDOUT = Path("-")
+_FILE = Parameter(allow_leading_hyphen=True)  # for "-" itself
+
+
+def compare(
+    runs: list[Path],
+    *,
+    baseline: str | None = None,
+    fail_on: str | None = None,
+    show: int = 0,
+    csv: Annotated[Path | None, _FILE] = None,
+    markdown: Annotated[Path | None, _FILE] = None,
+    json: bool = False,
+) -> int:
+    """Say how runs differ in speed, ROUGE, size and memory, and whether that is more than noise.
+
+    Parameters
+    ----------
+    runs
+        Run folders, or folders above some: a study, or all results. Runs of one configuration are
+        taken together as repeats; where there is one configuration only, each run that is named is
+        a side of its own.
+    baseline
+        What the others are held against: a candidate, by its recipe, its whole label or the folder
+        of a run of it; the first when left out.
+    fail_on
+        Limits, as in throughput:-3%,rouge1:-1%: the exit code is 1 when a candidate is worse than
+        the baseline by more. With % relative to the baseline, without it in the metric's unit:
+        throughput (tokens/s), ttft_p50, ttft_p99, tpot_p50, tpot_p99, latency_p50, latency_p99
+        (ms), rouge1, rouge2, rougeL, rougeLsum (points), size, memory (MB).
+    show
+        How many of the answers that lose most are shown, with their texts.
+    csv
+        A file for every change as CSV; - for standard output.
+    markdown
+        A file for everything as Markdown; - for standard output.
+    json
+        Write the comparison to standard output as JSON.
+    """
+    from harness.report.compare import compare as compare_sides
+    from harness.report.export import to_csv, to_markdown
+    from harness.report.fail_on import checks_of, parse_limits
+    from harness.report.sides import baseline_of, sides_of
+
+    out = Output(as_json=json)
+    if [csv, markdown, _STDOUT if json else None].count(_STDOUT) > 1:
+        raise UsageError("Standard output can take one of --json, --csv - and --markdown -.")
+    limits = parse_limits(fail_on) if fail_on is not None else ()
+    sides, found = sides_of(runs)
+    comparison = compare_sides(sides, baseline_of(sides, baseline))
+    checks = checks_of(comparison, limits)
+    _say(out, comparison, found, show)
+    for check in checks:
+        out.say(check.sentence)
+    if csv is not None:
+        _write(out, csv, to_csv(comparison))
+    if markdown is not None:
+        _write(out, markdown, to_markdown(comparison, checks))
+    failed = [check for check in checks if check.failed]
+    out.result(_document(comparison, checks, found))
+    if failed:
+        out.advice(f"look at what differs, and repeat the runs if {failed[0].metric} is in doubt")
+        return EXIT_RESULT
+    out.next("report", *dict.fromkeys(runs))
+    return EXIT_OK
+
+
+def _say(out: Output, comparison: Comparison, found: Found, show: int) -> None:
+    from harness.report.tables import tables_of
+
+    for passed in found.passed_over:
+        out.say(f"Passed over: {passed.reason}")
+    for candidate in comparison.candidates:
+        for doubt in candidate.doubts:
+            out.say(f"NOTE: {doubt}")
+    for pair in comparison.pairs:
+        for note in pair.notes:
+            out.say(f"NOT LIKE WITH LIKE, {pair.other} and {pair.baseline}: {note}")
+    for label, why in comparison.pareto.left_out.items():
+        out.say(f"{label} is left out of the Pareto front: {why}.")
+    for table in tables_of(comparison):
+        out.say()
+        out.table(table.columns, table.rows, title=table.title)
+    out.say()
+    for pair in comparison.pairs:
+        for sentence in pair.sentences:
+            out.say(sentence)
+        _say_answers(out, pair, show)
+
+
+def _say_answers(out: Output, pair: Pair, show: int) -> None:
+    """How many answers are the same, and the texts of those that lose most."""
+    from harness.report.export import divergence_told
+
+    if pair.divergence is None:
+        return
+    out.say(divergence_told(pair))
+    for drop in pair.divergence.worst[: max(show, 0)]:
+        out.say()
+        parts = "" if drop.first_token is None else f", they part at token {drop.first_token}"
+        out.say(
+            f"Sample {drop.sample}: ROUGE-1 {drop.rouge1_baseline:.1f} to "
+            f"{drop.rouge1_other:.1f}{parts}"
+        )
+        texts = {"reference": drop.reference, pair.baseline: drop.baseline, pair.other: drop.other}
+        out.table(["whose", "text"], [[whose, text] for whose, text in texts.items()])
+
+
+def _write(out: Output, path: Path, text: str) -> None:
+    if path == _STDOUT:
+        out.text(text)
+        return
+    try:
+        write_beside(path, text)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    out.say(f"Written: {path}")
+
+
+def _document(comparison: Comparison, checks: tuple[Check, ...], found: Found) -> object:
+    return {
+        **comparison.model_dump(mode="json"),
+        "checks": [check.model_dump(mode="json") for check in checks],
+        "passed_over": [passed.reason for passed in found.passed_over],
+    }

@@ -1,0 +1,74 @@
+"""`enginebench plan`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from harness.cli.here import builds_here
+from harness.cli.options import RoundName
+from harness.cli.output import Output
+from harness.plan.choice import ALL, PlanChoice
+from harness.rules.rounds import DEFAULT
+
+if TYPE_CHECKING:
+    from harness.plan.plan import EnginePlan
+
+
+def plan(
+    *,
+    model: str,
+    recipe: Annotated[str, Parameter(name=("--recipe", "--recipes"))] = ALL,
+    target: Annotated[str, Parameter(name=("--target", "--targets"))] = "cpu",
+    workload: str | None = None,
+    round: RoundName = DEFAULT,
+    set: tuple[str, ...] = (),
+    json: bool = False,
+) -> None:
+    """Say what will fit, how fast it can be at best, what is likely, and how long it takes; needs
+    no weights, no GPU and no network.
+
+    Parameters
+    ----------
+    model
+        A folder with a `config.json`, `newsbrief`, or a model whose dimensions are known, by name
+        or hub id: llama3.1-8b.
+    recipe
+        How it is quantised: a recipe, several with commas between them, or `all`.
+    target
+        What the engine is for: a target, or several with commas between them.
+    workload
+        Whose lengths and limits are planned for; that of the model's name when left out, or
+        llama3.1-8b.
+    set
+        Change a field of the recipe or of the workload: `--set recipe.kv_cache=int8`,
+        `--set workload.mean_input_tokens=600`.
+    json
+        Write the plans to standard output as JSON.
+    """
+    from harness.cli.plan_text import document, show_plan, show_plans
+    from harness.plan.plan import make_plans, require_some
+    from harness.rules.rounds import load_round
+
+    out, chosen = Output(as_json=json), load_round(round)
+    choice = PlanChoice(model=model, recipe=recipe, target=target, workload=workload, settings=set)
+    asked = choice.asked(chosen)
+    plans = make_plans(asked, chosen, {})
+    require_some(plans, lambda target: make_plans(choice.others(chosen, target), chosen, {}))
+    if len(asked) == 1:
+        show_plan(out, plans.plans[0])
+    else:
+        show_plans(out, plans)
+    out.result(document(plans))
+    _next(out, choice, plans.best)
+
+
+def _next(out: Output, choice: PlanChoice, best: EnginePlan) -> None:
+    """The build of the best, which this machine may not be for."""
+    engine = choice.engine(best.asked)
+    words = ("build", *engine.options, "--workload", best.asked.workload.name)
+    if builds_here(engine):
+        out.next(*words)
+    else:
+        out.advice(f"in the container, on a machine with that GPU: {out.command(*words)}")

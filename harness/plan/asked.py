@@ -1,0 +1,94 @@
+"""What a plan is for: a model's architecture on a target, by a recipe, for a workload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from build_engine.backend import backend
+from build_engine.errors import ConfigError
+from build_engine.roofline.work import Lengths
+from build_engine.store.limits import EngineLimits
+
+if TYPE_CHECKING:
+    from build_engine.backend import Backend
+    from build_engine.checkpoint.known import Architecture
+    from build_engine.recipe import Recipe
+    from build_engine.roofline.storage import Storage
+    from build_engine.target import Target
+    from harness.rules.workload import Workload
+
+_FULL = ("fp16", "bf16")  # a KV cache that is not quantised, in the types that backends have
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One engine that may be built, and what it would be asked."""
+
+    model: Architecture
+    target: Target
+    recipe: Recipe
+    workload: Workload
+
+    @property
+    def backend(self) -> Backend:
+        """What builds it."""
+        return backend(self.target.backend)
+
+    @property
+    def storage(self) -> Storage:
+        """How it keeps its parts. Raises ConfigError where that is not known."""
+        return self.backend.storage_of(self.recipe, self.model.config)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the target cannot honestly execute the recipe; None if it can."""
+        return self.backend.refusal_of(self.recipe, self.target)
+
+    @property
+    def lengths(self) -> Lengths:
+        """The lengths of the workload's requests. Raises ConfigError where their mean is not
+        known.
+        """
+        workload = self.workload
+        if workload.mean_input_tokens is None:
+            raise ConfigError(
+                f"Workload {workload.name} does not say how long its prompts are on average; give "
+                "it as `--set workload.mean_input_tokens=N`."
+            )
+        return Lengths(
+            prompt=min(workload.mean_input_tokens, workload.max_input_tokens),
+            answer=workload.max_new_tokens,
+            longest_prompt=workload.max_input_tokens,
+        )
+
+    @property
+    def limits(self) -> EngineLimits:
+        """The sizes that `build` takes when the user leaves them open."""
+        workload, config = self.workload, self.model.config
+        limits = EngineLimits.for_lengths(
+            workload.max_input_tokens, workload.max_new_tokens, config.max_position_embeddings
+        )
+        profile = self.backend.profile(None)
+        return self.backend.fitted(
+            limits,
+            config,
+            self.recipe,
+            self.target,
+            profile,
+            batch_given=False,
+            mean_tokens=workload.mean_request_tokens,
+        )
+
+    @property
+    def with_full_cache(self) -> Asked | None:
+        """The same with a KV cache that is not quantised, where that brings chunked context back;
+        None where prompts are chunked already, or no such engine can be built.
+        """
+        if self.storage.chunked:
+            return None
+        for kind in _FULL:
+            other = replace(self, recipe=self.recipe.model_copy(update={"kv_cache": kind}))
+            if other.refusal is None and other.storage.chunked:
+                return other
+        return None

@@ -1,0 +1,86 @@
+"""From the words of a command line to what is planned for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from build_engine.checkpoint.known import known_model_names, load_known_model, resolve_architecture
+from build_engine.checkpoint.resolve import BUNDLED
+from build_engine.config import apply_overrides
+from build_engine.errors import ConfigError
+from build_engine.recipe import load_recipe, recipe_names
+from build_engine.target import load_target
+from harness.plan.asked import Asked
+from harness.rules.workload import load_workload, workload_names
+from harness.runs.engine_choice import EngineChoice
+
+if TYPE_CHECKING:
+    from harness.rules.rounds import Round
+    from harness.rules.workload import Workload
+
+ALL = "all"
+_USUAL = "llama3.1-8b"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanChoice:
+    """What a user asks a plan for. `recipe` and `target` are names with commas between them, or
+    `all`; `workload` None is that of the model's name, or the usual one.
+    """
+
+    model: str
+    recipe: str
+    target: str
+    workload: str | None
+    settings: tuple[str, ...] = ()
+
+    def asked(self, chosen: Round) -> list[Asked]:
+        """Every engine that is asked for, target by target. Raises UnknownName, ConfigError and
+        CheckpointError.
+        """
+        engine = EngineChoice(model=self.model, recipe=self.recipe, set=self.settings)
+        model, workload = resolve_architecture(self.model), self._workload(engine, chosen)
+        recipes = [load_recipe(name) for name in _names(self.recipe, recipe_names())]
+        return [
+            Asked(
+                model=model,
+                target=load_target(target),
+                recipe=apply_overrides(recipe, engine.recipe_settings),
+                workload=workload,
+            )
+            for target in _names(self.target, [])
+            for recipe in recipes
+        ]
+
+    def others(self, chosen: Round, target: str) -> list[Asked]:
+        """Every recipe as it is shipped, for one target."""
+        of_workload = tuple(each for each in self.settings if not each.startswith("recipe."))
+        every = replace(self, recipe=ALL, target=target, settings=of_workload)
+        return every.asked(chosen)
+
+    def engine(self, planned: Asked) -> EngineChoice:
+        """The engine of a plan, as `build` is asked for it."""
+        known = [load_known_model(name) for name in known_model_names()]
+        hub = next((each.hub[0] for each in known if each.name == self.model), self.model)
+        return EngineChoice(
+            model=hub,
+            recipe=planned.recipe.name,
+            target=planned.target.name,
+            set=tuple(each for each in self.settings if each.startswith("recipe.")),
+        )
+
+    def _workload(self, engine: EngineChoice, chosen: Round) -> Workload:
+        named = self.model if self.model in (BUNDLED, *workload_names()) else _USUAL
+        workload = load_workload(self.workload or named, chosen)
+        return apply_overrides(workload, engine.workload_settings)
+
+
+def _names(text: str, every: list[str]) -> list[str]:
+    """The names in a list with commas. Raises ConfigError for one without any."""
+    if text == ALL and every:
+        return every
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise ConfigError(f"`{text}` names nothing; give names with commas between them.")
+    return names

@@ -1,0 +1,101 @@
+"""What an engine takes of its device, and how many requests find room beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from build_engine.roofline.memory import (
+    BuildNeeds,
+    Elements,
+    Weights,
+    activation_bytes_per_token,
+    cache_room,
+    estimate,
+    requests_in,
+)
+
+if TYPE_CHECKING:
+    from build_engine.store.limits import EngineLimits
+    from build_engine.target import Target
+    from harness.plan.asked import Asked
+
+_MOST_TOKENS = 16_384  # of an iteration: above it TensorRT-LLM warns
+_ALIGNMENT = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPlan:
+    """Bytes on one device, and the requests that fit.
+
+    `requests` and `longest_requests` count requests of the workload's mean and greatest length,
+    whatever the batch size is; `most_num_tokens` is the largest iteration beside which
+    `limits.max_batch_size` mean requests fit, 0 where they do not.
+    """
+
+    device: int
+    device_source: str
+    weights: Weights
+    activations: int
+    cache: int
+    kv_token: int
+    requests: int
+    longest_requests: int
+    limits: EngineLimits
+    most_num_tokens: int
+    needs: BuildNeeds | None
+
+    @property
+    def runtime(self) -> int:
+        """What is left to the runtime; less than nothing is what lacks."""
+        return self.device - self.weights.resident - self.activations - self.cache
+
+    @property
+    def at_once(self) -> int:
+        """Requests that are computed at once: as many as fit, and as the engine is built for."""
+        return min(self.requests, self.limits.max_batch_size)
+
+    @property
+    def fits(self) -> bool:
+        """Whether one request of the greatest length can be answered."""
+        return self.longest_requests > 0
+
+
+def memory_plan(asked: Asked) -> MemoryPlan:
+    """The memory of an engine as `build` would make it. Raises ConfigError where nothing is known
+    of it.
+    """
+    config, storage, limits = asked.model.config, asked.storage, asked.limits
+    lengths, elements = asked.lengths, Elements.of(config)
+    device, source = device_bytes(asked.target)
+    needed = estimate(config, storage, limits)
+    cache = cache_room(device, needed, storage)
+    requests = requests_in(cache, elements, storage, lengths.request)
+    per_token = activation_bytes_per_token(config, storage)
+    taken = limits.max_batch_size * elements.kv_token * storage.kv_reserved_bytes * lengths.request
+    spare = int((cache - taken) / storage.cache_share / per_token)
+    tokens = min(_MOST_TOKENS, limits.max_num_tokens + spare) if spare >= 0 else 0
+    return MemoryPlan(
+        device=device,
+        device_source=source,
+        weights=Weights.of(elements, storage),
+        activations=needed.activations,
+        cache=cache,
+        kv_token=round(elements.kv_token * storage.kv_reserved_bytes),
+        requests=requests,
+        longest_requests=requests_in(cache, elements, storage, limits.max_seq_len),
+        limits=limits,
+        most_num_tokens=tokens // _ALIGNMENT * _ALIGNMENT,
+        needs=asked.backend.needs_of(config, asked.recipe, limits),
+    )
+
+
+def device_bytes(target: Target) -> tuple[int, str]:
+    """The memory of a target's device in bytes, and how it is known: a GPU's is in its file, that
+    of a CPU is what this machine has free.
+    """
+    if target.memory_gib is not None:
+        return int(target.memory_gib * 2**30), f"target `{target.name}`"
+    from runtime.memory import available_bytes
+
+    return available_bytes(), "free on this machine now"

@@ -1,0 +1,123 @@
+"""A performance test in virtual time: what LoadGen would ask for, answered by a simulated engine.
+
+Its figures have the names and the definitions of LoadGen's, and the mark of a simulated run. It
+keeps nothing on disk, so nothing of it can be packed or compared with what was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from build_engine.errors import UsageError
+from build_engine.validation import Frozen
+from harness.loadgen.metrics import Metrics
+from harness.rules.verdict import Verdict
+from harness.runs.conditions.performance import latency
+from harness.simulation.arrivals import arrivals_s, samples
+from runtime.simulated.virtual import Load, drive
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.loadgen.settings import LoadgenPlan
+    from harness.rules.limits import ScenarioLimits
+    from harness.rules.rounds import Seeds
+    from harness.rules.scenario import Scenario
+    from runtime.simulated.model import EngineModel
+    from runtime.simulated.virtual import Answered
+
+    Seconds = NDArray[np.float64]
+
+_PERCENTILES = (50, 90, 99)
+
+
+class SimulatedTest(Frozen):
+    """One test and its figures, in seconds of the simulated device."""
+
+    mark: Literal["simulated"] = "simulated"
+    num_queries: int
+    duration_s: float
+    """Until the last answer."""
+    metrics: Metrics
+    num_iterations: int
+    num_paused: int
+    """Times that a started request lost its cache."""
+
+    def verdict(self, plan: LoadgenPlan, limits: ScenarioLimits) -> Verdict:
+        """Whether the latencies are below the limits of the plan's scenario. Nothing else that a
+        real run is judged by is there to be judged.
+        """
+        done = self.metrics.samples_per_s or 0.0
+        sustained = min(done, plan.target_rate) if plan.scenario.has_rate else done
+        return Verdict.of(
+            latency(name, 1e3 * (measured_s or 0.0), limit_ms, plan.scenario, sustained)
+            for name, measured_s, limit_ms in (
+                ("TTFT", self.metrics.ttft_p99_s, limits.ttft_ms),
+                ("TPOT", self.metrics.tpot_p99_s, limits.tpot_ms),
+            )
+            if limit_ms is not None
+        )
+
+
+def simulate(
+    plan: LoadgenPlan,
+    model: EngineModel,
+    prompts: Sequence[int],
+    answers: Sequence[int],
+    seeds: Seeds,
+) -> SimulatedTest:
+    """The performance test of `plan` on an engine. `prompts` and `answers` are the tokens of each
+    sample's prompt and answer, `seeds` those of a round. Raises UsageError for a sample that the
+    engine could never answer, and for lengths that are not of `plan.num_samples` samples.
+    """
+    import numpy as np
+
+    if not len(prompts) == len(answers) == plan.num_samples:
+        raise UsageError(
+            f"{len(prompts)} prompts and {len(answers)} answers are given for {plan.num_samples} "
+            "samples; give one of each."
+        )
+    times = arrivals_s(plan, seeds)
+    count = plan.num_queries if times is None else len(times)
+    order = samples(plan, count, seeds)
+    lengths = np.asarray(answers)[order]
+    done = drive(model, Load(prompts=np.asarray(prompts)[order], answers=lengths, arrivals_s=times))
+    duration_s = float(done.last_s.max())
+    return SimulatedTest(
+        num_queries=count,
+        duration_s=duration_s,
+        metrics=_metrics(plan.scenario, done, lengths, duration_s),
+        num_iterations=done.num_iterations,
+        num_paused=done.num_paused,
+    )
+
+
+def _metrics(
+    scenario: Scenario, done: Answered, lengths: NDArray[np.int64], duration_s: float
+) -> Metrics:
+    """As `results.cc` defines them: the rate of Server leaves out the first of the queries, and
+    there is no first token in Offline. Of an answer of one token there is no TPOT.
+    """
+    count = len(lengths)
+    figures = {
+        "samples_per_s": (count - scenario.has_rate) / duration_s,
+        "tokens_per_s": float(lengths.sum()) / duration_s,
+        **_percentiles("latency", done.last_s - done.arrived_s),
+    }
+    if scenario.has_first_tokens:
+        figures |= _percentiles("ttft", done.first_s - done.arrived_s)
+        several = lengths > 1
+        if several.any():
+            later = (done.last_s - done.first_s)[several] / (lengths[several] - 1)
+            figures |= _percentiles("tpot", later)
+    return Metrics(**figures)
+
+
+def _percentiles(name: str, values_s: Seconds) -> dict[str, float]:
+    """LoadGen takes the value at this share of the sorted ones, rounded down."""
+    import numpy as np
+
+    ordered = np.sort(values_s)
+    return {f"{name}_p{p}_s": float(ordered[len(ordered) * p // 100]) for p in _PERCENTILES}

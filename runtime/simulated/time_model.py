@@ -1,0 +1,67 @@
+"""How long one iteration of an engine takes: arithmetic, then memory traffic, then the host's part.
+
+They take turns, as in the serial limit of a roofline; what overlaps on a real device is part of the
+efficiencies.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+
+from build_engine.validation import Frozen
+
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class Work(NamedTuple):
+    """What one iteration computes, in tokens."""
+
+    tokens: int
+    """Of prompts and of answers, that go through the layers."""
+    pairs: float
+    """Of a token and one that it attends to."""
+    sampled: int
+    """Tokens that are chosen: one of each answer that goes on, and of each prompt that ends."""
+    read: int
+    """Tokens of the cache that are read."""
+
+
+class TimeModel(Frozen):
+    """A model on a device, in plain numbers: operations in FLOP, peaks in FLOP/s and bytes/s.
+
+    `other` is what recipes do not quantise: attention and the head.
+    """
+
+    linear_flops_per_token: PositiveFloat
+    attention_flops_per_pair: NonNegativeFloat
+    head_flops_per_token: NonNegativeFloat
+    weight_bytes: PositiveFloat
+    """Weights that every iteration reads."""
+    kv_bytes_per_token: PositiveFloat
+    linear_flops_per_s: PositiveFloat
+    other_flops_per_s: PositiveFloat
+    bytes_per_s: PositiveFloat
+    compute_efficiency: Share = 1.0
+    """Of the peaks of arithmetic."""
+    bandwidth_efficiency: Share = 1.0
+    overhead_s: NonNegativeFloat = 0.0
+    """The host's part of an iteration."""
+
+    def seconds(self, work: Work) -> float:
+        """Of one iteration."""
+        other = (
+            work.pairs * self.attention_flops_per_pair + work.sampled * self.head_flops_per_token
+        )
+        compute_s = (
+            work.tokens * self.linear_flops_per_token / self.linear_flops_per_s
+            + other / self.other_flops_per_s
+        )
+        cache = (work.read + work.tokens) * self.kv_bytes_per_token
+        traffic_s = (self.weight_bytes + cache) / self.bytes_per_s
+        return (
+            compute_s / self.compute_efficiency
+            + traffic_s / self.bandwidth_efficiency
+            + self.overhead_s
+        )

@@ -1,0 +1,88 @@
+"""`enginebench plan`: what is said, and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from newsbrief import CHECKPOINT
+from tests.harness.cli.line import Line
+
+LLAMA = ("plan", "--model", "llama3.1-8b")
+
+
+def test_bf16_on_an_a30_says_what_fits_and_what_that_does_to_server(line: Line) -> None:
+    said = line(*LLAMA, "--target", "a30", "--recipe", "bf16")
+    assert said.code == 0 and said.out == ""
+    assert "weights: MLPs" in said.err and "131,072 bytes a token" in said.err
+    assert " of mean length fit, " in said.err and "max_batch_size" in said.err
+    assert "Server is bound by " in said.err and " in flight" in said.err
+    assert "Offline, tokens/s       1,470" in said.err
+    assert "To compile: 16.6 GB of the GPU (fits), and 32.1 GB of host memory" in said.err
+    assert "13,368" in said.err
+    last = said.err.splitlines()[-1]
+    assert "build --model meta-llama/Llama-3.1-8B-Instruct --target a30 --recipe bf16" in last
+
+
+def test_an_int8_cache_is_shown_beside_a_chunked_one(line: Line) -> None:
+    said = line(*LLAMA, "--target", "a30", "--recipe", "int8_sq").err
+    assert "A KV cache in int8 excludes chunked context" in said
+    assert "--set recipe.kv_cache=fp16" in said
+    assert "Likely better: int8" in said
+
+
+def test_fp8_is_refused_with_what_else_there_is(line: Line) -> None:
+    sentence = line.refused(2, *LLAMA, "--target", "a30", "--recipe", "fp8")
+    assert sentence.startswith("`fp8` is refused on `a30`: it needs FP8 arithmetic")
+    assert "Offline there are `int8_sq` (" in sentence
+    assert "SingleStream answer `int4_" in sentence
+
+
+def test_all_recipes_on_two_targets(line: Line) -> None:
+    said = line(*LLAMA, "--recipes", "all", "--targets", "a30,l4").err
+    assert "NVIDIA A30 24 GB" in said and "NVIDIA L4 24 GB" in said
+    assert "int8_sq, kv_cache=fp16" in said
+    assert "`fp8` is refused on `a30`" in said and "`fp8` is refused on `l4`" not in said
+    # the best of all is on the A30
+    assert "--target a30 --recipe int8_sq --workload llama3.1-8b" in said.splitlines()[-1]
+
+
+def test_plans_as_json(line: Line) -> None:
+    found = line(*LLAMA, "--target", "a30", "--recipes", "fp8,int8_sq", "--json").document
+    (plan,), (refused,) = found["plans"], found["refused"]
+    assert (refused["target"], refused["recipe"]) == ("a30", "fp8")
+    assert plan["recipe"]["kv_cache"] == "int8" and plan["memory"]["fits"]
+    assert plan["memory"]["weights"]["mlp"] == 32 * 3 * 14336 * 4096
+    assert plan["forecast"]["rates"]["Server"]["likely"]["typical"] > 5
+    assert plan["full_cache"]["recipe"]["kv_cache"] == "fp16"
+    assert plan["times"][0]["scenario"] == "Offline"
+
+
+def test_a_folder_without_weights_for_the_cpu(line: Line, tmp_path: Path) -> None:
+    shutil.copy(CHECKPOINT / "config.json", tmp_path)
+    lengths = ("--workload", "newsbrief", "--set", "workload.mean_input_tokens=100")
+    said = line("plan", "--model", tmp_path, "--recipe", "int8_wo", *lengths)
+    assert said.code == 0
+    assert "prompts of 100 tokens on average" in said.err
+    assert "No speed is predicted: target `cpu` states no peaks" in said.err
+    assert "weights: embedding" not in said.err  # the head's table is the same
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--target", "a31"), "Did you mean `a30`?"),
+        (("--target", "a30", "--recipe", "int8sq"), "Did you mean `int8_sq`?"),
+        (("--target", ","), "names nothing"),
+        (("--workload", "newsbreef"), "Did you mean `newsbrief`?"),
+        (("--target", "a30", "--set", "recipe.kv=int8"), "kv"),
+    ],
+)
+def test_wrong_names(line: Line, arguments: tuple[str, ...], told: str) -> None:
+    assert told in line.refused(2, *LLAMA, *arguments)
+
+
+def test_an_unknown_model(line: Line) -> None:
+    assert "a folder with a config.json" in line.refused(2, "plan", "--model", "llama9")

@@ -1,0 +1,110 @@
+"""A limit fails on what is worse than it says, in the metric's own direction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from build_engine.errors import UnknownName, UsageError
+from harness.report.candidate import candidates_of
+from harness.report.compare import compare
+from harness.report.comparison import Comparison
+from harness.report.fail_on import Limit, checks_of, parse_limits
+from tests.harness.report.results import make_result, references
+
+
+def made(folder: Path, rates: list[float], p99_s: float, wrong: int = 0) -> Comparison:
+    """A baseline of 1,000 tokens/s, TTFT p99 of 1 s and ROUGE-1 of 100, and another."""
+    results = []
+    for recipe, speed, latency_s, num_wrong in (
+        ("bf16", [1000.0, 1001.0, 999.0], 1.0, 0),
+        ("int8_wo", rates, p99_s, wrong),
+    ):
+        answers = ["No." if n < num_wrong else text for n, text in enumerate(references(100))]
+        result = make_result(
+            folder / recipe,
+            recipe,
+            tokens_per_s=speed,
+            latency={"ttft_p99_s": latency_s},
+            answers=answers,
+        )
+        results.append(result)
+    candidates = candidates_of(results)
+    return compare(candidates, candidates[0])
+
+
+def test_limits_are_read_with_their_direction() -> None:
+    assert parse_limits("throughput:-3%, ttft_p99:+20%,rouge1:0.5,memory:+100") == (
+        Limit("throughput", 0.03, True),
+        Limit("ttft_p99", 0.2, True),
+        Limit("rouge1", 0.5, False),
+        Limit("memory", 100.0, False),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "`` is no limit; write METRIC:CHANGE, as in --fail-on throughput:-3%,rouge1:-1%"),
+        ("throughput", "`throughput` is no limit"),
+        ("throughput:-3%,", "`` is no limit"),
+        ("throughput:nan", "is no limit"),
+        ("throughput:+3%", "would fail on an improvement: throughput is worse when it is lower"),
+        ("size:-3", r"worse when it is higher; write size:\+3\."),
+    ],
+)
+def test_what_is_no_limit_is_refused(text: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        parse_limits(text)
+
+
+def test_an_unknown_metric_is_named_with_the_nearest() -> None:
+    with pytest.raises(UnknownName, match=r"Unknown metric `rouge`\. Did you mean `rouge"):
+        parse_limits("rouge:-1%")
+
+
+@pytest.mark.parametrize(
+    ("limit", "failed"),
+    [
+        ("throughput:-3%", False),
+        ("throughput:-1%", True),
+        ("throughput:-21", False),
+        ("throughput:-19", True),
+        ("ttft_p99:+11%", False),
+        ("ttft_p99:+9%", True),
+        ("ttft_p99:+99", True),
+        ("rouge1:-11%", False),
+        ("rouge1:-9%", True),
+        ("rouge1:-9", True),
+        ("size:+0%", False),
+    ],
+)
+def test_the_estimate_decides(tmp_path: Path, limit: str, failed: bool) -> None:
+    """2 % slower, 10 % later, 10 points less."""
+    comparison = made(tmp_path, [980.0, 981.0, 979.0], 1.1, wrong=10)
+    (check,) = checks_of(comparison, parse_limits(limit))
+    assert check.failed is failed
+    assert ("FAILED" if failed else "kept") in check.sentence
+
+
+def test_what_is_better_never_fails(tmp_path: Path) -> None:
+    comparison = made(tmp_path, [2000.0, 2001.0], 0.5)
+    limits = parse_limits("throughput:-0%,ttft_p99:+0%,rouge1:-0%")
+    assert [check.failed for check in checks_of(comparison, limits)] == [False] * 3
+
+
+def test_it_names_metric_value_limit_and_doubt(tmp_path: Path) -> None:
+    comparison = made(tmp_path, [900.0, 1100.0, 930.0], 1.0)
+    (check,) = checks_of(comparison, parse_limits("throughput:-1%"))
+    assert check.certain is False
+    assert check.sentence == (
+        "int8_wo: Offline throughput (`throughput`) is -2.72 % against the baseline (1000 to "
+        "972.835 tokens/s), the limit is -1 %: FAILED, though the 95 % interval reaches the limit."
+    )
+
+
+def test_a_metric_that_the_runs_do_not_have_is_refused(tmp_path: Path) -> None:
+    comparison = made(tmp_path, [1000.0], 1.0)
+    with pytest.raises(UsageError, match=r"both have TPOT p99 .`tpot_p99`.; both have: throughp"):
+        checks_of(comparison, parse_limits("tpot_p99:+1%"))

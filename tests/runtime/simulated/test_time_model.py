@@ -1,0 +1,35 @@
+"""The seconds of an iteration, against sums done by hand."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from runtime.simulated.time_model import TimeModel, Work
+from tests.runtime.simulated.models import PLAIN
+
+
+def test_arithmetic_traffic_and_the_host_take_turns() -> None:
+    # 6 tokens x 10 / 100 + (20 pairs x 2 + 3 choices x 4) / 50 + (300 + (8 + 6) x 5) / 1000
+    assert PLAIN.seconds(Work(tokens=6, pairs=20, sampled=3, read=8)) == pytest.approx(
+        0.6 + 1.04 + 0.37
+    )
+
+
+def test_each_efficiency_lengthens_its_own_part() -> None:
+    work = Work(tokens=6, pairs=20, sampled=3, read=8)
+    slower = PLAIN.model_copy(
+        update={"compute_efficiency": 0.5, "bandwidth_efficiency": 0.25, "overhead_s": 0.1}
+    )
+    assert slower.seconds(work) == pytest.approx(2 * 1.64 + 4 * 0.37 + 0.1)
+
+
+def test_an_efficiency_is_no_more_than_one() -> None:
+    with pytest.raises(ValidationError, match="compute_efficiency"):
+        TimeModel(**(PLAIN.model_dump() | {"compute_efficiency": 1.1}))
+
+
+@pytest.mark.parametrize("field", Work._fields)
+def test_more_work_never_takes_less_time(field: str) -> None:
+    work = Work(tokens=6, pairs=20, sampled=3, read=8)
+    assert PLAIN.seconds(work._replace(**{field: 40})) > PLAIN.seconds(work)
