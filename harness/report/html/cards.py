@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,39 +9,41 @@ from build_engine.progress import size_text
 from build_engine.store.spec import SHORT_KEY_LEN
 from harness.report.html.cells import figure
 from harness.report.html.page import Card, Fact
+from harness.report.metrics import METRICS
 
 if TYPE_CHECKING:
     from build_engine.store.manifest import EngineManifest
-    from harness.loadgen.metrics import Metrics
     from harness.report.candidate import Candidate
+    from harness.report.comparison import CandidateSummary
     from harness.rules.scenario import Scenario
 
 
-def make_cards(candidates: Sequence[Candidate]) -> tuple[Card, ...]:
-    """A card of each."""
+def make_cards(
+    candidates: Sequence[Candidate], summaries: Sequence[CandidateSummary]
+) -> tuple[Card, ...]:
+    """A card of each, with the figures of its summary."""
     return tuple(
         Card(
             id=f"card-{number}",
             label=each.label,
             marks=tuple(each.marks),
-            facts=tuple(_facts(each)),
+            facts=tuple(_facts(each, summary)),
             note=each.first.engine.precision.note if each.first.engine else "",
         )
-        for number, each in enumerate(candidates, start=1)
+        for number, (each, summary) in enumerate(zip(candidates, summaries, strict=True), start=1)
     )
 
 
-def _facts(candidate: Candidate) -> Iterator[Fact]:
+def _facts(candidate: Candidate, summary: CandidateSummary) -> Iterator[Fact]:
     engine = candidate.first.engine
     if engine is not None:
         yield from _engine_facts(engine)
-    peaks = [peak for each in candidate.results if (peak := each.peak_memory_bytes) is not None]
-    if peaks and not candidate.first.is_emulated:
-        yield Fact("Memory, at most", size_text(max(peaks)))
+    memory = summary.figure("memory")
+    if memory is not None:
+        yield Fact("Memory, at most", f"{figure(memory.value)} MB")
     for scenario in candidate.scenarios:
-        metrics = candidate.metrics(scenario)
-        if metrics:
-            yield Fact(str(scenario), _measured(metrics, scenario))
+        if measured := _measured(summary, scenario):
+            yield Fact(str(scenario), measured)
     if candidate.accuracy is not None:
         scores = candidate.accuracy.scores
         yield Fact(
@@ -74,15 +75,16 @@ def _engine_facts(engine: EngineManifest) -> Iterator[Fact]:
     yield Fact("Limits", f"{limits.max_batch_size} at once, {limits.max_seq_len:,} tokens each")
 
 
-def _measured(metrics: Sequence[Metrics], scenario: Scenario) -> str:
-    """Medians over the tests of a scenario."""
-    parts = []
-    for field, unit in (("tokens_per_s", "tokens/s"), ("ttft_p99_s", ""), ("tpot_p99_s", "")):
-        found = [value for each in metrics if (value := getattr(each, field)) is not None]
-        if not found:
+def _measured(summary: CandidateSummary, scenario: Scenario) -> str:
+    """Geometric means over the tests of a scenario; "" where none was measured."""
+    parts, num_tests = [], 0
+    for name in ("throughput", "ttft_p99", "tpot_p99"):
+        found = summary.figure(name, scenario)
+        if found is None:
             continue
-        middle = statistics.median(found)
-        name = f"{field[:4].upper()} p99 "
-        parts.append(f"{figure(middle)} {unit}" if unit else f"{name}{figure(middle * 1e3)} ms")
-    tests = f"median of {len(metrics)} tests" if len(metrics) > 1 else "1 test"
-    return f"{', '.join(parts)} ({tests})"
+        num_tests = len(found.values)
+        metric = METRICS[name]
+        title = "" if metric.higher_is_better else f"{metric.title} "
+        parts.append(f"{title}{figure(found.value)} {metric.unit}")
+    tests = f"mean of {num_tests} tests" if num_tests > 1 else "1 test"
+    return f"{', '.join(parts)} ({tests})" if parts else ""

@@ -13,15 +13,17 @@ if TYPE_CHECKING:
 
 _MOST = 60
 """On the whole page, so that it stays small; twenty of one candidate."""
+_FEWEST = 3
 _MOST_CHARS = 1200
 
 
 def make_drops(comparison: Comparison) -> tuple[DropGroup, ...]:
     """Of each candidate that lost anything, the worst first."""
     pairs = [p for p in comparison.pairs if p.divergence is not None and p.divergence.worst]
-    each = max(3, _MOST // max(len(pairs), 1))
+    shown = pairs[: _MOST // _FEWEST]
+    each = _MOST // max(len(shown), 1)
     return tuple(
-        _group(pair, pair.divergence, each) for pair in pairs if pair.divergence is not None
+        _group(pair, pair.divergence, each) for pair in shown if pair.divergence is not None
     )
 
 

@@ -70,7 +70,9 @@ def _evidence(outcome: Outcome, baseline: Outcome) -> str:
         low, high = outcome.speed_up_interval.low, outcome.speed_up_interval.high
         parts[0] += f" (95 % {low:.2f} to {high:.2f})"
     change = outcome.rouge1_change
-    if change is not None:
+    if change is not None and change.outcome == "equal":
+        parts.append("the same ROUGE-1")
+    elif change is not None:
         parts.append(f"ROUGE-1 {signed(change.difference)}")
         if change.difference_interval is not None:
             low, high = change.difference_interval.low, change.difference_interval.high
@@ -132,8 +134,8 @@ def _rivals(able: Sequence[Outcome], best: Outcome) -> tuple[str, ...]:
 
 
 def _sacrifices(others: Sequence[Outcome], best: Outcome | None) -> tuple[str, ...]:
-    """Those that are faster than the best, and lose too much."""
-    least = _speed_up(best) if best else 1.0
+    """Those that are faster than the best and the baseline, and lose too much."""
+    least = max(_speed_up(best) if best else 0.0, 1.0)
     faster = [each for each in others if each.keeps_accuracy is False and _speed_up(each) > least]
     return tuple(
         f"{each.label} is faster still ({_speed_up(each):.2f} {TIMES}), but keeps less than 99 % "

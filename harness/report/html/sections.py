@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from harness.report.candidate import Candidate
     from harness.report.html.charts import Chart
     from harness.report.html.outcome import Outcome
-    from harness.report.result import Result
     from harness.report.statistics import Interval
     from harness.rules.scenario import Scenario
 
@@ -32,7 +31,6 @@ _MOST_MOMENTS = 120
 def make_groups(
     outcomes: Sequence[Outcome],
     candidates: Sequence[Candidate],
-    results: Sequence[Result],
     chosen: str | None,
 ) -> tuple[Group, ...]:
     """Those that have anything to show; `chosen` is the label of what is recommended."""
@@ -54,9 +52,9 @@ def make_groups(
         Group(
             "timelines",
             "As the tests ran",
-            "The first performance test of each run, as its engine reported it. The areas are "
-            "averages over short stretches.",
-            tuple(_timelines(results)),
+            "The first test of each candidate in each scenario, as its engine reported it. The "
+            "areas are averages over short stretches.",
+            tuple(_timelines(candidates)),
         ),
     )
     return tuple(group for group in groups if group.charts)
@@ -177,19 +175,23 @@ def _bars(
             name=f"{shown.scenario.lower()}-{shown.metric.replace('_', '-')}",
             title=shown.title,
             axis=METRICS[shown.metric].unit,
-            interval="Lines go from the lowest to the highest of several tests.",
+            interval="Means of several tests; lines go from the lowest to the highest of them.",
             limit=shown.limit,
         )
 
 
-def _timelines(results: Sequence[Result]) -> Iterator[Chart]:
-    shown = [result for result in results if result.metrics][:MAX_TIMELINES]
-    num_moments = min(_MOST_MOMENTS, _ALL_MOMENTS // max(len(shown), 1))
-    for number, result in enumerate(shown, start=1):
-        moments = read_moments(result.run.folder, num_moments)
+def _timelines(candidates: Sequence[Candidate]) -> Iterator[Chart]:
+    """Of the first run of each candidate in each scenario."""
+    measured = [
+        (candidate, next(run for run in runs if run.metrics))
+        for candidate in candidates
+        for runs in candidate.scenarios.values()
+        if any(run.metrics for run in runs)
+    ][:MAX_TIMELINES]
+    num_moments = min(_MOST_MOMENTS, _ALL_MOMENTS // max(len(measured), 1))
+    for number, (candidate, run) in enumerate(measured, start=1):
+        moments = read_moments(run.run.folder, num_moments)
         if len(moments) > 1:
             yield draw_timeline(
-                moments,
-                name=f"timeline-{number}",
-                title=f"{result.recipe}, {result.scenario} ({result.name})",
+                moments, name=f"timeline-{number}", title=f"{candidate.label}, {run.scenario}"
             )

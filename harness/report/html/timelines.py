@@ -63,12 +63,9 @@ def read_moments(run: RunFolder, num_moments: int) -> list[Moment]:
 
 
 def draw_timeline(moments: Sequence[Moment], *, name: str, title: str) -> Chart:
-    """A panel for each figure that is known, one above the other."""
-    panels = [
-        panel
-        for panel in _PANELS
-        if any(getattr(each, panel.field) is not None for each in moments)
-    ]
+    """A panel for each figure that is known and was ever above 0, one above the other."""
+    panels = [panel for panel in _PANELS if any(getattr(each, panel.field) for each in moments)]
+    still = [panel.title for panel in _PANELS if panel not in panels and _is_known(panel, moments)]
     known = ", ".join(panel.title for panel in panels)
     return draw(
         _spec(moments, panels),
@@ -83,7 +80,12 @@ def draw_timeline(moments: Sequence[Moment], *, name: str, title: str) -> Chart:
             ]
             for each in moments
         ],
+        note=f"Zero all the time: {', '.join(still)}." if still else "",
     )
+
+
+def _is_known(panel: _Panel, moments: Sequence[Moment]) -> bool:
+    return any(getattr(each, panel.field) is not None for each in moments)
 
 
 def _cell(value: float | None, panel: _Panel) -> Cell:
@@ -142,6 +144,7 @@ def _drawn(panel: _Panel, last: bool) -> Spec:
         "title": {
             "text": panel.title,
             "anchor": "start",
+            "frame": "group",
             "color": "var(--ink)",
             "fontSize": 12,
             "fontWeight": "normal",

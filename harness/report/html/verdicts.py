@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 def verdicts_table(outcomes: Sequence[Outcome], chosen: str | None) -> Table:
     """In the order of the candidates; what is beside the baseline has its 95 % interval."""
     scenario = outcomes[0].scenario
-    beside = f"Each candidate beside {outcomes[0].label}, the baseline; 95 % intervals in brackets."
+    beside = (
+        f"Each candidate beside {outcomes[0].label}, the baseline; 95 % intervals in brackets. "
+        "A figure of several tests is their geometric mean."
+    )
     return Table(
         caption=beside if len(outcomes) > 1 else "What was measured.",
         columns=(

@@ -1,0 +1,91 @@
+"""What stands in the file, whatever shows it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from build_engine.errors import OutputError, UsageError
+from build_engine.files import parse_json
+from harness.report.html.report import write_report
+from harness.rules.scenario import Scenario
+from harness.runs.run import Run
+from tests.harness.report.html.cells import Cells
+from tests.harness.report.html.studies import make_measured
+from tests.harness.report.results import make_run
+from tests.harness.runs.claims import claim
+
+
+def test_numbers_are_those_of_the_records_to_the_last_digit(study: Path, plain: Path) -> None:
+    cells = Cells(plain)
+    for run in map(Run.read, study.glob("*-*")):
+        for number, test in enumerate(run.record.performance_tests, start=1):
+            row = f"{run.name}/performance{f'-{number}' if number > 1 else ''}"
+            assert test.metrics is not None
+            for name in ("tokens_per_s", "samples_per_s", "ttft_p99_s", "tpot_p50_s"):
+                assert cells.found.get((row, name)) == getattr(test.metrics, name)
+    told = parse_json(cells.json)
+    figures = {
+        (each["label"], figure["metric"], figure["scenario"]): figure
+        for each in told["candidates"]
+        for figure in each["figures"]
+    }
+    assert figures["int8_wo", "throughput", "Offline"]["values"] == [1200.0, 1212.0, 1188.0]
+    assert (
+        cells.found["int8_wo", "throughput"]
+        == (figures["int8_wo", "throughput", "Offline"]["value"])
+    )
+    assert cells.found["int8_wo", "rouge1"] == figures["int8_wo", "rouge1", None]["value"]
+
+
+def test_verdicts_come_first_and_what_failed_is_said(plain: Path) -> None:
+    html = plain.read_text(encoding="utf-8")
+    assert html.index("Run int8_wo: 1.20") < html.index("<svg")
+    assert "int4_awq, Offline failed: The engine died." in html
+    assert "DEMO WORKLOAD" in html.upper() and "Trials over few samples" in html
+
+
+def test_what_was_passed_over_is_said(tmp_path: Path) -> None:
+    make_run(tmp_path / "sound")
+    claim(tmp_path / "failed", modes=()).ended("failed", "The disk was full.")
+    html = write_report([tmp_path], tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "holds a run that is failed (The disk was full)" in html
+
+
+def test_one_run_without_times_or_timeline_is_a_report(tmp_path: Path) -> None:
+    make_run(tmp_path / "run")
+    html = write_report([tmp_path / "run"], tmp_path / "new" / "r.html").read_text("utf-8")
+    assert "no other speed is there to compare it with" in html and "timeline-1" not in html
+
+
+def test_times_that_cannot_be_read_leave_a_report_without_their_curve(tmp_path: Path) -> None:
+    run = make_measured(tmp_path / "run", "bf16", Scenario.SERVER)
+    given = run.folder.test("performance").given
+    given.write_bytes(b"no arrays")
+    Run.read(run.folder.path).changed(files=run.folder.digests())
+    html = write_report([run.folder.path], tmp_path / "r.html").read_text(encoding="utf-8")
+    assert 'id="server-ttft"' not in html and 'id="timeline-1"' in html
+
+
+def test_the_same_runs_give_the_same_page(study: Path, plain: Path) -> None:
+    again = write_report([study], study.parent / "again.html").read_text(encoding="utf-8")
+    made = re.compile(r"on \d{4}-\d\d-\d\d \d\d:\d\d UTC")
+    assert made.sub("", again) == made.sub("", plain.read_text(encoding="utf-8"))
+
+
+def test_without_a_result_there_is_no_report(tmp_path: Path) -> None:
+    claim(tmp_path / "failed", modes=()).ended("failed", "The disk was full.")
+    with pytest.raises(UsageError, match=r"None of these runs has a result.*disk was full"):
+        write_report([tmp_path], tmp_path / "r.html")
+    with pytest.raises(UsageError, match="disk was full"):
+        write_report([tmp_path / "failed"], tmp_path / "r.html")
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_a_place_that_takes_no_file_is_said(tmp_path: Path) -> None:
+    make_run(tmp_path / "run")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="Cannot write to"):
+        write_report([tmp_path / "run"], tmp_path / "file" / "r.html")
