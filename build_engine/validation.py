@@ -127,3 +127,8 @@ def _keys_at(annotation: Any, location: Sequence[str | int]) -> list[str]:
     if origin in (tuple, list) and location:
         return _keys_at(arguments[0], location[1:])
     return []
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun in words: `1 answer`, `1,000 answers`, `2 queries`."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

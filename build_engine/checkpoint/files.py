@@ -4,6 +4,7 @@ holds that is no such checkpoint.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,12 @@ def require_whole(folder: Path) -> None:
         instead = next((told for pattern, told in _INSTEAD if any(folder.glob(pattern))), None)
         remedy = "download the checkpoint again, in safetensors format and with its tokenizer.json"
         raise CheckpointError(f"{folder} lacks {', '.join(missing)}; {instead or remedy}.")
+    for name in (*COMPANION_FILES, CHAT_TEMPLATE_FILE):
+        if os.path.lexists(folder / name) and not (folder / name).is_file():
+            raise CheckpointError(
+                f"{folder / name} is no file, or a link to none; remove it, or download the "
+                "checkpoint again."
+            )
     single, index = folder / SINGLE_FILE, folder / INDEX_FILE
     shards = shard_names(index) if single.is_file() and index.is_file() else ()
     if any((folder / shard).is_file() for shard in shards):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from build_engine.validation import counted
 from harness.cli.here import next_with_cpu
 from harness.cli.output import Output
 
@@ -118,7 +119,9 @@ def _show_prompt(out: Output, prompt: ShownPrompt, number: int) -> None:
     ids = prompt.ids
     first, last = (", ".join(map(str, part)) for part in (ids[:_ENDS], ids[-_ENDS:]))
     listed = f"{first} ... {last}" if len(ids) > 2 * _ENDS else ", ".join(map(str, ids))
-    out.say(f"Prompt {number} has {len(ids)} tokens ({listed}) and is, between the lines:")
+    out.say(
+        f"Prompt {number} has {counted(len(ids), 'token')} ({listed}) and is, between the lines:"
+    )
     out.say(_LINE)
     for line in prompt.text.split("\n"):
         out.say(line)
@@ -130,8 +133,8 @@ def _show(out: Output, prepared: Dataset, rules: Workload) -> None:
     tokens = record.prompt_tokens
     out.say(str(prepared.folder))
     out.say(
-        f"{prepared.num_samples:,} samples; prompts of {tokens.min} to {tokens.max} tokens, "
-        f"median {tokens.median}; the workload's whole set has {rules.num_samples:,}, its "
+        f"{counted(prepared.num_samples, 'sample')}; prompts of {tokens.min} to {tokens.max} "
+        f"tokens, median {tokens.median}; the workload's whole set has {rules.num_samples:,}, its "
         f"longest prompt {rules.max_input_tokens}"
     )
     if record.origin is not None:

@@ -12,6 +12,8 @@ from harness.rules.rounds import DEFAULT
 from harness.rules.scenario import Scenario
 from harness.runs.apart import chance, not_apart
 
+REPORT = "report.html"
+
 if TYPE_CHECKING:
     from harness.demo import DemoRow, Latencies
 
@@ -36,6 +38,7 @@ def demo(
     """
     from harness.demo import run_demo
     from harness.progress import make_progress
+    from harness.report.html.report import write_report
     from harness.rules.rounds import load_round
 
     out = Output(as_json=json)
@@ -43,6 +46,7 @@ def demo(
     try:
         chosen = load_round(round)
         rows = [runs.row for runs in run_demo(output, progress, fresh=fresh, chosen=chosen)]
+        page = write_report([output], output / REPORT)
     finally:
         progress.close()
     out.say()
@@ -50,6 +54,7 @@ def demo(
     out.say()
     _explain(out, rows)
     out.say(f"Runs, with LoadGen's own logs: {output}")
+    out.say(f"The report, for a browser: {page}")
     out.result([row.model_dump(mode="json") for row in rows])
     server = ["--model", "newsbrief", "--recipe", "int8_wo", "--scenario", Scenario.SERVER]
     of_round = [] if round == DEFAULT else ["--round", round]

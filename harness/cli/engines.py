@@ -53,7 +53,7 @@ def list_engines(*, json: bool = False) -> None:
         )
     damaged = [problem for store in stores for problem in store.damaged().values()]
     for problem in damaged:
-        out.say(f"damaged: {problem}")
+        out.say(f"not usable: {problem}")
     used = sum(store.used_bytes() for store in stores)
     out.say(f"On the disk: {size_text(used)}")
     out.result(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from build_engine.errors import EXIT_OK
 from build_engine.progress import size_text
+from build_engine.validation import counted
 from harness.runs.folder import new_folder
 from harness.runs.repeats import folder_name
 from harness.runs.worth import told
@@ -50,7 +51,7 @@ def milliseconds(value_s: float | None) -> str:
 def _show_test(out: Output, name: str, test: TestRecord, marks: Sequence[Mark]) -> None:
     if test.status != "complete":
         done = test.last_figures.done if test.last_figures else 0
-        out.say(f"  {name}: {test.status} after {done:,} answers")
+        out.say(f"  {name}: {test.status} after {counted(done, 'answer')}")
         return
     if test.metrics and test.metrics.by_name:
         _show_metrics(out, name, test.metrics)
@@ -88,10 +89,13 @@ def _show_repeats(out: Output, run: Run) -> None:
         return
     for number, test in enumerate(repeats.tests, start=2):
         _show_test(out, folder_name(number), test, run.record.marks)
+    tests = run.record.performance_tests
+    invalid = [str(n) for n, test in enumerate(tests, start=1) if not test.verdict.valid]
+    note = f" ({counted(len(invalid), 'test')} INVALID: {', '.join(invalid)})" if invalid else ""
     for spread in repeats.spreads:
         out.say(
             f"  {spread.name}: median {spread.median:,.6g} {spread.unit} of "
-            f"{len(repeats.tests) + 1} tests, {spread.low:,.6g} to {spread.high:,.6g}"
+            f"{len(tests)} tests, {spread.low:,.6g} to {spread.high:,.6g}{note}"
         )
 
 
@@ -112,7 +116,8 @@ def _show_accuracy(out: Output, accuracy: AccuracyRecord) -> None:
     digits = 4 if accuracy.gates else 2  # gates are that exact; a part of a dataset is not
     rouge = ", ".join(f"{metric} {getattr(scores, metric):.{digits}f}" for metric in METRICS)
     out.say(
-        f"  accuracy: {rouge}; {scores.gen_len:,} characters in all, of {scores.gen_num:,} answers"
+        f"  accuracy: {rouge}; {scores.gen_len:,} characters in all, of "
+        f"{counted(scores.gen_num, 'answer')}"
     )
     for gate in accuracy.gates:
         out.say(f"    {gate.sentence}")

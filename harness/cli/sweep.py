@@ -11,6 +11,8 @@ from harness.cli.options import FIELDS, option_name
 from harness.cli.output import Output
 from harness.studies.choice import SweepChoice
 
+REPORT = "report.html"
+
 if TYPE_CHECKING:
     from harness.progress import Progress
     from harness.studies.rows import SweepRow
@@ -59,6 +61,7 @@ def sweep(
     finally:
         progress.close()
     _show(out, finished)
+    _report(out, finished)
     return EXIT_FAILED if finished.failed else EXIT_OK
 
 
@@ -164,7 +167,18 @@ def _show(out: Output, finished: Sweep) -> None:
             "failed": [point.model_dump(mode="json") for point in finished.failed],
         }
     )
-    out.next("report", finished.folder)
+
+
+def _report(out: Output, finished: Sweep) -> None:
+    """The page, where anything was measured."""
+    from harness.report.html.report import write_report
+
+    if finished.runs:
+        page = write_report([finished.folder], finished.folder / REPORT)
+        out.say(f"The report, for a browser: {page}")
+        out.next("compare", finished.folder)
+    else:
+        out.advice("mend the causes above, and give the same command again")
 
 
 def _verdicts(rows: list[SweepRow]) -> dict[tuple[str, ...], list[str]]:

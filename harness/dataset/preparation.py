@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from build_engine.checkpoint.tokenizer import Tokenizer
 from build_engine.errors import DatasetError, UsageError
 from build_engine.files import CACHE_REMEDY, cannot_write
+from build_engine.validation import counted
 from harness.dataset.description import describe
 from harness.dataset.prepared import Dataset, find, publish
 from harness.dataset.record import DatasetRecord
@@ -51,7 +52,7 @@ def prepare(
     prepared = find(folder)
     if prepared is not None:
         return _told(prepared, progress)
-    part = f", {count:,} samples" if count else ""
+    part = f", {counted(count, 'sample')}" if count else ""
     progress.phase(f"Preparing the dataset {source.name}{part}")
     samples = _read(workload, source, count, purpose, progress)
     prompts = _tokenise(workload, samples, tokenizer, progress)
@@ -92,7 +93,8 @@ def _read(
         raise DatasetError(f"The dataset {source.name} is empty; it needs at least one sample.")
     if count is not None and len(samples) < count:
         raise DatasetError(
-            f"The dataset {source.name} has {len(samples)} samples, fewer than --count {count}."
+            f"The dataset {source.name} has {counted(len(samples), 'sample')}, fewer than "
+            f"--count {count}."
         )
     if count is None:
         check_whole(workload, source, len(samples), purpose)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from build_engine.checkpoint.tokenizer import Tokenizer
 from build_engine.errors import DatasetError, UsageError
+from build_engine.validation import counted
 from harness.dataset.preparation import prompt_texts
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def shown_prompt(
     """
     if not 1 <= number <= prepared.num_samples:
         raise UsageError(
-            f"--show is {number}, and the dataset has {prepared.num_samples:,} prompts; give 1 to "
-            f"{prepared.num_samples}."
+            f"--show is {number}, and the dataset has "
+            f"{counted(prepared.num_samples, 'prompt')}; give 1 to {prepared.num_samples}."
         )
     *_, sample = source.samples(number, purpose)
     tokenizer = Tokenizer.load(model_folder)

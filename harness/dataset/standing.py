@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from build_engine.errors import DatasetError
+from build_engine.validation import counted
 
 if TYPE_CHECKING:
     from harness.dataset.record import Origin
@@ -79,7 +80,7 @@ def shortfalls(workload: Workload, source: Source, facts: SetFacts, purpose: Pur
     if facts.num_samples != expected:
         found.append(f"it has {facts.num_samples:,} of {expected:,} samples")
     elif facts.trial:
-        found.append(f"it is the first {facts.num_samples:,} samples, by --count")
+        found.append(f"it is the first {counted(facts.num_samples, 'sample')}, by --count")
     if source.origin is not None:
         found += _origin_shortfalls(source.origin, data)
     if facts.num_distinct < facts.num_samples * _MIN_DISTINCT_SHARE:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+from build_engine.validation import counted
 from harness.loadgen.folder import TestFolder
 from harness.loadgen.messages import Report, StartTest
 from harness.loadgen.orders import Orders
@@ -67,10 +68,8 @@ class LoadgenTest:
     def _stalled(self) -> str | None:
         silent_s = time.perf_counter() - self._sut.last_sign_s
         if self._sut.num_open and silent_s > self._stall_s:
-            return (
-                f"the engine gave no token for {silent_s:.0f} s while {self._sut.num_open} queries "
-                f"were open"
-            )
+            still = counted(self._sut.num_open, "query was", "queries were")
+            return f"the engine gave no token for {silent_s:.0f} s while {still} open"
         return None
 
     def _run(self) -> None:

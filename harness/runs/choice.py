@@ -51,6 +51,7 @@ _MODES: dict[str, tuple[Mode, ...]] = {
 }
 _RESULTS = Path("results")
 _MAX_QPS = 1_000_000  # LoadGen spaces queries by whole nanoseconds
+_MAX_QUERIES = 10_000_000  # in a test
 _MIN_QPS = 0.001  # a query in a quarter of an hour
 _Name = TypeVar("_Name", bound=str)
 
@@ -172,6 +173,7 @@ class RunChoice:
         require_address_space()
         mode = _one_of("mode", self.mode, tuple(_MODES))
         self._check_numbers(scenario, mode)
+        self._check_queries(workload)
         return _Asked(workload, scenario, _MODES[mode], chosen)
 
     def _checked_for(self, engine: Engine, settings: tuple[str, ...]) -> _Asked:
@@ -257,6 +259,19 @@ class RunChoice:
             raise UsageError(
                 f"--duration is {self.duration_s:g}; give {MAX_DURATION_S:,} (a day) or less, and "
                 "--repeat for more of them."
+            )
+
+    def _check_queries(self, workload: Workload) -> None:
+        """LoadGen makes all queries of a test before it begins, at about 500 bytes each."""
+        duration_s = self.duration_s
+        if duration_s is None:
+            duration_s = 0.0 if self.count else workload.min_duration_s
+        num_queries = (self.qps or 0.0) * duration_s
+        if num_queries > _MAX_QUERIES:
+            raise UsageError(
+                f"--qps {self.qps:g} makes {num_queries:,.0f} queries in {duration_s:,g} s, and "
+                f"LoadGen holds all of them in memory; give a lower --qps, or a shorter "
+                f"--duration, for {_MAX_QUERIES:,} or fewer."
             )
 
 

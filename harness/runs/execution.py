@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from build_engine.errors import EnginebenchError
 from build_engine.files import cannot_write, write_json
+from build_engine.validation import counted
 from harness.loadgen import logs
 from harness.loadgen.given import GivenAnswers
 from harness.loadgen.installed import require_loadgen
@@ -134,7 +135,9 @@ class _Execution:
         if complete and mode == "accuracy":
             self._doubt(folder)
         if answers and self._request.engine is not None:
-            self._progress.phase(f"{scope.scenario}, {mode}: scoring {len(answers):,} answers")
+            self._progress.phase(
+                f"{scope.scenario}, {mode}: scoring {counted(len(answers), 'answer')}"
+            )
             accuracy = self._score(self._request.engine, folder, answers)
             self._run = self._run.changed(accuracy=accuracy)
         return outcome

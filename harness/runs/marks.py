@@ -29,7 +29,7 @@ def marks_of(
         "emulated": pretended and engine is not None,
         "demo workload": not benchmark,
         "changed recipe": bool(engine and recipe.changes(engine.identity.recipe)),
-        "changed workload": benchmark and not scope.unchanged,
+        "changed workload": scope.changed,
         "no MLPerf scenario": benchmark and scope.unchanged and not scope.official,
         "other data": benchmark and dataset.benchmark is None,
         "other weights": _other_weights(scope, engine),

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from build_engine.validation import counted
 from harness.figures import duration
 from harness.loadgen.job import Probe
 from harness.loadgen.settings import DIGITS, OFFLINE_SLACK, LoadgenPlan, Mode
 from harness.rules.rounds import DEFAULT, Round, load_round
 from harness.rules.scenario import Scenario
-from harness.rules.workload import Workload, is_shipped
+from harness.rules.workload import Workload, is_shipped, workload_names
 
 # a Server rate that an engine holds without queueing, as a share of its batch rate
 _SHARE_OF_RATE = 0.5
@@ -68,6 +69,12 @@ class RunScope:
         return self.workload.benchmark is not None and is_shipped(self.workload, self.round)
 
     @property
+    def changed(self) -> bool:
+        """Whether a shipped workload, or one that claims a benchmark, is not as it was shipped."""
+        claims = self.workload.benchmark is not None or self.workload.name in workload_names()
+        return claims and not is_shipped(self.workload, self.round)
+
+    @property
     def official(self) -> bool:
         """Whether this is moreover a scenario that the benchmark has."""
         return self.unchanged and self.workload.rules_of(self.scenario).official
@@ -112,7 +119,9 @@ class RunScope:
         """What will run and for how long, said before it starts."""
         expected_s = plan.expected_duration_s(probe.samples_per_s, probe.latency_s)
         about = "about " if plan.is_estimate and not self.trial else ""
-        parts = [f"{about}{plan.num_queries:,} queries, about {duration(expected_s)}"]
+        parts = [
+            f"{about}{counted(plan.num_queries, 'query', 'queries')}, about {duration(expected_s)}"
+        ]
         if self.scenario.has_rate:
             chosen = "as asked" if self.qps else "half of the warm-up's rate; --qps sets it"
             if plan.mode == "accuracy":

@@ -16,6 +16,7 @@ import ijson
 
 from build_engine.errors import DatasetError
 from build_engine.files import Unreadable
+from build_engine.validation import counted
 
 _PIECE_BYTES = 1 << 15
 _LONG_RECORD_BYTES = 1 << 20  # yajl begins a text or number anew with each piece
@@ -141,6 +142,6 @@ def _explained(error: Exception, name: str, number: int) -> DatasetError:
     if "trailing garbage" in reason or "Additional data" in reason:
         return DatasetError(f"{name} goes on after the end of its list; get the file again.")
     return DatasetError(
-        f"{name} is not valid JSON after {number:,} records ({reason}); it was cut off or damaged, "
-        "so get it again."
+        f"{name} is not valid JSON after {counted(number, 'record')} ({reason}); it was cut "
+        "off or damaged, so get it again."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from build_engine.errors import DatasetError
+from build_engine.validation import shortened
 
 Purpose = Literal["evaluation", "calibration"]
+_KEYS_SHOWN = 6
 _MAX_CHARS = 2**20  # twice what the 131,072 positions of Llama-3.1 hold
 
 
@@ -35,7 +38,9 @@ def text(record: Any, key: str, where: str) -> str:
     """
     value = record.get(key) if isinstance(record, dict) else None
     if not isinstance(value, str) or not value.strip():
-        raise DatasetError(f"{where} has no text under `{key}`; fix or remove it.")
+        raise DatasetError(
+            f"{where} has no text under `{key}`{_keys_beside(record, key)}; fix or remove it."
+        )
     if len(value) > _MAX_CHARS:
         raise DatasetError(
             f"{where}: `{key}` has {len(value):,} characters, and no prompt has more than "
@@ -43,6 +48,15 @@ def text(record: Any, key: str, where: str) -> str:
         )
     _check_characters(value, key, where)
     return value
+
+
+def _keys_beside(record: Any, missing: str) -> str:
+    """The keys that a record has instead of one, where it has any."""
+    if not isinstance(record, dict) or not record or missing in record:
+        return ""
+    names = [f"`{shortened(str(key))}`" for key in itertools.islice(record, _KEYS_SHOWN)]
+    more = ", ..." if len(record) > _KEYS_SHOWN else ""
+    return f" (its keys are {', '.join(names)}{more})"
 
 
 def name_text(name: str | Path) -> str:

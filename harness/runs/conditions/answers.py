@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from build_engine.validation import counted
 from harness.rules.verdict import Rule
 from harness.runs.conditions.performance import RATE_TOLERANCE
 
@@ -29,13 +30,13 @@ _REPORT = "report the number of ids, with each id once"
 _STOP_TOKEN = "a stop token or re-tokenised text must not be added to the answer"
 
 
-def all_answered(plan: LoadgenPlan, log: DetailLog, counted: int) -> Rule:
+def all_answered(plan: LoadgenPlan, log: DetailLog, num_given: int) -> Rule:
     """As many answers as LoadGen asked for, by the harness's count and by LoadGen's.
 
     It draws the number of queries that arrive at a rate, and leaves it to the clock where queries
     come one at a time without equal issue.
     """
-    asked, theirs = plan.num_queries, counted
+    asked, theirs = plan.num_queries, num_given
     if plan.mode == "performance":
         theirs = log.num_answers
         if plan.scenario.has_rate:
@@ -44,12 +45,12 @@ def all_answered(plan: LoadgenPlan, log: DetailLog, counted: int) -> Rule:
             asked = theirs
     return Rule(
         name="every sample answered",
-        passed=0 < counted == theirs == asked,
-        measured=f"{counted:,} answers"
-        + (f", {theirs:,} by LoadGen's count" if theirs != counted else ""),
+        passed=0 < num_given == theirs == asked,
+        measured=counted(num_given, "answer")
+        + (f", {theirs:,} by LoadGen's count" if theirs != num_given else ""),
         allowed=f"{asked:,}",
         remedy="run again; an answer was lost or given twice",
-        value=counted,
+        value=num_given,
         limit=asked,
         unit="answers",
     )
@@ -80,7 +81,8 @@ def each_sample_once(answers: Sequence[LoggedAnswer], num_samples: int) -> Rule:
     return Rule(
         name="samples of the accuracy log",
         passed=not twice and not absent,
-        measured=f"{len(times):,} samples, {absent:,} missing and {twice:,} answered twice",
+        measured=f"{counted(len(times), 'sample')}, {absent:,} missing and {twice:,} answered "
+        "twice",
         allowed=f"each of {num_samples:,} once",
         remedy="run again",
         value=len(times),
@@ -126,7 +128,7 @@ def shortest(lengths: Sequence[int], least: int) -> Rule:
     return Rule(
         name="shortest answer",
         passed=not short,
-        measured=f"{found} tokens" + (f" ({short:,} answers below)" if short else ""),
+        measured=f"{found} tokens" + (f" ({counted(short, 'answer')} below)" if short else ""),
         allowed=f"{least}",
         remedy="check the engine's stop ids",
         value=found,
@@ -142,7 +144,7 @@ def longest(lengths: Sequence[int], most: int) -> Rule:
     return Rule(
         name="longest answer",
         passed=not long,
-        measured=f"{found} tokens" + (f" ({long:,} answers above)" if long else ""),
+        measured=f"{found} tokens" + (f" ({counted(long, 'answer')} above)" if long else ""),
         allowed=f"{most}",
         remedy=_STOP_TOKEN,
         value=found,
@@ -185,7 +187,7 @@ def each_told(answers: Sequence[LoggedAnswer]) -> Rule:
     return Rule(
         name="tokens reported",
         passed=not wrong,
-        measured=f"{wrong:,} answers with another number than they have ids",
+        measured=f"{counted(wrong, 'answer')} with another number than they have ids",
         allowed="as many tokens as ids",
         remedy=_REPORT,
         value=wrong,
@@ -217,7 +219,7 @@ def given_as_told(answers: Sequence[LoggedAnswer], given: GivenAnswers) -> Rule:
     return Rule(
         name="ids told",
         passed=not wrong,
-        measured=f"{wrong:,} answers that LoadGen and the engine have otherwise",
+        measured=f"{counted(wrong, 'answer')} that LoadGen and the engine have otherwise",
         allowed="none",
         remedy=_REPORT,
         value=wrong,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from build_engine.validation import counted
 from harness.loadgen.settings import LOADGEN_MODES, Mode
 from harness.rules.verdict import Rule
 
@@ -31,7 +32,7 @@ def no_errors(log: DetailLog) -> Rule:
     return Rule(
         name="no LoadGen errors",
         passed=not log.errors,
-        measured=f"{len(log.errors)} errors{first}",
+        measured=f"{counted(len(log.errors), 'error')}{first}",
         allowed="none, though LoadGen may call the test VALID all the same",
         remedy="see the detail log",
         value=len(log.errors),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from build_engine.validation import counted
 from harness.rules.verdict import Rule
 
 if TYPE_CHECKING:
@@ -97,8 +98,8 @@ def queries(log: DetailLog) -> Rule:
     return Rule(
         name="minimum queries",
         passed=log.num_queries >= log.asked_queries,
-        measured=f"{log.num_queries:,} queries",
-        allowed=f"{log.asked_queries:,} queries",
+        measured=f"{counted(log.num_queries, 'query', 'queries')}",
+        allowed=f"{counted(log.asked_queries, 'query', 'queries')}",
         remedy="let the run go on to its end",
         value=log.num_queries,
         limit=log.asked_queries,
@@ -172,7 +173,7 @@ def early_stopping(log: DetailLog, scenario: Scenario) -> Rule:
     return Rule(
         name="early stopping",
         passed=log.early_stopping_met,
-        measured=f"{log.num_queries:,} queries",
+        measured=f"{counted(log.num_queries, 'query', 'queries')}",
         allowed=f"what LoadGen needs for its percentiles ({words})" if words else "LoadGen's own",
         remedy=f"run more queries{enough}" + (" or lower --qps" if scenario.has_rate else ""),
         value=log.num_queries,
@@ -189,7 +190,7 @@ def first_tokens_timed(log: DetailLog) -> Rule:
     return Rule(
         name="first tokens",
         passed=not missing and log.shortest_ttft_ms > 0,
-        measured=f"{missing:,} answers without one"
+        measured=f"{counted(missing, 'answer')} without one"
         if missing
         else f"a shortest TTFT of {log.shortest_ttft_ms:g} ms",
         allowed="a first token for every answer",

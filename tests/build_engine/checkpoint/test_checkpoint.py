@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -296,3 +297,15 @@ def test_broken_digest_cache_is_ignored(tmp_path: Path) -> None:
     for entry in entries:
         entry.write_text("{")
     assert checkpoint.digest == before
+
+
+@pytest.mark.parametrize("name", ["generation_config.json", "chat_template.jinja"])
+@pytest.mark.parametrize("target", [None, "/dev/zero", "nowhere"])
+def test_what_is_no_file_is_not_taken_for_absent(
+    tmp_path: Path, name: str, target: str | None
+) -> None:
+    file = write_checkpoint(tmp_path / "model") / name
+    file.unlink(missing_ok=True)
+    os.mkfifo(file) if target is None else file.symlink_to(target)
+    with pytest.raises(CheckpointError, match=rf"{name} is no file, or a link to none; remove it"):
+        open_checkpoint(tmp_path / "model")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +253,18 @@ def test_only_folders_with_a_name_of_the_store_are_removed_as_damaged(
     sentence = line.refused(2, "engines", "remove", precious, "--damaged")
     assert "delete that folder yourself" in sentence
     assert (precious / "thesis.txt").exists()
+
+
+def test_an_engine_of_an_older_enginebench_is_not_called_damaged(
+    line: Line, engine: dict[str, Any]
+) -> None:
+    manifest = Path(engine["folder"]) / "engine.json"
+    said = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**said, "schema_version": said["schema_version"] - 1}))
+    told = " ".join(line("engines", "list").err.split())
+    assert "not usable: " in told and "was written by an older enginebench" in told
+    assert "damaged" not in told
+    assert line("engines", "remove", engine["folder"], "--damaged").code == 0
 
 
 def test_a_sound_engine_is_found_beside_a_damaged_one_of_its_name(

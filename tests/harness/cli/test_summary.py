@@ -8,13 +8,16 @@ import pytest
 
 from harness.cli.output import Output
 from harness.cli.summary import show_run
+from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
 from harness.rules.verdict import Rule, Verdict
+from harness.runs.execution import execute
 from harness.runs.record import AccuracyRecord, Mark
+from harness.runs.run import Run
 from harness.runs.worth import told
 from harness.scoring.accuracy import Accuracy
 from runtime.simulated import SimulatedSpec
-from tests.harness.rehearsal import rehearse
+from tests.harness.rehearsal import make_request, rehearse
 
 
 def test_a_finished_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,6 +36,25 @@ def test_a_finished_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert lines[at + 2].startswith("    LoadGen's verdict: measured INVALID (early_stopping_met)")
     assert said.endswith("Then: change what is named above, and run again\n")
     assert f"Results are in {run.folder.path}" in said
+
+
+def test_a_median_says_which_of_its_tests_were_invalid(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = SimulatedSpec(num_tokens=4)
+    run = execute(make_request(tmp_path, spec=spec, repeat=3), NullProgress())
+    show_run(Output(as_json=False), run)
+    assert "INVALID" not in capsys.readouterr().err
+    again = run.record.repeats
+    assert again is not None
+    wrong = Verdict.of([Rule(name="a", passed=False, measured="1", allowed="2", remedy="b")])
+    doubted = again.tests[0].model_copy(update={"verdict": wrong})
+    tests = (doubted, *again.tests[1:])
+    changed = run.record.model_copy(update={"repeats": again.model_copy(update={"tests": tests})})
+    show_run(Output(as_json=False), Run(run.folder, changed))
+    said = capsys.readouterr().err.splitlines()
+    [median] = [line for line in said if "tokens_per_second: median" in line]
+    assert median.endswith("(1 test INVALID: 2)")
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def test_a_lost_sample_does_not_hang_the_test(tmp_path: Path) -> None:
     )
     assert outcome.status == "failed"
     assert outcome.cause is not None
-    assert "1 queries were open" in outcome.cause
+    assert "while 1 query was open" in outcome.cause
     kept = (folder / "partial.jsonl").read_text().splitlines()
     assert len(kept) == NUM_SAMPLES - 1
     assert processes_in(tmp_path) == []

@@ -172,6 +172,21 @@ def test_rates_and_durations_are_above_zero(
 
 
 @pytest.mark.parametrize(
+    ("numbers", "told"),
+    [
+        ({"qps": 1e6, "duration_s": 86_400.0, "count": 4}, "86,400,000,000 queries in 86,400 s"),
+        ({"qps": 200_000.0, "duration_s": 60.0, "count": 4}, "12,000,000 queries in 60 s"),
+        ({"qps": 20_000.0, "count": None}, "12,000,000 queries in 600 s"),  # the workload's own
+    ],
+)
+def test_more_queries_than_memory_holds_are_refused(
+    choice: Choice, built: list[EngineSpec], numbers: dict[str, Any], told: str
+) -> None:
+    asked = with_run(choice, scenario="Server", **numbers)
+    refused(asked, built, UsageError, rf"{told}.* or a shorter --duration, for 10,000,000 or fewer")
+
+
+@pytest.mark.parametrize(
     ("changes", "told"),
     [
         ({"max_batch_size": 0}, r"max_batch_size is 0; give 1 or more"),

@@ -35,6 +35,18 @@ def test_the_benchmarks_weights_are_looked_for_when_a_run_begins(own: bool) -> N
     assert marks == (("other weights",) if own else ())
 
 
+def test_a_shipped_workload_that_was_changed_is_marked() -> None:
+    shipped = load_workload("newsbrief")
+    changed = shipped.model_copy(update={"max_new_tokens": 64})
+    own = changed.model_copy(update={"name": "mine"})
+    dataset = make_record(13368, workload=shipped.name)
+    for workload, marked in ((shipped, False), (changed, True), (own, False)):
+        scope = RunScope(workload=workload, scenario=Scenario.OFFLINE, num_samples=13368)
+        marks = marks_of(scope, dataset, engine_manifest(), SPEC)
+        assert ("changed workload" in marks) is marked
+        assert "demo workload" in marks
+
+
 def test_all_of_a_users_own_articles_are_not_short() -> None:
     mine = make_record(100, source="mine.jsonl", source_kind="articles", all_articles=True)
     assert mine.own_set

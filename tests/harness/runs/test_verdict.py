@@ -113,7 +113,7 @@ def test_a_129th_token_is_counted(tmp_path: Path, mode: Mode) -> None:
     planned = plan(Scenario.SERVER, mode)
     verdict = judge(evidence(misbehave(tmp_path / "t", planned, "129 tokens"), planned))
     assert failed(verdict) == {
-        "longest answer": "longest answer: measured 129 tokens (1 answers above), the limit is 128;"
+        "longest answer": "longest answer: measured 129 tokens (1 answer above), the limit is 128;"
         " a stop token or re-tokenised text must not be added to the answer"
     }
 

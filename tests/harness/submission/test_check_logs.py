@@ -117,11 +117,11 @@ def _answers(tree: Path, change: Callable[[list[dict[str, Any]]], object]) -> No
         ),
         (
             lambda entries: entries[3].update(data="64000000" * 129, token_count=129),
-            "TEST06 test, longest answer: measured 129 tokens (1 answers above), the limit is 128",
+            "TEST06 test, longest answer: measured 129 tokens (1 answer above), the limit is 128",
         ),
         (
             lambda entries: entries[3].update(token_count=7),
-            "TEST06 test, tokens reported: measured 1 answers with another number than they have",
+            "TEST06 test, tokens reported: measured 1 answer with another number than they have",
         ),
         (
             lambda entries: entries[3].update(token_data="65000000"),
@@ -155,7 +155,7 @@ def replace_offline(tree: Path, work: Path, fault: str) -> None:
     ("fault", "text"),
     [
         ("none", " s, the limit is 600 s; raise --qps, so that LoadGen asks for more samples (try"),
-        ("twice", "no LoadGen errors: measured 1 errors: Attempted to complete a sample twice."),
+        ("twice", "no LoadGen errors: measured 1 error: Attempted to complete a sample twice."),
         ("129 each", "mean answer: measured 129.00 tokens, the limit is 128"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What every source checks of a text."""
+"""What a record must have, and what is said of one that has something else."""
 
 from __future__ import annotations
 
@@ -8,8 +8,17 @@ from build_engine.errors import DatasetError
 from harness.dataset.sources.sample import text
 
 
-def test_a_text_longer_than_any_context_is_refused() -> None:
-    assert len(text({"article": "w" * 2**20}, "article", "line 1")) == 2**20
-    told = r"line 1: `highlights` has 1,048,577 characters, .*; shorten or remove it\."
-    with pytest.raises(DatasetError, match=told):
-        text({"highlights": "w" * (2**20 + 1)}, "highlights", "line 1")
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        ({"text": "a", "summary": "b"}, " (its keys are `text`, `summary`)"),
+        ({f"{i}": "a" for i in range(9)}, " (its keys are `0`, `1`, `2`, `3`, `4`, `5`, ...)"),
+        ({"article": 3, "text": "a"}, ""),
+        ({}, ""),
+        ([], ""),
+    ],
+)
+def test_a_record_without_the_key_is_told_what_it_has(record: object, told: str) -> None:
+    with pytest.raises(DatasetError) as caught:
+        text(record, "article", "line 2")
+    assert str(caught.value) == f"line 2 has no text under `article`{told}; fix or remove it."
