@@ -37,11 +37,11 @@ ROOMS = {
     "scoring": 5,
     "runs": 6,
     "submission": 7,
-    "simulation": 7,
     "doctor": 7,
     "studies": 7,
     "plan": 7,
     "report": 8,
+    "simulation": 8,
     "demo": 9,
     "cli": 10,
 }

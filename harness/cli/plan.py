@@ -13,7 +13,8 @@ from harness.plan.choice import ALL, PlanChoice
 from harness.rules.rounds import DEFAULT
 
 if TYPE_CHECKING:
-    from harness.plan.plan import EnginePlan
+    from harness.plan.plan import EnginePlan, Plans
+    from harness.rules.rounds import Round
 
 
 def plan(
@@ -24,6 +25,7 @@ def plan(
     workload: str | None = None,
     round: RoundName = DEFAULT,
     set: tuple[str, ...] = (),
+    simulate: bool = False,
     json: bool = False,
 ) -> None:
     """Say what will fit, how fast it can be at best, what is likely, and how long it takes; needs
@@ -44,6 +46,9 @@ def plan(
     set
         Change a field of the recipe or of the workload: `--set recipe.kv_cache=int8`,
         `--set workload.mean_input_tokens=600`.
+    simulate
+        Answer the whole dataset in virtual time too, and search for the highest rate within the
+        latency limits of Server and Interactive; a minute or two for each recipe.
     json
         Write the plans to standard output as JSON.
     """
@@ -60,8 +65,28 @@ def plan(
         show_plan(out, plans.plans[0])
     else:
         show_plans(out, plans)
-    out.result(document(plans))
+    found = document(plans)
+    if simulate:
+        found["simulated"] = _simulated(out, plans, chosen)
+    out.result(found)
     _next(out, choice, plans.best)
+
+
+def _simulated(out: Output, plans: Plans, chosen: Round) -> list[object]:
+    """Rehearsals of the plans whose target states its peaks, shown one after the other."""
+    from build_engine.roofline.peaks import stated_peaks
+    from harness.cli.simulated_text import rehearsed, show_rehearsals
+    from harness.simulation.rehearsal import rehearse
+
+    found = list[object]()
+    for plan in plans.plans:
+        peaks = stated_peaks(plan.asked.target).value
+        rehearsals = tuple(rehearse(plan, peaks, chosen)) if peaks else ()
+        show_rehearsals(out, plan.asked.recipe, rehearsals)
+        if not rehearsals:
+            out.say(f"{plan.asked.recipe.name} is not simulated: {plan.no_forecast}.")
+        found.append(rehearsed(rehearsals))
+    return found
 
 
 def _next(out: Output, choice: PlanChoice, best: EnginePlan) -> None:

@@ -70,6 +70,7 @@ FROZEN = {
         "--recipes",
         "--round",
         "--set",
+        "--simulate",
         "--target",
         "--targets",
         "--workload",

@@ -86,3 +86,22 @@ def test_wrong_names(line: Line, arguments: tuple[str, ...], told: str) -> None:
 
 def test_an_unknown_model(line: Line) -> None:
     assert "a folder with a config.json" in line.refused(2, "plan", "--model", "llama9")
+
+
+def test_a_plan_is_simulated_on_request_and_says_so(line: Line) -> None:
+    few = ("--recipe", "int8_sq,int8_wo", "--set", "workload.num_samples=300", "--simulate")
+    said = line(*LLAMA, "--target", "a30", *few, "--json")
+    assert "SIMULATED: int8_sq" in said.err and "SIMULATED: int8_wo" in said.err
+    assert "nothing was measured. There is no accuracy" in said.err
+    first, second = said.document["simulated"]
+    assert {each["mark"] for each in first + second} == {"simulated"}
+    offline, server, interactive = first
+    assert offline["target_qps"] is None
+    assert server["test"]["metrics"]["tpot_p99_s"] < 0.1
+    assert 0 < interactive["target_qps"] < server["target_qps"]
+
+
+def test_without_peaks_nothing_is_simulated(line: Line) -> None:
+    said = line("plan", "--model", "newsbrief", "--recipe", "int8_wo", "--simulate", "--json")
+    assert "int8_wo is not simulated: target `cpu` states no peaks" in said.err
+    assert said.document["simulated"] == [[]]
