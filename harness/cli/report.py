@@ -6,9 +6,11 @@ from pathlib import Path
 
 from harness.cli.output import Output
 
+_RESULTS = Path("results")
+
 
 def report(
-    folders: tuple[Path, ...] = (Path("results"),),
+    folders: list[Path] | None = None,
     *,
     output: Path = Path("report.html"),
     json: bool = False,
@@ -18,7 +20,7 @@ def report(
     Parameters
     ----------
     folders
-        Of runs, of sweeps, or any folder above them.
+        Of runs, of sweeps, or any folder above them; results when left out.
     output
         The page; one that is there is replaced.
     json
@@ -27,7 +29,7 @@ def report(
     from harness.report.html.report import write_report
 
     out = Output(as_json=json)
-    written = write_report(folders, output)
+    written = write_report(folders or [_RESULTS], output)
     out.say(f"The report is {written}")
     out.result({"report": str(written)})
     out.advice(f"open {written.absolute().as_uri()} in a browser")
