@@ -134,10 +134,12 @@ class RunChoice:
         asked = self._checked_for(engine, settings)
         return self._request(asked, dataset, open_engine(engine.folder), settings)
 
-    def check(self, settings: tuple[str, ...], progress: Progress) -> None:
-        """Raise what `request` would, as far as it is known without an engine."""
+    def evaluated(self, settings: tuple[str, ...], progress: Progress) -> Evaluated:
+        """What is asked of an engine. Raises what `request` would, as far as it is known without
+        one.
+        """
         asked = self._checked(settings)
-        Source.for_workload(self.dataset, asked.workload, progress)
+        return Evaluated(Source.for_workload(self.dataset, asked.workload, progress), self.count)
 
     def command(self, engine: Engine, workload_settings: Sequence[str] = ()) -> str:
         """The command that makes this run, and the engine where it is not there."""

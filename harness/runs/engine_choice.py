@@ -159,10 +159,14 @@ class EngineChoice:
         self._refuse_workload_settings()
         return self.build_for_runs(workload, progress)
 
-    def build_for_runs(self, workload: Workload, progress: Progress) -> Engine:
-        """The same where `workload` has been changed by what `set` says of it."""
+    def build_for_runs(
+        self, workload: Workload, progress: Progress, evaluated: Evaluated | None = None
+    ) -> Engine:
+        """The same where `workload` has been changed by what `set` says of it, for runs that
+        evaluate these samples.
+        """
         self.require_here()
-        return build_spec(self.spec(workload, progress), progress)
+        return build_spec(self.spec(workload, progress, evaluated), progress)
 
     def quantise(self, workload: Workload, progress: Progress) -> Path:
         """The quantised checkpoint that the engine would be compiled from, found or made now.

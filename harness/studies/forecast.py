@@ -23,6 +23,7 @@ from harness.studies.clock import Clock
 from harness.studies.sweep import earlier_study
 
 if TYPE_CHECKING:
+    from harness.dataset.unseen import Evaluated
     from harness.progress import Progress
     from harness.rules.workload import Workload
     from harness.studies.choice import Candidate
@@ -60,7 +61,7 @@ def forecast(plan: SweepPlan, folder: Path, progress: Progress) -> list[EngineFo
     for candidate in plan.candidates:
         points = [each.point for each in plan.points if each.candidate is candidate]
         left = [point for point in points if point.place not in done]
-        built, size_bytes, problem = _engine(candidate, workload, progress)
+        built, size_bytes, problem = _engine(candidate, workload, plan.evaluated, progress)
         found.append(
             EngineForecast(
                 engine=candidate.label,
@@ -82,12 +83,12 @@ def total_left_s(engines: Iterable[EngineForecast]) -> float | None:
 
 
 def _engine(
-    candidate: Candidate, workload: Workload, progress: Progress
+    candidate: Candidate, workload: Workload, evaluated: Evaluated, progress: Progress
 ) -> tuple[bool, int | None, str | None]:
     """Whether it is built, its bytes, and why it cannot be."""
     try:
         candidate.choice.require_here()
-        spec = candidate.choice.spec(workload, progress)
+        spec = candidate.choice.spec(workload, progress, evaluated)
         engine = EngineStore(cache_root()).find(spec)
     except UsageError:
         raise

@@ -35,6 +35,7 @@ from harness.studies.turns import Turn, take_turn
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
+    from harness.dataset.unseen import Evaluated
     from harness.progress import Progress
     from harness.runs.run import Run
     from harness.studies.choice import Candidate, SweepChoice
@@ -59,6 +60,8 @@ class SweepPlan:
     candidates: tuple[Candidate, ...]
     points: tuple[Planned, ...]
     workload_settings: tuple[str, ...]
+    evaluated: Evaluated
+    """The samples that every engine is asked for, and that none is calibrated on."""
 
     @classmethod
     def of(cls, choice: SweepChoice, progress: Progress) -> SweepPlan:
@@ -75,12 +78,13 @@ class SweepPlan:
                 f"{rated[0]} needs a rate that is the same for all engines; give --qps, or add "
                 "Offline to --scenarios, by which one is chosen."
             )
-        for scenario in scenarios:
-            choice.run_choice(scenario, "both", choice.qps).check(settings, progress)
+        asked = [choice.run_choice(scenario, "both", choice.qps) for scenario in scenarios]
+        evaluated = [each.evaluated(settings, progress) for each in asked]
         _require_one_here(candidates)
         for reason in choice.left_out:
             progress.note(reason)
-        return cls(choice, candidates, tuple(_points(candidates, scenarios, choice)), settings)
+        points = tuple(_points(candidates, scenarios, choice))
+        return cls(choice, candidates, points, settings, evaluated[0])
 
     @property
     def record(self) -> tuple[Point, ...]:
@@ -208,7 +212,9 @@ class _Sweeping:
         found: dict[str, Engine | EnginebenchError] = {}
         for candidate in self.plan.candidates:
             try:
-                found[candidate.label] = candidate.choice.build_for_runs(workload, self.progress)
+                found[candidate.label] = candidate.choice.build_for_runs(
+                    workload, self.progress, self.plan.evaluated
+                )
             except (Interrupted, OutputError):
                 raise
             except EnginebenchError as error:
