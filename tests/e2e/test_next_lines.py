@@ -37,6 +37,7 @@ def in_a_small_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(configs, "__file__", str(tmp_path / "configs" / "__init__.py"))
     rows = [SimpleNamespace(row=make_row(recipe)) for recipe in ("bf16", "int8_wo")]
     monkeypatch.setattr("harness.demo.run_demo", lambda *_, **__: rows)
+    monkeypatch.setattr("harness.report.html.report.write_report", lambda _, page: page)
 
 
 def test_each_next_line_works(capsys: pytest.CaptureFixture[str]) -> None:

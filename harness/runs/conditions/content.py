@@ -93,7 +93,7 @@ def ids_are_text(reading: Reading) -> Rule:
     return Rule(
         name="ids of the text",
         passed=share >= MIN_SHARE_OF_TEXT,
-        measured=f"a text of {needed:,} ids in answers of {given:,} ({share:.0%})",
+        measured=f"a text of {needed:,} ids in answers of {given:,} ({share:.1%})",
         allowed=f"{MIN_SHARE_OF_TEXT:.0%} or more",
         remedy="an answer must not be filled up with spaces or ids that are no text",
         value=share,

@@ -38,7 +38,7 @@ def as_made(given: GivenAnswers) -> Rule:
     return Rule(
         name="tokens as they are made",
         passed=share <= _MAX_BURST,
-        measured=f"{share:.0%} of the median answer at one moment",
+        measured=f"{share:.1%} of the median answer at one moment",
         allowed=f"{_MAX_BURST:.0%}: a time per output token needs tokens that come one by one",
         remedy="the executor must hand over each token when it is made",
         value=share,

@@ -120,6 +120,7 @@ def test_the_demo_of_another_round_goes_on_in_it(
 ) -> None:
     row = make_row("bf16")
     monkeypatch.setattr("harness.demo.run_demo", lambda *_, **__: [SimpleNamespace(row=row)])
+    monkeypatch.setattr("harness.report.html.report.write_report", lambda _, page: page)
     line("demo")
     line("demo", "--round", "v6.0")
     first, second = commands_told
