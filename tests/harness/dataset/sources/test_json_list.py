@@ -90,7 +90,7 @@ def test_escapes_come_whole_wherever_a_piece_ends(tmp_path: Path, escapes: str) 
 def test_half_of_a_surrogate_pair_is_refused_where_it_stands(tmp_path: Path, half: str) -> None:
     for shift in range(14):
         text = f'[{{"a": 1}}, {{"b": "{"x" * shift}{half} and on"}}, {{"c": 2}}]'
-        with pytest.raises(DatasetError, match=r"after 1 records \(half of a surrogate pair"):
+        with pytest.raises(DatasetError, match=r"after 1 record \(half of a surrogate pair"):
             list(read_records(_file(tmp_path, text)))
 
 
@@ -100,15 +100,15 @@ def test_half_of_a_surrogate_pair_is_refused_where_it_stands(tmp_path: Path, hal
     [
         ("", "must be a JSON list"),
         ("{}", "must be a JSON list"),
-        ('[{"a": 1} {"a": 2}]', "not valid JSON after 1 records"),
-        ('[{"a": 1},]', "not valid JSON after 1 records"),
-        ('[{"a": 1}', "not valid JSON after 1 records"),
+        ('[{"a": 1} {"a": 2}]', "not valid JSON after 1 record"),
+        ('[{"a": 1},]', "not valid JSON after 1 record"),
+        ('[{"a": 1}', "not valid JSON after 1 record"),
         ('[{"a": 1}] trailing', "goes on after the end of its list"),
         ("\ufeff \n ", "must be a JSON list"),
         ('[{"a": 1}] [1]', "goes on after the end of its list"),
-        ('[1, {"a": 1, "a": 2}]', "after 1 records .a record says `a` twice"),
-        ("[1, NaN]", "not valid JSON after 1 records"),
-        ("[1, 1e999]", "not valid JSON after 1 records"),
+        ('[1, {"a": 1, "a": 2}]', "after 1 record .a record says `a` twice"),
+        ("[1, NaN]", "not valid JSON after 1 record"),
+        ("[1, 1e999]", "not valid JSON after 1 record"),
     ],
 )
 def test_what_is_no_list_is_refused(tmp_path: Path, text: str, told: str) -> None:
@@ -124,7 +124,7 @@ def test_a_record_that_is_too_deep_is_refused(tmp_path: Path) -> None:
 def test_a_number_of_any_length_is_read_or_refused(tmp_path: Path) -> None:
     """As a token id it is refused by who knows what an id may be."""
     assert list(read_records(_file(tmp_path, "[1, 4294967296, 1.5]"))) == [1, 2**32, 1.5]
-    with pytest.raises(DatasetError, match=r"after 1 records .*integer overflow"):
+    with pytest.raises(DatasetError, match=r"after 1 record .*integer overflow"):
         list(read_records(_file(tmp_path, f"[1, {'9' * 5000}]")))
 
 
@@ -134,7 +134,7 @@ def test_a_broken_record_does_not_swallow_the_file(
     monkeypatch.setattr(json_list, "_PIECE_BYTES", 64)
     monkeypatch.setattr(json_list, "_MAX_RECORD_BYTES", 256)
     path = _file(tmp_path, '[{"a": "fine"}, {"a": "no end' + " x" * 4000)
-    with pytest.raises(DatasetError, match=r"after 1 records .a record has more than"):
+    with pytest.raises(DatasetError, match=r"after 1 record .a record has more than"):
         list(read_records(path))
     many = [{"a": "x" * 100} for _ in range(50)]
     assert list(read_records(_file(tmp_path, json.dumps(many)))) == many
