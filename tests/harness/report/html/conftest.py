@@ -44,9 +44,11 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report([make_many(folder / "study", 40)], folder / "report.html")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium without a window."""
+    """Chromium without a window. Its driver takes Ctrl-C and is a process of ours, so it ends with
+    the tests of a browser: others send that signal, and count processes.
+    """
     program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
     if program is None:
         pytest.skip(f"no Chromium is installed (looked for {', '.join(_PROGRAMS)})")
