@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from build_engine.errors import EXIT_FAILED, EXIT_OK
 from harness.cli.options import FIELDS, option_name
 from harness.cli.output import Output
+from harness.streams import shell_word
 from harness.studies.choice import SweepChoice
 
 REPORT = "report.html"
@@ -53,10 +54,10 @@ def sweep(
         check_study_folder(folder, choice.dataset)
         plan = SweepPlan.of(choice, progress)
         if dry_run:
-            _show_plan(out, plan, folder, progress)
-            out.next("sweep", *_words(choice, output))
+            _show_plan(out, plan, folder, progress, fresh=fresh)
+            out.next("sweep", *_words(choice, output), *(["--fresh"] if fresh else []))
             return EXIT_OK
-        command = " ".join(["enginebench", "sweep", *_words(choice, output)])
+        command = " ".join(map(shell_word, ["enginebench", "sweep", *_words(choice, output)]))
         finished = run_sweep(plan, folder, command, progress, fresh=fresh)
     finally:
         progress.close()
@@ -78,14 +79,16 @@ def _words(choice: SweepChoice, output: Path | None) -> list[str]:
     return words + ([] if output is None else ["--output", str(output)])
 
 
-def _show_plan(out: Output, plan: SweepPlan, folder: Path, progress: Progress) -> None:
+def _show_plan(
+    out: Output, plan: SweepPlan, folder: Path, progress: Progress, *, fresh: bool
+) -> None:
     from dataclasses import asdict
 
     from build_engine.progress import size_text
     from harness.figures import duration
     from harness.studies.forecast import forecast, num_left, total_left_s
 
-    engines = forecast(plan, folder, progress)
+    engines = forecast(plan, folder, progress, fresh=fresh)
     out.table(
         ["engine", "built", "size", "runs", "to do", "time"],
         [
@@ -176,7 +179,10 @@ def _report(out: Output, finished: Sweep) -> None:
     if finished.runs:
         page = write_report([finished.folder], finished.folder / REPORT)
         out.say(f"The report, for a browser: {page}")
-        out.next("compare", finished.folder)
+        if len(finished.runs) > 1:
+            out.next("compare", finished.folder)
+        else:
+            out.advice(f"open {page.absolute().as_uri()} in a browser")
     else:
         out.advice("mend the causes above, and give the same command again")
 

@@ -20,9 +20,11 @@ from harness.rules.rounds import load_round
 from harness.rules.workload import load_workload
 from harness.runs.run import Run
 from harness.studies.clock import Clock
-from harness.studies.sweep import earlier_study
+from harness.studies.sweep import earlier_study, turn_of
+from harness.studies.turns import finished_run
 
 if TYPE_CHECKING:
+    from build_engine.store.engine import Engine
     from harness.dataset.unseen import Evaluated
     from harness.progress import Progress
     from harness.rules.workload import Workload
@@ -47,25 +49,35 @@ class EngineForecast:
     problem: str | None
 
 
-def forecast(plan: SweepPlan, folder: Path, progress: Progress) -> list[EngineForecast]:
-    """Of each engine, in the order in which they are built. Raises UsageErrors."""
+def forecast(
+    plan: SweepPlan, folder: Path, progress: Progress, *, fresh: bool = False
+) -> list[EngineForecast]:
+    """Of each engine, in the order in which they are built; with `fresh` nothing is done yet.
+    Raises UsageErrors.
+    """
     choice = plan.choice
     workload = load_workload(choice.workload, load_round(choice.round))
     workload = apply_overrides(workload, plan.workload_settings)
     earlier = earlier_study(folder)
-    clock = _clock(folder, earlier)
-    done = (
-        {point.place for point in earlier.points if point.status == "complete"} if earlier else ()
-    )
+    finished = _finished(folder, earlier)
+    clock = Clock()
+    for run in finished.values():
+        clock.add(run)
+    engines = {
+        candidate.label: _engine(candidate, workload, plan.evaluated, progress)
+        for candidate in plan.candidates
+    }
+    built = {label: engine for label, (engine, _, _) in engines.items() if engine is not None}
+    done = set() if fresh else _done(plan, built, finished, progress)
     found = []
     for candidate in plan.candidates:
         points = [each.point for each in plan.points if each.candidate is candidate]
         left = [point for point in points if point.place not in done]
-        built, size_bytes, problem = _engine(candidate, workload, plan.evaluated, progress)
+        engine, size_bytes, problem = engines[candidate.label]
         found.append(
             EngineForecast(
                 engine=candidate.label,
-                built=built,
+                built=engine is not None,
                 size_bytes=size_bytes,
                 num_runs=len(points),
                 num_left=len(left),
@@ -84,8 +96,8 @@ def total_left_s(engines: Iterable[EngineForecast]) -> float | None:
 
 def _engine(
     candidate: Candidate, workload: Workload, evaluated: Evaluated, progress: Progress
-) -> tuple[bool, int | None, str | None]:
-    """Whether it is built, its bytes, and why it cannot be."""
+) -> tuple[Engine | None, int | None, str | None]:
+    """The engine where it is built, its bytes, and why it cannot be."""
     try:
         candidate.choice.require_here()
         spec = candidate.choice.spec(workload, progress, evaluated)
@@ -93,22 +105,43 @@ def _engine(
     except UsageError:
         raise
     except EnginebenchError as error:
-        return False, None, str(error)
+        return None, None, str(error)
     if engine is not None:
-        return True, engine.size_bytes, None
-    return False, estimate(spec.checkpoint.config, spec.recipe.rules, spec.limits).weights, None
+        return engine, engine.size_bytes, None
+    return None, estimate(spec.checkpoint.config, spec.recipe.rules, spec.limits).weights, None
 
 
-def _clock(folder: Path, earlier: StudyRecord | None) -> Clock:
-    """What the study's runs have taken."""
-    clock = Clock()
-    for point in earlier.points if earlier else ():
-        if point.status == "complete" and point.folder is not None:
-            try:
-                clock.add(Run.read(folder / point.folder))
-            except UsageError:
-                continue
-    return clock
+def _finished(folder: Path, earlier: StudyRecord | None) -> dict[str, Run]:
+    """The study's runs that a sweep would take up, by the names of their folders."""
+    points = earlier.points if earlier else ()
+    names = [p.folder for p in points if p.status == "complete" and p.folder is not None]
+    runs = {name: finished_run(folder / name) for name in names}
+    return {name: run for name, run in runs.items() if run is not None}
+
+
+def _done(
+    plan: SweepPlan, built: dict[str, Engine], finished: dict[str, Run], progress: Progress
+) -> set[tuple[str, str, int]]:
+    """The places of the points that are measured already: on the same engine, the same samples and
+    under the same conditions, as a sweep would find them.
+    """
+    if not finished:
+        return set()
+    done: set[tuple[str, str, int]] = set()
+    measured: list[Run] = []
+    for planned in plan.points:
+        engine = built.get(planned.point.engine)
+        if engine is None:
+            continue
+        try:
+            turn = turn_of(plan, planned, engine, measured, progress)
+        except EnginebenchError:  # it will be told of when its turn comes
+            continue
+        run = finished.get(turn.folder_name)
+        if run is not None:
+            done.add(planned.point.place)
+            measured.append(run)
+    return done
 
 
 def num_left(engines: Iterable[EngineForecast]) -> int:

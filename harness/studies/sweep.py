@@ -8,7 +8,7 @@ that fails is recorded with its cause, and the others go on.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -133,18 +133,25 @@ def _require_one_here(candidates: tuple[Candidate, ...]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A sweep that went through: its folder, its record, and the runs of each engine that has any,
-    by what the sweep calls it.
+    """A sweep that went through: its folder, its record, the points that were asked for, and the
+    runs of each engine that has any, by what the sweep calls it.
     """
 
     folder: Path
     record: StudyRecord
+    asked: frozenset[tuple[str, str, int]]
     runs: dict[str, tuple[Run, ...]]
 
     @property
     def failed(self) -> tuple[Point, ...]:
-        """The points that have no result."""
-        return tuple(point for point in self.record.points if point.status == "failed")
+        """The points that were asked for and have no result; not those of an earlier sweep that
+        lies in the same folder.
+        """
+        return tuple(
+            point
+            for point in self.record.points
+            if point.status == "failed" and point.place in self.asked
+        )
 
 
 def run_sweep(
@@ -202,7 +209,9 @@ class _Sweeping:
                 point = planned.point.model_copy(update={"status": "failed", "cause": str(error)})
             record = record.with_point(point)
             record.write(self.folder)
-        return Sweep(self.folder, record, {label: tuple(runs) for label, runs in self.runs.items()})
+        asked = frozenset(point.place for point in self.plan.record)
+        runs = {label: tuple(runs) for label, runs in self.runs.items()}
+        return Sweep(self.folder, record, asked, runs)
 
     def _build(self) -> dict[str, Engine | EnginebenchError]:
         """Each engine, or why there is none."""
@@ -224,16 +233,9 @@ class _Sweeping:
 
     def _measure(self, planned: Planned, engine: Engine, number: int) -> Point:
         """The point with its run. Raises what keeps it from being measured."""
-        point, settings = planned.point, self.plan.workload_settings
-        rate = self._rate()
-        if point.scenario.has_rate and rate is None:
-            raise RunFailed(
-                "No Offline test completed by which a rate could be chosen; give --qps."
-            )
-        choice = self.plan.choice.run_choice(point.scenario, planned.mode, rate)
-        dataset = choice.prepared(engine, settings, self.progress)
-        name = _folder_name(point.engine)
-        turn = Turn(engine, choice, dataset, point.repeat, name, settings)
+        point = planned.point
+        measured = (run for runs in self.runs.values() for run in runs)
+        turn = turn_of(self.plan, planned, engine, measured, self.progress)
         run = take_turn(self.folder, turn, self._title(number), self.progress, fresh=self.fresh)
         self.clock.add(run)
         failed = run.record.status == "failed"
@@ -247,24 +249,39 @@ class _Sweeping:
             }
         )
 
-    def _rate(self) -> float | None:
-        """Queries a second for all engines: of the first that has answered in Offline."""
-        if self.plan.choice.qps is not None:
-            return self.plan.choice.qps
-        for runs in self.runs.values():
-            for run in runs:
-                test = run.record.tests.performance
-                if run.record.scenario is Scenario.OFFLINE and test and test.metrics:
-                    rate = test.metrics.samples_per_s or 0.0
-                    return float(f"{rate * SHARE_OF_OFFLINE:.2g}") or None
-        return None
-
     def _title(self, number: int) -> str:
         points = self.plan.points
         point = points[number - 1].point
         left_s = self.clock.left_s(each.point.scenario for each in points[number - 1 :])
         left = "" if left_s is None else f", about {duration(left_s)} left"
         return f"Run {number} of {len(points)}{left}: {point.engine} {point.scenario}"
+
+
+def turn_of(
+    plan: SweepPlan, planned: Planned, engine: Engine, measured: Iterable[Run], progress: Progress
+) -> Turn:
+    """The turn that measures a point, after what was `measured` before it. Raises RunFailed where
+    its rate cannot be known, and what preparing the dataset raises.
+    """
+    point, settings = planned.point, plan.workload_settings
+    rate = _rate(plan.choice, measured)
+    if point.scenario.has_rate and rate is None:
+        raise RunFailed("No Offline test completed by which a rate could be chosen; give --qps.")
+    choice = plan.choice.run_choice(point.scenario, planned.mode, rate)
+    dataset = choice.prepared(engine, settings, progress)
+    return Turn(engine, choice, dataset, point.repeat, _folder_name(point.engine), settings)
+
+
+def _rate(choice: SweepChoice, measured: Iterable[Run]) -> float | None:
+    """Queries a second for all engines: of the first that has answered in Offline."""
+    if choice.qps is not None:
+        return choice.qps
+    for run in measured:
+        test = run.record.tests.performance
+        if run.record.scenario is Scenario.OFFLINE and test and test.metrics:
+            rate = test.metrics.samples_per_s or 0.0
+            return float(f"{rate * SHARE_OF_OFFLINE:.2g}") or None
+    return None
 
 
 def earlier_study(folder: Path) -> StudyRecord | None:

@@ -86,22 +86,30 @@ def take_turn(folder: Path, turn: Turn, title: str, progress: Progress, *, fresh
     return run
 
 
+def finished_run(folder: Path) -> Run | None:
+    """The run in `folder` where it is complete, and as it was written."""
+    try:
+        run = Run.read(folder)
+    except UsageError:
+        return None
+    return run if run.record.status == "complete" and not any(edits(run)) else None
+
+
 def _earlier(folder: Path, *, fresh: bool) -> Run | None:
     """The complete run in `folder`; any other leftover there is the study's own, and cleared."""
     if not folder.exists():
         return None
+    if not fresh and (finished := finished_run(folder)) is not None:
+        return finished
     try:
         run = Run.read(folder)
     except UsageError:
         run = None
-    if run is not None:
-        if run.record.status == "complete" and not fresh and not any(edits(run)):
-            return run
-        if run.record.status == "running":
-            process = run.record.process
-            raise UsageError(
-                f"A run goes on in {folder} (process {process.pid} on {process.host}, since "
-                f"{run.record.started_utc}); wait for it, or remove that folder if it is gone."
-            )
+    if run is not None and run.record.status == "running":
+        process = run.record.process
+        raise UsageError(
+            f"A run goes on in {folder} (process {process.pid} on {process.host}, since "
+            f"{run.record.started_utc}); wait for it, or remove that folder if it is gone."
+        )
     shutil.rmtree(folder)
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from build_engine.errors import EXIT_OK, EXIT_USAGE
 from harness.cli.main import run
 from harness.rules.scenario import Scenario
-from harness.studies.record import Point, StudyRecord
+from harness.studies.record import Point, StudyRecord, read_study
 
 SWEEP = ["sweep", "--model", "newsbrief", "--repeats", "2", "--count", "4", "--dry-run"]
 
@@ -40,7 +41,7 @@ def test_nothing_is_known_of_a_first_sweep(
     assert not (tmp_path / "s").exists()
 
 
-def test_what_is_done_is_not_counted_again(
+def test_a_point_without_its_run_is_not_done(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     point = Point(
@@ -55,7 +56,35 @@ def test_what_is_done_is_not_counted_again(
     )
     StudyRecord(schema_version=1, command="c", started_utc="t", points=(point,)).write(tmp_path)
     plan, _ = plan_in(tmp_path, capsys)
-    assert [engine["num_left"] for engine in plan["engines"]] == [1, 2]
+    assert [engine["num_left"] for engine in plan["engines"]] == [2, 2]  # its run is not there
+
+
+def test_only_what_a_sweep_would_take_up_is_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With other samples, afresh, or after an edit it is measured again."""
+    folder = tmp_path / "a [bold] <b>"
+    first = [*SWEEP[:3], "--recipes", "bf16"]
+    more = ["--set", "workload.max_new_tokens=4", "--output", str(folder)]
+    once = [*first, *more]
+    assert run([*first, "--count", "4", *more]) == EXIT_OK
+    told = capsys.readouterr().err
+    assert told.splitlines()[-1].startswith("Then: open file:")  # one engine compares with nothing
+    assert read_study(folder).command == shlex.join(["enginebench", *first, "--count", "4", *more])
+
+    def num_left(*more: str) -> int:
+        assert run([*once, "--dry-run", "--json", *more]) == EXIT_OK
+        (engine,) = json.loads(capsys.readouterr().out)["engines"]
+        assert engine["built"]
+        return int(engine["num_left"])
+
+    assert num_left("--count", "4") == 0
+    assert num_left("--count", "4", "--repeats", "2") == 1
+    assert num_left("--count", "5") == 1
+    assert num_left("--count", "4", "--fresh") == 1
+    (record,) = folder.glob("*/run.json")
+    record.write_text(record.read_text().replace('"num_cpus": ', '"num_cpus": 1'))
+    assert num_left("--count", "4") == 1
 
 
 def test_an_engine_that_cannot_be_made_here_is_told_of(

@@ -142,6 +142,16 @@ def test_another_sweep_adds_to_a_study(tmp_path: Path, monkeypatch: pytest.Monke
     assert [point.engine for point in done.record.points] == ["int8_wo", "bf16", "int4_wo"]
 
 
+def test_what_failed_in_an_earlier_sweep_is_no_failure_of_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, {})
+    assert swept(tmp_path / "s", recipes="bf16,int4_wo").failed
+    done = swept(tmp_path / "s", recipes="bf16")
+    assert done.failed == ()
+    assert [point.engine for point in done.record.points] == ["int4_wo", "bf16"]
+
+
 def test_one_command_at_a_time_writes_to_a_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
