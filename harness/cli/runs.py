@@ -40,9 +40,10 @@ def list_runs(
     from harness.report.history import history
 
     out = Output(as_json=json)
-    places = folders or [_RESULTS]
+    places, filtered = folders or [_RESULTS], wanted or RunFilter()
+    filtered.check()
     nothing_yet = folders is None and not _RESULTS.exists()
-    entries, unreadable = ((), ()) if nothing_yet else history(places, wanted or RunFilter())
+    entries, unreadable = ((), ()) if nothing_yet else history(places, filtered)
     out.table(
         ["folder", "began (UTC)", "recipe", "scenario", "status", "tokens/s", "ROUGE-1", "marks"],
         [_row(entry) for entry in entries],

@@ -61,8 +61,14 @@ class RunFilter:
     """A day or a time, as in 2026-11-28 or 2026-11-28T14:00, in UTC: runs that began then or later.
     """
 
+    def check(self) -> None:
+        """Raise UsageError for a value that no run could have."""
+        _one_of("scenario", self.scenario, [str(each) for each in Scenario])
+        _one_of("status", self.status, STATUSES)
+        self._begin()
+
     def fits(self, entry: Entry) -> bool:
-        """Whether a run is one of those. Raises UsageError for a value that no run could have."""
+        """Whether a run is one of those."""
         wanted = {
             "recipe": self.recipe,
             "scenario": _one_of("scenario", self.scenario, [str(each) for each in Scenario]),
@@ -70,11 +76,20 @@ class RunFilter:
             "status": _one_of("status", self.status, STATUSES),
             "target": self.target,
         }
-        since = _moment(self.since) if self.since is not None else None
+        since = self._begin()
         fits = all(
             value is None or getattr(entry, field) == value for field, value in wanted.items()
         )
         return fits and (since is None or _moment(entry.started_utc) >= since)
+
+    def _begin(self) -> datetime | None:
+        try:
+            return None if self.since is None else _moment(self.since)
+        except ValueError:
+            raise UsageError(
+                f"--since {self.since} is no time; write a day as in 2026-11-28, or a time as in "
+                f"2026-11-28T14:00."
+            ) from None
 
 
 def history(
@@ -82,7 +97,7 @@ def history(
 ) -> tuple[tuple[Entry, ...], tuple[Unreadable, ...]]:
     """The runs in `paths` that fit, the latest first, and what could not be read.
 
-    Raises UsageError for a path without a run, and for a filter that no run could fit.
+    Raises UsageError for a path without a run, and for a time in the filter that is none.
     """
     entries: dict[Path, Entry] = {}
     unreadable: list[Unreadable] = []
@@ -102,6 +117,12 @@ def history(
 def _entry(run: Run) -> Entry:
     record = run.record
     identity = record.engine.identity if record.engine else None
+    try:
+        _moment(record.started_utc)
+    except ValueError:
+        raise UsageError(
+            f"{run.folder.record} was edited: `started_utc` is no time; run again."
+        ) from None
     metrics = [test.metrics for test in record.performance_tests if test.metrics is not None]
     scores = record.accuracy.scores if record.accuracy else None
     return Entry(
@@ -134,12 +155,6 @@ def _one_of(kind: str, name: str | None, valid: Sequence[str]) -> str | None:
 
 
 def _moment(text: str) -> datetime:
-    """In UTC, unless it says otherwise."""
-    try:
-        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        raise UsageError(
-            f"--since {text} is no time; write a day as in 2026-11-28, or a time as in "
-            f"2026-11-28T14:00."
-        ) from None
+    """In UTC, unless it says otherwise. Raises ValueError."""
+    found = datetime.fromisoformat(text.replace("Z", "+00:00"))
     return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
