@@ -59,10 +59,14 @@ def compare(
     from harness.report.export import to_csv, to_markdown
     from harness.report.fail_on import checks_of, parse_limits
     from harness.report.sides import baseline_of, sides_of
+    from harness.runs.place import require_page_place
 
     out = Output(as_json=json)
     if [csv, markdown, _STDOUT if json else None].count(_STDOUT) > 1:
         raise UsageError("Standard output can take one of --json, --csv - and --markdown -.")
+    for option, page in (("--csv", csv), ("--markdown", markdown)):
+        if page is not None and page != _STDOUT:
+            require_page_place(page, option)
     limits = parse_limits(fail_on) if fail_on is not None else ()
     sides, found = sides_of(runs)
     comparison = compare_sides(sides, baseline_of(sides, baseline))

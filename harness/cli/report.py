@@ -27,8 +27,10 @@ def report(
         Write where the page is to standard output as JSON.
     """
     from harness.report.html.report import write_report
+    from harness.runs.place import require_page_place
 
     out = Output(as_json=json)
+    require_page_place(output, "--output")
     written = write_report(folders or [_RESULTS], output)
     out.say(f"The report is {written}")
     out.result({"report": str(written)})

@@ -32,6 +32,22 @@ def require_own_place(output: Path, dataset: str | None = None) -> None:
             raise _inside(output, "a checkpoint", above)
 
 
+def require_page_place(page: Path, option: str) -> None:
+    """Raise UsageError for a `page` of results that is a folder, or would take the place of what
+    the results themselves consist of.
+    """
+    if page.is_dir() or not page.name:
+        raise UsageError(f"{option} {page} is a folder; name a file in it.")
+    if page.suffix == ".json":
+        raise UsageError(f"{option} {page} has the name of a record; choose one without .json.")
+    for above in page.absolute().resolve().parents:
+        if any((above / name).is_file() for name in (RECORD, MANIFEST_NAME)):
+            raise UsageError(
+                f"{option} {page} lies in a run or an engine, {above}, which stays as it was "
+                "written; choose another place."
+            )
+
+
 def _is_checkpoint(folder: Path) -> bool:
     try:
         return not lacking(folder)

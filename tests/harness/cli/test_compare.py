@@ -193,3 +193,29 @@ def test_a_filter_that_no_run_could_fit_is_refused(
     line: Line, study: Path, options: tuple[str, ...], told: str
 ) -> None:
     assert told in line.refused(2, "runs", "list", study, *options)
+
+
+@pytest.mark.parametrize("option", ["--csv", "--markdown"])
+@pytest.mark.parametrize("page", [".", "study", "study/a/table", "study/study.json"])
+def test_a_page_takes_the_place_of_no_record(
+    line: Line, study: Path, page: str, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(study.parent)
+    assert f"{option} {page} " in line.refused(2, "compare", study, option, page)
+    assert f"--output {page} " in line.refused(2, "report", study, "--output", page)
+
+
+def test_a_filter_is_checked_where_nothing_was_run_yet(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "Unknown status `foo`" in line.refused(2, "runs", "list", "--status", "foo")
+    assert "--since then" in line.refused(2, "runs", "list", "--since", "then")
+
+
+def test_a_run_whose_time_was_edited_is_named(line: Line, study: Path) -> None:
+    make_run(study / "c", started_utc="yesterday")
+    said = line("runs", "list", study, "--since", "2020-01-01")
+    assert said.code == 1
+    assert "run.json was edited: `started_utc` is no time" in said.err
+    assert "2 runs" in said.err
