@@ -81,6 +81,15 @@ def test_an_inbox_waits_no_longer_than_it_should(
     assert 0.3 <= time.monotonic() - started_s < 5.0
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as Python has it, whatever libraries in this process made of it before."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before or signal.default_int_handler)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_while_an_inbox_waits_loses_no_message(start: Start) -> None:
     child = start("echo")
     inbox = Inbox(child.line)
