@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
-from build_engine.errors import did_you_mean
+from build_engine.errors import UnknownName, did_you_mean
 
 _FILE_ENDINGS = (".yaml", ".yml")
 
@@ -49,6 +49,7 @@ class Frozen(BaseModel):
 
 
 M = TypeVar("M", bound=BaseModel)
+N = TypeVar("N", bound=str)
 
 
 class Invalid(ValueError):
@@ -104,6 +105,14 @@ def _shown(problem: ErrorDetails) -> str:
     value = problem["input"]
     text = " ".join((value if isinstance(value, str) else json.dumps(value)).split())
     return f"`{shortened(text)}`"
+
+
+def one_of(kind: str, name: str, valid: Sequence[N]) -> N:
+    """The valid name that was meant, whatever its case. Raises UnknownName."""
+    for known in valid:
+        if known.lower() == name.lower():
+            return known
+    raise UnknownName(kind, name, valid)
 
 
 def shortened(text: str) -> str:

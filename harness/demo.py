@@ -33,9 +33,10 @@ from harness.runs.choice import RunChoice
 from harness.runs.engine_choice import EngineChoice
 from harness.runs.record import TestRecord
 from harness.runs.run import Run
-from harness.runs.worth import told
+from harness.runs.worth import told_first
 from harness.scoring.accuracy import Accuracy
 from harness.studies.place import check_study_folder, held
+from harness.studies.rate import server_rate
 from harness.studies.turns import Turn, take_turn
 
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ NUM_OFFLINE = 4  # tests of each engine: luck alone tells the same engine apart 
 NUM_SAMPLES = 128
 NUM_SERVER_SAMPLES = 512  # early stopping at p99 needs 459 without a slow one
 NUM_LATENCY_SAMPLES = 64  # the fewest from which LoadGen estimates a p90
-_SHARE_OF_OFFLINE = 0.5  # the Server rate: what the first recipe holds with ease, the same for all
 
 
 class Latencies(Frozen):
@@ -175,7 +175,7 @@ def _in_turns(demo: _Demo, engines: Sequence[Engine], size: DemoSize) -> list[De
 
     offline_until(max(size.offline - 2, 1))
     rate = statistics.median(_rates(run)[0] for run in offline[0])
-    qps = float(f"{rate * _SHARE_OF_OFFLINE:.2g}")
+    qps = server_rate(rate)
     single = [
         demo.run(engine, Scenario.SINGLE_STREAM, alone, size.latency_samples) for engine in engines
     ]
@@ -255,12 +255,12 @@ def _busy(runs: Iterable[Run]) -> dict[Scenario, MachineLoad]:
 
 def _verdicts(runs: Iterable[Run]) -> dict[Scenario, tuple[str, ...]]:
     """What is told of each scenario: of its first test that is not VALID, if there is one."""
-    found: dict[Scenario, Run] = {}
+    found: dict[Scenario, list[Run]] = {}
     for run in runs:
-        scenario = run.record.scenario
-        if scenario not in found or _performance(found[scenario]).verdict.valid:
-            found[scenario] = run
+        found.setdefault(run.record.scenario, []).append(run)
     return {
-        scenario: tuple(told(_performance(run).verdict, run.record.marks))
-        for scenario, run in found.items()
+        scenario: tuple(
+            told_first([_performance(run).verdict for run in alike], alike[0].record.marks)
+        )
+        for scenario, alike in found.items()
     }

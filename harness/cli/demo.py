@@ -12,8 +12,6 @@ from harness.rules.rounds import DEFAULT
 from harness.rules.scenario import Scenario
 from harness.runs.apart import chance, not_apart
 
-REPORT = "report.html"
-
 if TYPE_CHECKING:
     from harness.demo import DemoRow, Latencies
 
@@ -40,6 +38,7 @@ def demo(
     from harness.progress import make_progress
     from harness.report.html.report import write_report
     from harness.rules.rounds import load_round
+    from harness.studies.place import REPORT
 
     out = Output(as_json=json)
     progress = make_progress()

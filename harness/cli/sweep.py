@@ -12,8 +12,6 @@ from harness.cli.output import Output
 from harness.streams import shell_word
 from harness.studies.choice import SweepChoice
 
-REPORT = "report.html"
-
 if TYPE_CHECKING:
     from harness.progress import Progress
     from harness.studies.rows import SweepRow
@@ -118,14 +116,14 @@ def _show_plan(
         {
             "folder": str(folder),
             "engines": [asdict(each) for each in engines],
-            "points": [point.model_dump(mode="json") for point in plan.record],
+            "points": [point.model_dump(mode="json") for point in plan.asked_points],
         }
     )
 
 
 def _order(plan: SweepPlan) -> list[str]:
     """The first round's points, and how often it goes round."""
-    first = [f"{point.engine} {point.scenario}" for point in plan.record if point.repeat == 1]
+    first = [f"{point.engine} {point.scenario}" for point in plan.asked_points if point.repeat == 1]
     times = plan.choice.repeats
     return first if times == 1 else [*first, f"and so {times} times"]
 
@@ -175,6 +173,7 @@ def _show(out: Output, finished: Sweep) -> None:
 def _report(out: Output, finished: Sweep) -> None:
     """The page, where anything was measured."""
     from harness.report.html.report import write_report
+    from harness.studies.place import REPORT
 
     if finished.runs:
         page = write_report([finished.folder], finished.folder / REPORT)

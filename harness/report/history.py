@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from build_engine.errors import EnginebenchError, UnknownName, UsageError
-from build_engine.validation import Frozen
+from build_engine.errors import EnginebenchError, UsageError
+from build_engine.validation import Frozen, one_of
 from harness.report.find import run_folders
 from harness.rules.scenario import Scenario
 from harness.runs.record import Mark, RunStatus
@@ -63,17 +63,17 @@ class RunFilter:
 
     def check(self) -> None:
         """Raise UsageError for a value that no run could have."""
-        _one_of("scenario", self.scenario, [str(each) for each in Scenario])
-        _one_of("status", self.status, STATUSES)
+        _meant("scenario", self.scenario, [str(each) for each in Scenario])
+        _meant("status", self.status, STATUSES)
         self._begin()
 
     def fits(self, entry: Entry) -> bool:
         """Whether a run is one of those."""
         wanted = {
             "recipe": self.recipe,
-            "scenario": _one_of("scenario", self.scenario, [str(each) for each in Scenario]),
+            "scenario": _meant("scenario", self.scenario, [str(each) for each in Scenario]),
             "workload": self.workload,
-            "status": _one_of("status", self.status, STATUSES),
+            "status": _meant("status", self.status, STATUSES),
             "target": self.target,
         }
         since = self._begin()
@@ -143,15 +143,8 @@ def _entry(run: Run) -> Entry:
     )
 
 
-def _one_of(kind: str, name: str | None, valid: Sequence[str]) -> str | None:
-    """The valid name that was meant, whatever its case."""
-    if name is None:
-        return None
-    known: Iterator[str] = (each for each in valid if each.lower() == name.lower())
-    found = next(known, None)
-    if found is None:
-        raise UnknownName(kind, name, valid)
-    return found
+def _meant(kind: str, name: str | None, valid: Sequence[str]) -> str | None:
+    return None if name is None else one_of(kind, name, valid)
 
 
 def _moment(text: str) -> datetime:

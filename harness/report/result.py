@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from build_engine.errors import ResultProblem, UsageError
 from harness.runs.integrity import edits
 from harness.runs.run import Run
-from harness.runs.worth import told
+from harness.runs.worth import told_first
 
 if TYPE_CHECKING:
     from build_engine.store.manifest import EngineManifest
@@ -167,5 +167,4 @@ class Result:
     def verdict(self) -> list[str]:
         """Lines on its first test that is not VALID, or else on its first."""
         tests = [*self.record.tests.begun.values(), *self.tests]
-        failed = (test for test in tests if not test.verdict.valid)
-        return told(next(failed, tests[0]).verdict, self.marks)
+        return told_first([test.verdict for test in tests], self.marks)

@@ -10,15 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from build_engine.config import apply_overrides
-from build_engine.errors import UnknownName, UsageError
+from build_engine.errors import UsageError
 from build_engine.files import check_writable
 from build_engine.memory import require_address_space
 from build_engine.paths import cache_root, require_text
 from build_engine.store.engine import open_engine
 from build_engine.target import load_target
+from build_engine.validation import one_of
 from harness.dataset.preparation import check_count, prepare
 from harness.dataset.sources.bundled import NAME as BUNDLED
 from harness.dataset.sources.source import Source
@@ -53,7 +54,6 @@ _RESULTS = Path("results")
 _MAX_QPS = 1_000_000  # LoadGen spaces queries by whole nanoseconds
 _MAX_QUERIES = 10_000_000  # in a test
 _MIN_QPS = 0.001  # a query in a quarter of an hour
-_Name = TypeVar("_Name", bound=str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,11 +169,11 @@ class RunChoice:
         """The things behind the names, and whether they go together."""
         chosen = load_round(self.round)
         workload = apply_overrides(load_workload(self.workload, chosen), workload_settings)
-        scenario = _one_of("scenario", self.scenario, tuple(Scenario))
+        scenario = one_of("scenario", self.scenario, tuple(Scenario))
         workload.rules_of(scenario)
         require_loadgen(chosen)
         require_address_space()
-        mode = _one_of("mode", self.mode, tuple(_MODES))
+        mode = one_of("mode", self.mode, tuple(_MODES))
         self._check_numbers(scenario, mode)
         self._check_queries(workload)
         return _Asked(workload, scenario, _MODES[mode], chosen)
@@ -310,11 +310,3 @@ def check_output(folder: Path, dataset: str | None) -> None:
     require_own_place(folder, dataset)
     require_free(folder)
     check_writable(folder)
-
-
-def _one_of(kind: str, name: str, valid: tuple[_Name, ...]) -> _Name:
-    """The valid name that was meant, whatever its case."""
-    for known in valid:
-        if known.lower() == name.lower():
-            return known
-    raise UnknownName(kind, name, valid)

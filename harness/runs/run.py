@@ -55,7 +55,7 @@ class Run:
         record = RunRecord(
             schema_version=RunRecord.SCHEMA,
             status="running",
-            started_utc=_now(),
+            started_utc=now_utc(),
             process=_this_process(),
             **known,
         )
@@ -92,7 +92,7 @@ class Run:
             status=status,
             cause=cause,
             exit_code=exit_code,
-            ended_utc=_now(),
+            ended_utc=now_utc(),
             files=self.folder.digests(),
         )
 
@@ -167,5 +167,6 @@ def _started_s(pid: int) -> float:
     return round(psutil.Process(pid).create_time() - psutil.boot_time(), 2)
 
 
-def _now() -> str:
+def now_utc() -> str:
+    """ISO 8601, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")

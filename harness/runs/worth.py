@@ -32,6 +32,11 @@ def told(verdict: Verdict, marks: Sequence[Mark]) -> list[str]:
     return ["INVALID", *failures(verdict)]
 
 
+def told_first(verdicts: Sequence[Verdict], marks: Sequence[Mark]) -> list[str]:
+    """`told` of the first that is not VALID, or else of the first."""
+    return told(next((each for each in verdicts if not each.valid), verdicts[0]), marks)
+
+
 def failures(verdict: Verdict) -> list[str]:
     """Each rule that failed, in words, the cause before what follows from it."""
     failed = sorted((rule for rule in verdict.rules if not rule.passed), key=_order)

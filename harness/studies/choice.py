@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from build_engine.backend import backend
-from build_engine.errors import ConfigError, RecipeRefused, UnknownName, UsageError
+from build_engine.errors import ConfigError, RecipeRefused, UsageError
 from build_engine.recipe import load_recipe, recipe_names
 from build_engine.target import load_target
+from build_engine.validation import one_of
 from harness.dataset.sources.bundled import NAME as BUNDLED
 from harness.rules.rounds import DEFAULT
 from harness.rules.scenario import Scenario
@@ -29,7 +30,7 @@ _Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class WantedEngine:
     """An engine of a sweep, and what the sweep calls it."""
 
     label: str
@@ -100,21 +101,17 @@ class SweepChoice:
         """In the order in which they are measured: Offline before those whose rate it gives. Raises
         UnknownName.
         """
-        known = {each.lower(): each for each in Scenario}
-        found = []
-        for name in _items(self.scenarios, "--scenarios"):
-            if name.lower() not in known:
-                raise UnknownName("scenario", name, tuple(Scenario))
-            found.append(known[name.lower()])
+        names = _items(self.scenarios, "--scenarios")
+        found = [one_of("scenario", name, tuple(Scenario)) for name in names]
         return tuple(sorted(_once(found), key=lambda scenario: scenario is not Scenario.OFFLINE))
 
     @property
-    def candidates(self) -> tuple[Candidate, ...]:
+    def wanted_engines(self) -> tuple[WantedEngine, ...]:
         """The engines, those of the target first. Raises UsageErrors: RecipeRefused for a recipe
         that is named and that none of the targets executes.
         """
         found, refused = self._sorted_out()
-        have = {candidate.recipe for candidate in found}
+        have = {wanted.recipe for wanted in found}
         for recipe in self._recipes:
             if self.recipes != ALL and recipe.name not in have:
                 told = (reason for each, reason in refused.items() if each.recipe == recipe.name)
@@ -129,23 +126,23 @@ class SweepChoice:
         have.
         """
         found, refused = self._sorted_out()
-        have = {(candidate.recipe, candidate.choice.target) for candidate in found}
+        have = {(wanted.recipe, wanted.choice.target) for wanted in found}
         return tuple(
-            f"{candidate.label} is left out: {reason}"
-            for candidate, reason in refused.items()
-            if (candidate.recipe, candidate.choice.target) in have
+            f"{wanted.label} is left out: {reason}"
+            for wanted, reason in refused.items()
+            if (wanted.recipe, wanted.choice.target) in have
         )
 
-    def _sorted_out(self) -> tuple[tuple[Candidate, ...], dict[Candidate, str]]:
+    def _sorted_out(self) -> tuple[tuple[WantedEngine, ...], dict[WantedEngine, str]]:
         """The engines that can be, each once, and why others cannot."""
-        found: dict[EngineChoice, Candidate] = {}
-        refused: dict[Candidate, str] = {}
-        for candidate in self._thinkable:
-            reason = _refusal(candidate.choice)
+        found: dict[EngineChoice, WantedEngine] = {}
+        refused: dict[WantedEngine, str] = {}
+        for wanted in self._thinkable:
+            reason = _refusal(wanted.choice)
             if reason is None:
-                found.setdefault(candidate.choice, candidate)
+                found.setdefault(wanted.choice, wanted)
             else:
-                refused[candidate] = reason
+                refused[wanted] = reason
         return tuple(found.values()), refused
 
     def run_choice(self, scenario: Scenario, mode: str, qps: float | None) -> RunChoice:
@@ -168,13 +165,13 @@ class SweepChoice:
         return [load_recipe(name) for name in _once(_items(self.recipes, "--recipes"))]
 
     @property
-    def _thinkable(self) -> Iterator[Candidate]:
+    def _thinkable(self) -> Iterator[WantedEngine]:
         """Each recipe with each of the limits, on each of the targets, whether it can be or not."""
         yield from self._of(self.target, emulate=False)
         for name in _items(self.emulate, "--emulate"):
             yield from self._of(name, emulate=True)
 
-    def _of(self, target: str, *, emulate: bool) -> Iterator[Candidate]:
+    def _of(self, target: str, *, emulate: bool) -> Iterator[WantedEngine]:
         known = load_target(target)
         if emulate and backend(known.backend).emulated_by is None:
             raise UsageError(f"Target `{target}` is executed as it is; leave it out of --emulate.")
@@ -193,7 +190,7 @@ class SweepChoice:
                 set=(*self.set, *changed),
             )
             label = self._label(choice, limits.kv_cache if other else None)
-            yield Candidate(label, choice, recipe.name)
+            yield WantedEngine(label, choice, recipe.name)
 
     @property
     def _limits(self) -> list[_Limits]:

@@ -1,7 +1,6 @@
 """What a sweep will take, before anything of it is spent: disk and time, as far as they are known.
 
-A time is known by runs of the same study, and by what an engine's manifest says of its build; what
-nothing is known of is None, never a guess.
+A time is known by runs of the same study; what nothing is known of is None, never a guess.
 """
 
 from __future__ import annotations
@@ -11,13 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from build_engine.config import apply_overrides
 from build_engine.errors import EnginebenchError, UsageError
 from build_engine.paths import cache_root
 from build_engine.store.store import EngineStore
 from build_engine.trtllm.sizes import estimate
-from harness.rules.rounds import load_round
-from harness.rules.workload import load_workload
 from harness.runs.run import Run
 from harness.studies.clock import Clock
 from harness.studies.sweep import earlier_study, turn_of
@@ -28,7 +24,7 @@ if TYPE_CHECKING:
     from harness.dataset.unseen import Evaluated
     from harness.progress import Progress
     from harness.rules.workload import Workload
-    from harness.studies.choice import Candidate
+    from harness.studies.choice import WantedEngine
     from harness.studies.record import StudyRecord
     from harness.studies.sweep import SweepPlan
 
@@ -55,28 +51,25 @@ def forecast(
     """Of each engine, in the order in which they are built; with `fresh` nothing is done yet.
     Raises UsageErrors.
     """
-    choice = plan.choice
-    workload = load_workload(choice.workload, load_round(choice.round))
-    workload = apply_overrides(workload, plan.workload_settings)
-    earlier = earlier_study(folder)
+    workload, earlier = plan.workload, earlier_study(folder)
     finished = _finished(folder, earlier)
     clock = Clock()
     for run in finished.values():
         clock.add(run)
     engines = {
-        candidate.label: _engine(candidate, workload, plan.evaluated, progress)
-        for candidate in plan.candidates
+        wanted.label: _engine(wanted, workload, plan.evaluated, progress)
+        for wanted in plan.wanted_engines
     }
     built = {label: engine for label, (engine, _, _) in engines.items() if engine is not None}
     done = set() if fresh else _done(plan, built, finished, progress)
     found = []
-    for candidate in plan.candidates:
-        points = [each.point for each in plan.points if each.candidate is candidate]
+    for wanted in plan.wanted_engines:
+        points = [each.point for each in plan.points if each.wanted is wanted]
         left = [point for point in points if point.place not in done]
-        engine, size_bytes, problem = engines[candidate.label]
+        engine, size_bytes, problem = engines[wanted.label]
         found.append(
             EngineForecast(
-                engine=candidate.label,
+                engine=wanted.label,
                 built=engine is not None,
                 size_bytes=size_bytes,
                 num_runs=len(points),
@@ -95,12 +88,12 @@ def total_left_s(engines: Iterable[EngineForecast]) -> float | None:
 
 
 def _engine(
-    candidate: Candidate, workload: Workload, evaluated: Evaluated, progress: Progress
+    wanted: WantedEngine, workload: Workload, evaluated: Evaluated, progress: Progress
 ) -> tuple[Engine | None, int | None, str | None]:
     """The engine where it is built, its bytes, and why it cannot be."""
     try:
-        candidate.choice.require_here()
-        spec = candidate.choice.spec(workload, progress, evaluated)
+        wanted.choice.require_here()
+        spec = wanted.choice.spec(workload, progress, evaluated)
         engine = EngineStore(cache_root()).find(spec)
     except UsageError:
         raise

@@ -14,6 +14,7 @@ from build_engine.paths import require_text
 from harness.runs.folder import RECORD
 from harness.runs.place import require_own_place
 
+REPORT = "report.html"
 _LOCK = ".lock"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from build_engine.validation import Frozen, Text
 from harness.loadgen.metrics import Metrics
 from harness.rules.scenario import Scenario
-from harness.runs.worth import told
+from harness.runs.worth import told_first
 from harness.scoring.accuracy import Accuracy
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ def _rows(label: str, runs: tuple[Run, ...]) -> Iterator[SweepRow]:
         metrics = [test.metrics for test in tests if test.metrics is not None]
         first, engine = repeats[0].record, repeats[0].record.engine
         verdicts = [test.verdict for run in repeats for test in run.record.tests.begun.values()]
-        worst = next((verdict for verdict in verdicts if not verdict.valid), verdicts[0])
         yield SweepRow(
             engine=label,
             scenario=scenario,
@@ -58,7 +57,7 @@ def _rows(label: str, runs: tuple[Run, ...]) -> Iterator[SweepRow]:
             metrics=_median(metrics),
             accuracy=first.accuracy.scores if first.accuracy else None,
             busy=any(test.load is not None and test.load.busy is not None for test in tests),
-            verdict=tuple(told(worst, first.marks)),
+            verdict=tuple(told_first(verdicts, first.marks)),
             runs=tuple(str(run.folder.path) for run in repeats),
         )
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +27,10 @@ from harness.figures import duration
 from harness.rules.rounds import load_round
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
+from harness.runs.run import now_utc
 from harness.studies.clock import Clock
 from harness.studies.place import check_study_folder, held
+from harness.studies.rate import server_rate
 from harness.studies.record import Point, StudyRecord, read_study
 from harness.studies.turns import Turn, take_turn
 
@@ -37,10 +38,9 @@ if TYPE_CHECKING:
     from build_engine.store.engine import Engine
     from harness.dataset.unseen import Evaluated
     from harness.progress import Progress
+    from harness.rules.workload import Workload
     from harness.runs.run import Run
-    from harness.studies.choice import Candidate, SweepChoice
-
-SHARE_OF_OFFLINE = 0.5  # of the first engine's rate: what it holds with ease in Server
+    from harness.studies.choice import SweepChoice, WantedEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Planned:
     """A point, and the engine and the mode that it is measured with."""
 
     point: Point
-    candidate: Candidate
+    wanted: WantedEngine
     mode: str
 
 
@@ -57,7 +57,7 @@ class SweepPlan:
     """Everything that a sweep does, in order; all that can be refused has been."""
 
     choice: SweepChoice
-    candidates: tuple[Candidate, ...]
+    wanted_engines: tuple[WantedEngine, ...]
     points: tuple[Planned, ...]
     workload_settings: tuple[str, ...]
     evaluated: Evaluated
@@ -68,8 +68,8 @@ class SweepPlan:
         """The plan of a choice. Raises UsageErrors, and EnvironmentFault where none of its engines
         can be built on this machine.
         """
-        candidates, scenarios = choice.candidates, choice.asked_scenarios
-        settings = candidates[0].choice.workload_settings
+        wanted_engines, scenarios = choice.wanted_engines, choice.asked_scenarios
+        settings = wanted_engines[0].choice.workload_settings
         if choice.repeats < 1:
             raise UsageError(f"--repeats is {choice.repeats}; give 1 or more.")
         rated = [scenario for scenario in scenarios if scenario.has_rate]
@@ -80,54 +80,60 @@ class SweepPlan:
             )
         asked = [choice.run_choice(scenario, "both", choice.qps) for scenario in scenarios]
         evaluated = [each.evaluated(settings, progress) for each in asked]
-        _require_one_here(candidates)
+        _require_one_here(wanted_engines)
         for reason in choice.left_out:
             progress.note(reason)
-        points = tuple(_points(candidates, scenarios, choice))
-        return cls(choice, candidates, points, settings, evaluated[0])
+        points = tuple(_points(wanted_engines, scenarios, choice))
+        return cls(choice, wanted_engines, points, settings, evaluated[0])
 
     @property
-    def record(self) -> tuple[Point, ...]:
+    def asked_points(self) -> tuple[Point, ...]:
         """The points alone."""
         return tuple(planned.point for planned in self.points)
 
+    @property
+    def workload(self) -> Workload:
+        """With what the choice changes of it."""
+        workload = load_workload(self.choice.workload, load_round(self.choice.round))
+        return apply_overrides(workload, self.workload_settings)
+
 
 def _points(
-    candidates: tuple[Candidate, ...], scenarios: tuple[Scenario, ...], choice: SweepChoice
+    wanted_engines: tuple[WantedEngine, ...], scenarios: tuple[Scenario, ...], choice: SweepChoice
 ) -> Iterator[Planned]:
     """Round after round, scenario after scenario, engine after engine. Answers are scored once."""
-    measured = [candidate for candidate in candidates if not candidate.emulated]
+    measured = [wanted for wanted in wanted_engines if not wanted.emulated]
     for repeat in range(1, choice.repeats + 1):
         for scenario in scenarios if measured else ():
             scored = repeat == 1 and scenario is scenarios[0]
-            for candidate in measured:
+            for wanted in measured:
                 mode = "both" if scored else "performance"
-                yield Planned(_point(candidate, scenario, repeat), candidate, mode)
-    for candidate in candidates:
-        if candidate.emulated:
-            yield Planned(_point(candidate, Scenario.OFFLINE, 1), candidate, "accuracy")
+                yield Planned(_point(wanted, scenario, repeat), wanted, mode)
+    for wanted in wanted_engines:
+        if wanted.emulated:
+            yield Planned(_point(wanted, Scenario.OFFLINE, 1), wanted, "accuracy")
 
 
-def _point(candidate: Candidate, scenario: Scenario, repeat: int) -> Point:
+def _point(wanted: WantedEngine, scenario: Scenario, repeat: int) -> Point:
     return Point(
-        engine=candidate.label,
-        target=candidate.choice.target,
-        recipe=candidate.recipe,
-        emulated=candidate.emulated,
+        engine=wanted.label,
+        target=wanted.choice.target,
+        recipe=wanted.recipe,
+        emulated=wanted.emulated,
         scenario=scenario,
         repeat=repeat,
     )
 
 
-def _require_one_here(candidates: tuple[Candidate, ...]) -> None:
+def _require_one_here(wanted_engines: tuple[WantedEngine, ...]) -> None:
     """Raise EnvironmentFault when this machine can build none of the engines."""
     faults: list[EnvironmentFault] = []
-    for candidate in candidates:
+    for wanted in wanted_engines:
         try:
-            candidate.choice.require_here()
+            wanted.choice.require_here()
         except EnvironmentFault as fault:
             faults.append(fault)
-    if len(faults) == len(candidates):
+    if len(faults) == len(wanted_engines):
         raise faults[0]
 
 
@@ -191,13 +197,13 @@ class _Sweeping:
         record = StudyRecord(
             schema_version=StudyRecord.SCHEMA,
             command=self.command,
-            started_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            points=self.plan.record,
+            started_utc=now_utc(),
+            points=self.plan.asked_points,
         ).after(earlier_study(self.folder))
         record.write(self.folder)
         engines = self._build()
         for number, planned in enumerate(self.plan.points, start=1):
-            built = engines[planned.candidate.label]
+            built = engines[planned.wanted.label]
             try:
                 if isinstance(built, EnginebenchError):
                     raise built
@@ -209,26 +215,24 @@ class _Sweeping:
                 point = planned.point.model_copy(update={"status": "failed", "cause": str(error)})
             record = record.with_point(point)
             record.write(self.folder)
-        asked = frozenset(point.place for point in self.plan.record)
+        asked = frozenset(point.place for point in self.plan.asked_points)
         runs = {label: tuple(runs) for label, runs in self.runs.items()}
         return Sweep(self.folder, record, asked, runs)
 
     def _build(self) -> dict[str, Engine | EnginebenchError]:
         """Each engine, or why there is none."""
-        choice = self.plan.choice
-        workload = load_workload(choice.workload, load_round(choice.round))
-        workload = apply_overrides(workload, self.plan.workload_settings)
+        workload = self.plan.workload
         found: dict[str, Engine | EnginebenchError] = {}
-        for candidate in self.plan.candidates:
+        for wanted in self.plan.wanted_engines:
             try:
-                found[candidate.label] = candidate.choice.build_for_runs(
+                found[wanted.label] = wanted.choice.build_for_runs(
                     workload, self.progress, self.plan.evaluated
                 )
             except (Interrupted, OutputError):
                 raise
             except EnginebenchError as error:
-                self.progress.note(f"{candidate.label}: {error}")
-                found[candidate.label] = error
+                self.progress.note(f"{wanted.label}: {error}")
+                found[wanted.label] = error
         return found
 
     def _measure(self, planned: Planned, engine: Engine, number: int) -> Point:
@@ -279,8 +283,7 @@ def _rate(choice: SweepChoice, measured: Iterable[Run]) -> float | None:
     for run in measured:
         test = run.record.tests.performance
         if run.record.scenario is Scenario.OFFLINE and test and test.metrics:
-            rate = test.metrics.samples_per_s or 0.0
-            return float(f"{rate * SHARE_OF_OFFLINE:.2g}") or None
+            return server_rate(test.metrics.samples_per_s or 0.0)
     return None
 
 

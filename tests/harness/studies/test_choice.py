@@ -18,7 +18,7 @@ from harness.studies.choice import SweepChoice
 
 
 def labels(**options: Any) -> list[str]:
-    return [each.label for each in SweepChoice(model="newsbrief", **options).candidates]
+    return [each.label for each in SweepChoice(model="newsbrief", **options).wanted_engines]
 
 
 def test_all_recipes_are_those_that_the_target_executes() -> None:
@@ -39,7 +39,7 @@ def test_a_limit_is_told_where_it_tells_engines_apart() -> None:
 
 def test_a_limit_reaches_the_engine() -> None:
     choice = SweepChoice(model="m", recipes="int8_wo", max_batch_sizes="8", max_num_tokens="512")
-    (engine,) = choice.candidates
+    (engine,) = choice.wanted_engines
     assert engine.choice.max_batch_size == 8
     assert engine.choice.max_num_tokens == 512
 
@@ -52,7 +52,7 @@ def test_the_recipes_own_kv_cache_is_no_other_engine() -> None:
         kv_caches="int8,fp16,bf16,int8",
         profiles="latency",
     )
-    found = choice.candidates
+    found = choice.wanted_engines
     assert [each.label for each in found] == ["int8_sq", "int8_sq kv=fp16", "int8_wo"]
     assert [each.choice.recipe_settings for each in found] == [(), ("kv_cache=fp16",), ()]
     told = choice.left_out
@@ -66,7 +66,7 @@ def test_the_recipes_own_kv_cache_is_no_other_engine() -> None:
 
 def test_recipes_of_gpus_are_emulated_beside_those_of_the_target() -> None:
     choice = SweepChoice(model="m", recipes="bf16,fp16", emulate="a30")
-    told = [(each.label, each.emulated, each.choice.target) for each in choice.candidates]
+    told = [(each.label, each.emulated, each.choice.target) for each in choice.wanted_engines]
     assert told == [
         ("bf16", False, "cpu"),
         ("bf16 emulated a30", True, "a30"),
