@@ -11,10 +11,10 @@ from build_engine.files import cannot_write, write_beside
 from build_engine.libraries import installed_version
 from harness.report.candidate import Candidate, candidates_of
 from harness.report.compare import compare
-from harness.report.find import Found, find_runs
+from harness.report.failures import failures_of
+from harness.report.find import Found, find_runs, study_folders
 from harness.report.html.cards import make_cards
 from harness.report.html.drops import make_drops
-from harness.report.html.failures import failures_of
 from harness.report.html.outcome import compared_scenario, outcomes_of
 from harness.report.html.page import Page
 from harness.report.html.provenance import (
@@ -70,7 +70,7 @@ def make_page(found: Found, paths: Sequence[Path]) -> Page:
         warnings=warnings_of(comparison),
         verdicts=verdicts_table(outcomes, advice.chosen),
         invalid=invalid_tests(results),
-        failures=failures_of(found, paths),
+        failures=failures_of(found, _studies(found, paths)),
         groups=make_groups(outcomes, candidates, advice.chosen),
         cards=make_cards(candidates, comparison.candidates),
         drops=make_drops(comparison),
@@ -81,6 +81,12 @@ def make_page(found: Found, paths: Sequence[Path]) -> Page:
         manifests=manifests(results),
         data=comparison.model_dump(mode="json", exclude={"pairs": {"__all__": {"divergence"}}}),
     )
+
+
+def _studies(found: Found, paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Those in `paths`, and those that runs lie in which were named by themselves."""
+    folders = [*(each.folder for each in found.results), *(p.folder for p in found.passed_over)]
+    return (*study_folders(paths), *dict.fromkeys(folder.parent for folder in folders))
 
 
 def _baseline(candidates: Sequence[Candidate]) -> Candidate:
