@@ -29,19 +29,22 @@ from harness.report.html.render import render
 from harness.report.html.sections import make_groups
 from harness.report.html.stamps import make_stamps
 from harness.report.html.verdicts import verdicts_table, warnings_of
+from harness.report.sides import baseline_of
 
 
-def write_report(paths: Sequence[Path], output: Path) -> Path:
+def write_report(paths: Sequence[Path], output: Path, baseline: str | None = None) -> Path:
     """Write the report of every complete run in `paths` (folders of runs, of studies, or any above
-    them) to `output`, whose folder is made where it is missing; `output`.
+    them) to `output`, whose folder is made where it is missing; `output`. `baseline` is as for
+    `baseline_of`; when None it is the first candidate that is not quantised.
 
-    Raises UsageError where there is no complete run, OutputError where it cannot be written.
+    Raises UsageError where there is no complete run or no such baseline, OutputError where it
+    cannot be written.
     """
     found = find_runs(paths)
     found.require_named()
     if not found.results:
         raise UsageError(f"None of these runs has a result: {found.passed_over[0].reason}")
-    html = render(make_page(found, paths))
+    html = render(make_page(found, paths, baseline))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         write_beside(output, html)
@@ -50,10 +53,10 @@ def write_report(paths: Sequence[Path], output: Path) -> Path:
     return output
 
 
-def make_page(found: Found, paths: Sequence[Path]) -> Page:
-    """The page of these results, found in `paths`."""
+def make_page(found: Found, paths: Sequence[Path], named: str | None = None) -> Page:
+    """The page of these results, found in `paths`; `named` is the baseline."""
     results, candidates = found.results, candidates_of(found.results)
-    baseline = _baseline(candidates)
+    baseline = _baseline(found, candidates, named)
     candidates = (baseline, *(each for each in candidates if each is not baseline))
     comparison = compare(candidates, baseline)
     scenarios = [each for candidate in candidates for each in candidate.scenarios]
@@ -89,8 +92,10 @@ def _studies(found: Found, paths: Sequence[Path]) -> tuple[Path, ...]:
     return (*study_folders(paths), *dict.fromkeys(folder.parent for folder in folders))
 
 
-def _baseline(candidates: Sequence[Candidate]) -> Candidate:
-    """The first that is not quantised, and else the first."""
+def _baseline(found: Found, candidates: Sequence[Candidate], named: str | None) -> Candidate:
+    """The one that is named so; else the first that is not quantised, and else the first."""
+    if named is not None:
+        return baseline_of(candidates, named, found.passed_over)
     for candidate in candidates:
         engine = candidate.first.engine
         if engine is not None and engine.identity.recipe.algorithm == "none":

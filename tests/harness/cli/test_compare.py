@@ -71,6 +71,9 @@ def test_the_baseline_can_be_chosen(line: Line, study: Path) -> None:
     assert said.code == 1
     assert "bf16: Offline throughput (`throughput`) is -16.67 % against the base" in said.err
     assert "the limit is -3 %: FAILED" in said.err
+    said = line("compare", study, "--baseline", "int8_wo")
+    assert said.err.splitlines()[-1].endswith(f"report {study} --baseline int8_wo")
+    assert line("report", study, "--baseline", "int8_wo", "--output", study / "r.html").code == 0
     assert "Unknown baseline `int9`" in line.refused(2, "compare", study, "--baseline", "int9")
 
 

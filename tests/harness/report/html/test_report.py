@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from build_engine.errors import OutputError, UsageError
+from build_engine.errors import OutputError, UnknownName, UsageError
 from build_engine.files import parse_json
 from harness.report.html.report import write_report
 from harness.rules.scenario import Scenario
@@ -67,6 +67,16 @@ def test_times_that_cannot_be_read_leave_a_report_without_their_curve(tmp_path: 
     Run.read(run.folder.path).changed(files=run.folder.digests())
     html = write_report([run.folder.path], tmp_path / "r.html").read_text(encoding="utf-8")
     assert 'id="server-ttft"' not in html and 'id="timeline-1"' in html
+
+
+def test_the_baseline_can_be_chosen(study: Path, tmp_path: Path) -> None:
+    for name in ("int8_wo", str(study / "int8_wo-offline")):
+        told = parse_json(Cells(write_report([study], tmp_path / "r.html", name)).json)
+        assert told["baseline"] == "int8_wo"
+        assert [each["label"] for each in told["candidates"]] == ["int8_wo", "bf16", "int4_wo"]
+    with pytest.raises(UnknownName, match="Unknown baseline `int9_wo`"):
+        write_report([study], tmp_path / "none.html", "int9_wo")
+    assert not (tmp_path / "none.html").exists()
 
 
 def test_the_same_runs_give_the_same_page(study: Path, plain: Path) -> None:
