@@ -93,19 +93,27 @@ def _studies(found: Found, paths: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def _baseline(found: Found, candidates: Sequence[Candidate], named: str | None) -> Candidate:
-    """The one that is named so; else the first that is not quantised, and else the first."""
+    """The one that is named so; else the first that is not quantised, and one that was measured
+    before one that was emulated; else the first.
+    """
     if named is not None:
         return baseline_of(candidates, named, found.passed_over)
-    for candidate in candidates:
-        engine = candidate.first.engine
-        if engine is not None and engine.identity.recipe.algorithm == "none":
-            return candidate
-    return candidates[0]
+    plain = [
+        candidate
+        for candidate in candidates
+        if candidate.first.engine is not None
+        and candidate.first.engine.identity.recipe.algorithm == "none"
+    ]
+    return min(plain or candidates[:1], key=lambda candidate: candidate.first.is_emulated)
 
 
 def _title(candidates: Sequence[Candidate]) -> str:
     models = dict.fromkeys(each.first.model or each.recipe for each in candidates)
-    targets = dict.fromkeys(each.first.target for each in candidates if each.first.target)
+    targets = dict.fromkeys(
+        f"{each.first.target}{', emulated' if each.first.is_emulated else ''}"
+        for each in candidates
+        if each.first.target
+    )
     on = f" on {' and '.join(targets)}" if targets else ""
     return f"{', '.join(models)}{on}"
 

@@ -202,6 +202,13 @@ def test_runs_are_listed_and_filtered(line: Line, study: Path) -> None:
     assert line("runs", "list", study).err.splitlines()[-1].endswith(f"compare {study}")
 
 
+def test_an_emulated_run_is_listed_as_one(line: Line, tmp_path: Path) -> None:
+    make_run(tmp_path / "a", tokens_per_s=(), answers=references(5), marks=("emulated", "short"))
+    said = line("runs", "list", tmp_path, "--json")
+    assert "bf16 emulated cpu" in said.err
+    assert said.document["runs"][0]["recipe"] == "bf16"
+
+
 @pytest.mark.parametrize(
     ("options", "names"),
     [
