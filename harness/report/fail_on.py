@@ -73,6 +73,8 @@ def _limit(part: str) -> Limit:
             f"{'lower' if metric.higher_is_better else 'higher'}; write "
             f"{name}:{worse}{amount}{percent}."
         )
+    if float(amount) == float("inf"):
+        raise UsageError(f"The limit of `{name}` is too large a number; write fewer digits.")
     relative = bool(percent)
     return Limit(metric.name, float(amount) / (100 if relative else 1), relative)
 

@@ -50,6 +50,7 @@ def test_limits_are_read_with_their_direction() -> None:
         ("throughput", "`throughput` is no limit"),
         ("throughput:-3%,", "`` is no limit"),
         ("throughput:nan", "is no limit"),
+        (f"throughput:-{'9' * 400}%", "of `throughput` is too large a number"),
         ("throughput:+3%", "would fail on an improvement: throughput is worse when it is lower"),
         ("size:-3", r"worse when it is higher; write size:\+3\."),
     ],
