@@ -13,8 +13,6 @@ from harness.cli.output import Output
 
 if TYPE_CHECKING:
     from harness.report.comparison import Comparison, Pair
-    from harness.report.fail_on import Check
-    from harness.report.find import Found
 
 _STDOUT = Path("-")
 _FILE = Parameter(allow_leading_hyphen=True)  # for "-" itself
@@ -43,7 +41,8 @@ def compare(
         of a run of it; the first when left out.
     fail_on
         Limits, as in throughput:-3%,rouge1:-1%: the exit code is 1 when a candidate is worse than
-        the baseline by more. With % relative to the baseline, without it in the metric's unit:
+        the baseline by more, and 2 when a run there is broken or unfinished, so that nothing
+        passes unseen. With % relative to the baseline, without it in the metric's unit:
         throughput (tokens/s), ttft_p50, ttft_p99, tpot_p50, tpot_p99, latency_p50, latency_p99
         (ms), rouge1, rouge2, rougeL, rougeLsum (points), size, memory (MB).
     show
@@ -57,7 +56,9 @@ def compare(
     """
     from harness.report.compare import compare as compare_sides
     from harness.report.export import to_csv, to_markdown
-    from harness.report.fail_on import checks_of, parse_limits
+    from harness.report.fail_on import checks_of, not_judged, parse_limits, require_whole
+    from harness.report.failures import failures_of
+    from harness.report.find import study_folders
     from harness.report.sides import baseline_of, sides_of
     from harness.runs.place import require_page_place
 
@@ -69,29 +70,39 @@ def compare(
             require_page_place(page, option)
     limits = parse_limits(fail_on) if fail_on is not None else ()
     sides, found = sides_of(runs)
-    comparison = compare_sides(sides, baseline_of(sides, baseline))
-    checks = checks_of(comparison, limits)
-    _say(out, comparison, found, show)
-    for check in checks:
-        out.say(check.sentence)
+    failures = failures_of(found, study_folders(runs))
+    for failure in failures:
+        out.say(f"Passed over: {failure}")
+    if limits:
+        require_whole(failures)
+    comparison = compare_sides(sides, baseline_of(sides, baseline, found.passed_over))
+    checks, unjudged = checks_of(comparison, limits), not_judged(comparison, limits)
+    _say(out, comparison, show)
+    for sentence in (*unjudged, *(check.sentence for check in checks)):
+        out.say(sentence)
     if csv is not None:
         _write(out, csv, to_csv(comparison))
     if markdown is not None:
-        _write(out, markdown, to_markdown(comparison, checks))
+        _write(out, markdown, to_markdown(comparison, checks, (*failures, *unjudged)))
     failed = [check for check in checks if check.failed]
-    out.result(_document(comparison, checks, found))
+    out.result(
+        {
+            **comparison.model_dump(mode="json"),
+            "checks": [check.model_dump(mode="json") for check in checks],
+            "not_judged": unjudged,
+            "passed_over": failures,
+        }
+    )
     if failed:
         out.advice(f"look at what differs, and repeat the runs if {failed[0].metric} is in doubt")
         return EXIT_RESULT
-    out.next("report", *dict.fromkeys(runs))
+    out.next("report", *dict.fromkeys(runs), *(["--baseline", baseline] if baseline else []))
     return EXIT_OK
 
 
-def _say(out: Output, comparison: Comparison, found: Found, show: int) -> None:
+def _say(out: Output, comparison: Comparison, show: int) -> None:
     from harness.report.tables import tables_of
 
-    for passed in found.passed_over:
-        out.say(f"Passed over: {passed.reason}")
     for candidate in comparison.candidates:
         for doubt in candidate.doubts:
             out.say(f"NOTE: {doubt}")
@@ -137,11 +148,3 @@ def _write(out: Output, path: Path, text: str) -> None:
     except OSError as error:
         raise cannot_write(path, error) from None
     out.say(f"Written: {path}")
-
-
-def _document(comparison: Comparison, checks: tuple[Check, ...], found: Found) -> object:
-    return {
-        **comparison.model_dump(mode="json"),
-        "checks": [check.model_dump(mode="json") for check in checks],
-        "passed_over": [passed.reason for passed in found.passed_over],
-    }

@@ -8,6 +8,7 @@ library, and a command's module (with all that it imports) is loaded only when t
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from types import FrameType
@@ -49,6 +50,8 @@ _COMMANDS = {
 }
 
 _MOST_CHARS = 4000  # of what is said of an error: a value from a file may be as long as the file
+
+_NO_NAME = re.compile(r"[^\s/]{256,}")  # longer than the name of any file
 
 _GROUPS = ("engines", "runs", "submission")  # commands with commands of their own
 
@@ -179,7 +182,7 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _report(text: str, code: int, arguments: list[str]) -> int:
-    sentence = " ".join(text.split())
+    sentence = _NO_NAME.sub(lambda found: f"{found.group()[:57]}...", " ".join(text.split()))
     if len(sentence) > _MOST_CHARS:
         sentence = f"{sentence[:_MOST_CHARS]}..."
     try:

@@ -13,6 +13,7 @@ def report(
     folders: list[Path] | None = None,
     *,
     output: Path = Path("report.html"),
+    baseline: str | None = None,
     json: bool = False,
 ) -> None:
     """Show runs as one HTML page: which recipe to run, on what evidence, and how each was measured.
@@ -23,6 +24,9 @@ def report(
         Of runs, of sweeps, or any folder above them; results when left out.
     output
         The page; one that is there is replaced.
+    baseline
+        What the others are held against, as for `enginebench compare`; the first candidate that is
+        not quantised when left out.
     json
         Write where the page is to standard output as JSON.
     """
@@ -31,7 +35,7 @@ def report(
 
     out = Output(as_json=json)
     require_page_place(output, "--output")
-    written = write_report(folders or [_RESULTS], output)
+    written = write_report(folders or [_RESULTS], output, baseline)
     out.say(f"The report is {written}")
     out.result({"report": str(written)})
     out.advice(f"open {written.absolute().as_uri()} in a browser")

@@ -73,7 +73,7 @@ def _row(entry: Entry) -> list[str]:
     return [
         entry.folder,
         entry.started_utc.replace("T", " ").removesuffix("+00:00"),
-        entry.recipe,
+        entry.called,
         str(entry.scenario),
         status,
         "-" if rate is None else f"{rate:,.0f}",

@@ -10,6 +10,7 @@ from build_engine.errors import EXIT_OK
 from build_engine.progress import size_text
 from build_engine.validation import counted
 from harness.runs.folder import new_folder
+from harness.runs.marks import named_plainly
 from harness.runs.repeats import folder_name
 from harness.runs.worth import told
 from harness.scoring.rouge import METRICS
@@ -28,7 +29,10 @@ def show_run(out: Output, run: Run) -> None:
     """Figures, verdicts, accuracy with its gates, and where everything lies."""
     record, engine = run.record, run.record.engine
     marks = f" [{', '.join(record.marks)}]" if record.marks else ""
-    of = f"{engine.model.name} {engine.identity.recipe.name}, " if engine else ""
+    of = ""
+    if engine is not None:
+        recipe, target = engine.identity.recipe.name, engine.identity.target.name
+        of = f"{engine.model.name} {named_plainly(recipe, target, record.marks)}, "
     out.say()
     out.say(f"{of}{record.workload.name} {record.scenario}{marks}: {record.status}")
     for mode, test in record.tests.begun.items():

@@ -107,7 +107,10 @@ def each_alone(results: Iterable[Result]) -> tuple[Candidate, ...]:
     that is another's as well, and by a number where a run is there twice.
     """
     listed = list(results)
-    names = [result.name for result in listed]
+    names = [
+        f"{result.name}, {result.called}" if result.is_emulated else result.name
+        for result in listed
+    ]
     paths = [str(result.folder) for result in listed]
     labels = [
         name if names.count(name) == 1 or len({*paths}) == 1 else path
@@ -157,7 +160,7 @@ def _are_repeats(result: Result, other: Result) -> bool:
 
 
 def _labelled(groups: Sequence[Sequence[Result]]) -> tuple[Candidate, ...]:
-    found = [Candidate(group[0].recipe, tuple(group)) for group in groups]
+    found = [Candidate(group[0].called, tuple(group)) for group in groups]
     for label in dict.fromkeys(candidate.label for candidate in found):
         same = [index for index, candidate in enumerate(found) if candidate.label == label]
         if len(same) > 1:

@@ -69,16 +69,23 @@ def _row(pair: Pair, change: Change) -> tuple[object, ...]:
     )
 
 
-def to_markdown(comparison: Comparison, checks: Sequence[Check] = ()) -> str:
-    """Notes, sentences, tables, and the answers that lost most."""
-    return "\n".join(_lines(comparison, checks)) + "\n"
+def to_markdown(
+    comparison: Comparison, checks: Sequence[Check] = (), missing: Sequence[str] = ()
+) -> str:
+    """Notes, sentences, tables, and the answers that lost most. `missing` says what was not
+    compared or judged.
+    """
+    return "\n".join(_lines(comparison, checks, missing)) + "\n"
 
 
-def _lines(comparison: Comparison, checks: Sequence[Check]) -> Iterator[str]:
+def _lines(
+    comparison: Comparison, checks: Sequence[Check], missing: Sequence[str]
+) -> Iterator[str]:
     yield f"## Compared with {_plain(comparison.baseline)}"
     yield ""
     for check in checks:
         yield f"- {'**FAILED** ' if check.failed else ''}{_plain(check.sentence)}"
+    yield from (f"- **MISSING** {_plain(sentence)}" for sentence in missing)
     for candidate in comparison.candidates:
         yield from (f"- **NOTE** {_plain(doubt)}" for doubt in candidate.doubts)
     for pair in comparison.pairs:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from build_engine.errors import UnknownName, UsageError
 from build_engine.validation import Frozen, Text
-from harness.report.comparison import Change, Comparison
+from harness.report.comparison import CandidateSummary, Change, Comparison, Pair
 from harness.report.metrics import METRICS, MetricName
 
 _FORM = re.compile(r"\s*([A-Za-z0-9_]+)\s*:\s*([+-]?)(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*")
@@ -73,31 +73,81 @@ def _limit(part: str) -> Limit:
             f"{'lower' if metric.higher_is_better else 'higher'}; write "
             f"{name}:{worse}{amount}{percent}."
         )
+    if float(amount) == float("inf"):
+        raise UsageError(f"The limit of `{name}` is too large a number; write fewer digits.")
     relative = bool(percent)
     return Limit(metric.name, float(amount) / (100 if relative else 1), relative)
 
 
-def checks_of(comparison: Comparison, limits: Sequence[Limit]) -> tuple[Check, ...]:
-    """Every limit on every other candidate, in each scenario that it has with the baseline.
-
-    Raises UsageError where a candidate or the baseline does not have the metric.
+def require_whole(failures: Sequence[str]) -> None:
+    """Raise UsageError when anything that was asked for, or lies there, has no result: what is
+    missing could be what fails.
     """
-    return tuple(_checks(comparison, limits))
+    if failures:
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        raise UsageError(
+            f"--fail-on judges nothing while a result is missing: {failures[0]}{more} Mend it, or "
+            f"name the folders of the runs that count."
+        )
 
 
-def _checks(comparison: Comparison, limits: Sequence[Limit]) -> Iterator[Check]:
-    for pair in comparison.pairs:
-        for limit in limits:
-            changes = [change for change in pair.changes if change.metric == limit.metric]
-            if not changes:
-                known = ", ".join(dict.fromkeys(change.metric for change in pair.changes))
-                raise UsageError(
-                    f"{pair.baseline} and {pair.other} do not both have "
-                    f"{METRICS[limit.metric].title} (`{limit.metric}`); both have: "
-                    f"{known or 'nothing'}."
-                )
-            for change in changes:
-                yield _check(pair.other, change, limit)
+def checks_of(comparison: Comparison, limits: Sequence[Limit]) -> tuple[Check, ...]:
+    """Every limit on every other candidate, in each scenario that it has with the baseline; but
+    those of `not_judged`.
+
+    Raises UsageError where a candidate or the baseline does not have the metric and was not
+    emulated, and for a limit by which nobody is judged.
+    """
+    checks = []
+    for limit in limits:
+        found = [check for pair in comparison.pairs for check in _checks(comparison, pair, limit)]
+        if not found:
+            raise UsageError(_nobody_judged(comparison, limit))
+        checks += found
+    return tuple(checks)
+
+
+def not_judged(comparison: Comparison, limits: Sequence[Limit]) -> tuple[str, ...]:
+    """A sentence for each metric that an emulated candidate cannot have."""
+    return tuple(
+        f"{pair.other} is emulated, and has no {METRICS[limit.metric].title} "
+        f"(`{limit.metric}`): not judged."
+        for limit in limits
+        for pair in comparison.pairs
+        if _cannot_have(comparison.candidate(pair.other), limit)
+    )
+
+
+def _cannot_have(candidate: CandidateSummary, limit: Limit) -> bool:
+    return candidate.emulated and not METRICS[limit.metric].is_rouge
+
+
+def _nobody_judged(comparison: Comparison, limit: Limit) -> str:
+    what = f"{METRICS[limit.metric].title} (`{limit.metric}`)"
+    if _cannot_have(comparison.candidates[0], limit):
+        return (
+            f"The baseline, {comparison.baseline}, is emulated and has no {what}; choose one that "
+            f"was measured by --baseline, or limit ROUGE alone."
+        )
+    return (
+        f"Nobody can be judged by {what}: every other candidate is emulated; limit ROUGE, or name "
+        f"runs that were measured."
+    )
+
+
+def _checks(comparison: Comparison, pair: Pair, limit: Limit) -> Iterator[Check]:
+    sides = (comparison.candidate(label) for label in (pair.baseline, pair.other))
+    if any(_cannot_have(side, limit) for side in sides):
+        return
+    changes = [change for change in pair.changes if change.metric == limit.metric]
+    if not changes:
+        known = ", ".join(dict.fromkeys(change.metric for change in pair.changes))
+        raise UsageError(
+            f"{pair.baseline} and {pair.other} do not both have {METRICS[limit.metric].title} "
+            f"(`{limit.metric}`); both have: {known or 'nothing'}."
+        )
+    for change in changes:
+        yield _check(pair.other, change, limit)
 
 
 def _check(label: str, change: Change, limit: Limit) -> Check:

@@ -1,4 +1,6 @@
-"""The runs below any folders that a user names, and what was passed over there, and why."""
+"""The runs and studies below any folders that a user names, and what was passed over there, and
+why.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +12,20 @@ from pathlib import Path
 from build_engine.errors import EnginebenchError, UsageError
 from harness.report.result import Result
 from harness.runs.folder import RECORD
+from harness.runs.run import Run
+from harness.studies.record import STUDY
 
 
 @dataclass(frozen=True, slots=True)
 class PassedOver:
     """A run folder that is not looked at: `reason` is a sentence that names it. `named` is whether
-    the user named this very folder.
+    the user named this very folder; `recipe` is None where the record does not say.
     """
 
     folder: Path
     reason: str
     named: bool
+    recipe: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +62,30 @@ def find_runs(paths: Sequence[Path]) -> Found:
             try:
                 found.append(Result.read(folder, path))
             except EnginebenchError as error:
-                passed_over.append(PassedOver(folder, str(error), named=real in named))
+                passed_over.append(
+                    PassedOver(folder, str(error), named=real in named, recipe=_recipe(folder))
+                )
         results += sorted(found, key=lambda result: result.started_utc)
     return Found(tuple(results), tuple(passed_over))
+
+
+def _recipe(folder: Path) -> str | None:
+    """That of a run without a result, where its record can be read."""
+    try:
+        record = Run.read(folder).record
+    except EnginebenchError:
+        return None
+    return record.engine.identity.recipe.name if record.engine else record.executor.backend
+
+
+def study_folders(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """The folders at or below `paths` that have the record of a study."""
+    return tuple(
+        Path(folder)
+        for path in paths
+        for folder, files in _looked_into(path, lambda _: None)
+        if STUDY in files
+    )
 
 
 def run_folders(path: Path) -> tuple[list[Path], list[PassedOver]]:
@@ -77,15 +103,20 @@ def run_folders(path: Path) -> tuple[list[Path], list[PassedOver]]:
         reason = f"{folder} cannot be read ({error.strerror})."
         unreadable.append(PassedOver(folder, reason, named=folder == path))
 
-    found = sorted(_run_folders(path, pass_over))
+    found = sorted(
+        Path(folder) for folder, files in _looked_into(path, pass_over) if RECORD in files
+    )
     if not found and not unreadable:
         raise UsageError(f"{path} has no run in it: there is no {RECORD} at or below it.")
     return found, unreadable
 
 
-def _run_folders(path: Path, pass_over: Callable[[OSError], None]) -> Iterator[Path]:
+def _looked_into(
+    path: Path, pass_over: Callable[[OSError], None]
+) -> Iterator[tuple[str, list[str]]]:
+    """Every folder in which runs may lie, or that is one, with the names of its files."""
     for folder, inside, files in os.walk(path, onerror=pass_over):
+        yield folder, files
         if RECORD in files:
             inside.clear()  # there is no run in a run
-            yield Path(folder)
         inside[:] = [name for name in inside if not name.startswith(".")]

@@ -11,6 +11,7 @@ from build_engine.errors import EnginebenchError, UsageError
 from build_engine.validation import Frozen, one_of
 from harness.report.find import run_folders
 from harness.rules.scenario import Scenario
+from harness.runs.marks import named_plainly
 from harness.runs.record import Mark, RunStatus
 from harness.runs.run import Run
 
@@ -34,6 +35,11 @@ class Entry(Frozen):
     num_tests: int
     rouge1: float | None
     valid: bool | None
+
+    @property
+    def called(self) -> str:
+        """The recipe, and for what it was emulated if it was."""
+        return named_plainly(self.recipe, self.target, self.marks)
 
 
 class Unreadable(Frozen):

@@ -44,7 +44,7 @@ def doubts_of(candidate: Candidate) -> Iterator[str]:
     if candidate.first.is_simulated:
         yield f"{candidate.label} is simulated: a time model answered, and nothing is measured."
     if candidate.first.is_emulated:
-        yield f"{candidate.label} is emulated: its accuracy counts, and nothing else."
+        yield f"{candidate.label} has an accuracy alone: it was not executed on its GPU."
     if candidate.busy:
         yield (
             f"{len(candidate.busy)} tests of {candidate.label} were measured beside other work "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from build_engine.errors import ResultProblem, UsageError
 from harness.runs.integrity import edits
+from harness.runs.marks import named_plainly
 from harness.runs.run import Run
 from harness.runs.worth import told_first
 
@@ -83,6 +84,11 @@ class Result:
     def recipe(self) -> str:
         """The recipe of the engine, or the name of an executor without one."""
         return self.engine.identity.recipe.name if self.engine else self.record.executor.backend
+
+    @property
+    def called(self) -> str:
+        """The recipe, and for what it was emulated if it was."""
+        return named_plainly(self.recipe, self.target, self.marks)
 
     @property
     def target(self) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from build_engine.errors import UnknownName, UsageError
 from harness.report.candidate import Candidate, candidates_of, each_alone
-from harness.report.find import Found, find_runs
+from harness.report.find import Found, PassedOver, find_runs
 
 if TYPE_CHECKING:
     from harness.report.result import Result
@@ -20,22 +20,36 @@ def sides_of(paths: Sequence[Path]) -> tuple[tuple[Candidate, ...], Found]:
     Runs of one configuration are repeats of each other. Where there is one configuration only, each
     run that was named is a side of its own, also a run that was named twice.
 
-    Raises UsageError for a path without a run, a run that was named and has no result, and fewer
-    than two sides.
+    Raises UsageError for a path without a result in it, a run that was named and has none, and
+    fewer than two sides.
     """
     found = find_runs(paths)
     found.require_named()
     candidates = candidates_of(found.results)
     if len(candidates) == 1 and len(paths) > 1:
         candidates = each_alone(_as_named(paths, found.results))
-    if len(candidates) > 1:
-        return candidates, found
     if not candidates:
         raise UsageError(f"No run there is complete and unaltered: {found.passed_over[0].reason}")
+    _require_each(paths, found)
+    if len(candidates) > 1:
+        return candidates, found
     raise UsageError(
         f"There is one configuration only, {candidates[0].label}; name the folder of another run "
         f"to compare it with."
     )
+
+
+def _require_each(paths: Sequence[Path], found: Found) -> None:
+    """Raise UsageError for a path that has no result: nothing takes the place of a side that was
+    named.
+    """
+    results = [result.folder.resolve() for result in found.results]
+    for path in paths:
+        place = path.resolve()
+        if any(folder.is_relative_to(place) for folder in results):
+            continue
+        reasons = (p.reason for p in found.passed_over if p.folder.resolve().is_relative_to(place))
+        raise UsageError(f"No run in {path} is complete and unaltered: {next(reasons)}")
 
 
 def _as_named(paths: Sequence[Path], results: Sequence[Result]) -> list[Result]:
@@ -47,9 +61,13 @@ def _as_named(paths: Sequence[Path], results: Sequence[Result]) -> list[Result]:
     return [result for result in named if result is not None]
 
 
-def baseline_of(candidates: Sequence[Candidate], name: str | None) -> Candidate:
+def baseline_of(
+    candidates: Sequence[Candidate], name: str | None, passed_over: Sequence[PassedOver] = ()
+) -> Candidate:
     """The candidate that is called so, by its label, its recipe or the folder of a run of it; the
-    first when None. Raises UnknownName.
+    first when None.
+
+    Raises UnknownName, and UsageError for the name of several, or of a run that was `passed_over`.
     """
     if name is None:
         return candidates[0]
@@ -61,6 +79,12 @@ def baseline_of(candidates: Sequence[Candidate], name: str | None) -> Candidate:
     ):
         if len(fits) == 1:
             return fits[0]
+        if fits:
+            told = ", ".join(f"`{each.label}`" for each in fits)
+            raise UsageError(f"--baseline {name} is said of several candidates: {told}; give one.")
+    for passed in passed_over:
+        if name == passed.recipe or place == passed.folder.resolve():
+            raise UsageError(f"The baseline {name} has no result: {passed.reason}")
     raise UnknownName("baseline", name, [candidate.label for candidate in candidates])
 
 

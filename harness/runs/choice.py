@@ -32,6 +32,7 @@ from harness.rules.workload import MAX_DURATION_S, Workload, load_workload
 from harness.runs.engine_choice import EngineChoice, build_spec
 from harness.runs.folder import new_folder
 from harness.runs.place import require_own_place
+from harness.runs.repeats import check_repeats
 from harness.runs.request import RunRequest
 from harness.runs.run import require_free
 from harness.runs.scope import RunScope
@@ -244,8 +245,7 @@ class RunChoice:
                 "An accuracy test asks each sample once, however long that takes; leave out "
                 "--duration."
             )
-        if self.repeat < 1:
-            raise UsageError(f"--repeat is {self.repeat}; give 1 or more.")
+        check_repeats("--repeat", self.repeat)
         if self.repeat > 1 and mode == "accuracy":
             raise UsageError(
                 "An accuracy test gives the same answers every time; leave out --repeat."

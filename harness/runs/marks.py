@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from build_engine import recipe
@@ -36,6 +37,13 @@ def marks_of(
         "short": scope.trial,
     }
     return tuple(mark for mark, holds in found.items() if holds)
+
+
+def named_plainly(recipe: str, target: str | None, marks: Sequence[Mark]) -> str:
+    """What people call an engine of this recipe: an emulated one is never called like the engine
+    that it stands for.
+    """
+    return f"{recipe} emulated {target}" if "emulated" in marks else recipe
 
 
 def _other_weights(scope: RunScope, engine: EngineManifest | None) -> bool:

@@ -6,12 +6,20 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from build_engine.errors import UsageError
 from harness.runs.record import Repeats, Spread
 
 if TYPE_CHECKING:
     from harness.runs.record import TestRecord
 
+MAX_REPEATS = 1000
 _LATENCIES = {"TTFT p99": "ttft_p99_s", "TPOT p99": "tpot_p99_s"}
+
+
+def check_repeats(option: str, number: int) -> None:
+    """Raise UsageError for a number of times that nothing can be measured."""
+    if not 1 <= number <= MAX_REPEATS:
+        raise UsageError(f"{option} is {number}; give 1 to {MAX_REPEATS:,}.")
 
 
 def folder_name(number: int) -> str:

@@ -6,16 +6,19 @@ The fields of a choice are options of the command line: their docstrings are wha
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from build_engine.backend import backend
+from build_engine.checkpoint.resolve import BUNDLED as BUNDLED_MODEL
 from build_engine.errors import ConfigError, RecipeRefused, UsageError
+from build_engine.paths import user_path
 from build_engine.recipe import load_recipe, recipe_names
 from build_engine.target import load_target
-from build_engine.validation import one_of
+from build_engine.validation import one_of, shortened
 from harness.dataset.sources.bundled import NAME as BUNDLED
 from harness.rules.rounds import DEFAULT
 from harness.rules.scenario import Scenario
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from build_engine.recipe import Recipe
 
 ALL = "all"
+_MOST_ENGINES = 1000
+_MOST_DIGITS = 9  # of a size
 _Value = TypeVar("_Value")
 
 
@@ -95,6 +100,13 @@ class SweepChoice:
     """Change a field of every recipe or of the workload, as for `enginebench run`."""
     round: str = DEFAULT
     """The MLPerf round whose LoadGen and seeds the runs must have."""
+
+    @property
+    def model_place(self) -> str:
+        """The model as no other one is called: a folder by its whole path."""
+        folder = user_path(self.model)
+        is_folder = self.model != BUNDLED_MODEL and folder.is_dir()
+        return str(folder.resolve()) if is_folder else self.model
 
     @property
     def asked_scenarios(self) -> tuple[Scenario, ...]:
@@ -194,16 +206,18 @@ class SweepChoice:
 
     @property
     def _limits(self) -> list[_Limits]:
-        """All combinations."""
-        return [
-            _Limits(*values)
-            for values in itertools.product(
-                _or_as_it_is(_items(self.kv_caches, "--kv-caches")),
-                _or_as_it_is(_numbers(self.max_batch_sizes, "--max-batch-sizes")),
-                _or_as_it_is(_numbers(self.max_num_tokens, "--max-num-tokens")),
-                _or_as_it_is(_items(self.profiles, "--profiles")),
+        """All combinations. Raises UsageErrors, also for more than anybody waits for."""
+        caches = _or_as_it_is(_items(self.kv_caches, "--kv-caches"))
+        batches = _or_as_it_is(_numbers(self.max_batch_sizes, "--max-batch-sizes"))
+        tokens = _or_as_it_is(_numbers(self.max_num_tokens, "--max-num-tokens"))
+        profiles = _or_as_it_is(_items(self.profiles, "--profiles"))
+        counts = (len(caches), len(batches), len(tokens), len(profiles), len(self._recipes))
+        if (num := math.prod(counts)) > _MOST_ENGINES:
+            raise UsageError(
+                f"These options make {num:,} engines of one target; give fewer values, for "
+                f"{_MOST_ENGINES:,} or fewer."
             )
-        ]
+        return [_Limits(*values) for values in itertools.product(caches, batches, tokens, profiles)]
 
     def _label(self, choice: EngineChoice, kv_cache: str | None) -> str:
         """The recipe, with what tells it from the sweep's other engines."""
@@ -234,14 +248,20 @@ def _items(text: str | None, option: str) -> list[str]:
         return []
     found = [item.strip() for item in text.split(",")]
     if not all(found):
-        raise UsageError(f"{option} is `{text}`; give names with one comma between them.")
+        raise UsageError(
+            f"{option} is `{shortened(text)}`; give names with one comma between them."
+        )
     return list(_once(found))
 
 
 def _numbers(text: str | None, option: str) -> list[int]:
     items = _items(text, option)
-    if not all(item.isdecimal() and int(item) > 0 for item in items):
-        raise ConfigError(f"{option} is `{text}`; give whole numbers above 0, with commas.")
+    for item in items:
+        if not (item.isdecimal() and len(item) <= _MOST_DIGITS and int(item) > 0):
+            raise ConfigError(
+                f"{option} has `{shortened(item)}`; give whole numbers above 0, of "
+                f"{_MOST_DIGITS} digits at most, with commas between them."
+            )
     return [int(item) for item in items]
 
 
@@ -259,6 +279,6 @@ def _once(values: list[_Value]) -> tuple[_Value, ...]:
 
 def default_output(model: str) -> Path:
     """Where a sweep goes when nobody says: the same place for the same model, so that it goes on
-    where it was.
+    where it was. Another model of that name is refused there.
     """
     return Path("results") / f"sweep-{Path(model).name}"

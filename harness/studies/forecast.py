@@ -52,6 +52,8 @@ def forecast(
     Raises UsageErrors.
     """
     workload, earlier = plan.workload, earlier_study(folder)
+    if earlier is not None:
+        earlier.require_model(plan.choice.model_place, folder)
     finished = _finished(folder, earlier)
     clock = Clock()
     for run in finished.values():

@@ -46,6 +46,18 @@ class StudyRecord(Record):
     command: Text
     started_utc: str
     points: tuple[Point, ...]
+    model: Text | None = None
+    """The checkpoint, a folder by its whole path; None in a record that does not say."""
+
+    def require_model(self, model: str, folder: Path) -> None:
+        """Raise UsageError where this, the study in `folder`, is of another model: its points would
+        take each other's place.
+        """
+        if self.model not in (None, model):
+            raise UsageError(
+                f"{folder} has a sweep of another model, {self.model}; give this one another "
+                f"--output."
+            )
 
     def with_point(self, point: Point) -> StudyRecord:
         """The same with this point in the place of its earlier state."""

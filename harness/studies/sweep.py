@@ -27,6 +27,7 @@ from harness.figures import duration
 from harness.rules.rounds import load_round
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
+from harness.runs.repeats import check_repeats
 from harness.runs.run import now_utc
 from harness.studies.clock import Clock
 from harness.studies.place import check_study_folder, held
@@ -70,8 +71,7 @@ class SweepPlan:
         """
         wanted_engines, scenarios = choice.wanted_engines, choice.asked_scenarios
         settings = wanted_engines[0].choice.workload_settings
-        if choice.repeats < 1:
-            raise UsageError(f"--repeats is {choice.repeats}; give 1 or more.")
+        check_repeats("--repeats", choice.repeats)
         rated = [scenario for scenario in scenarios if scenario.has_rate]
         if rated and choice.qps is None and Scenario.OFFLINE not in scenarios:
             raise UsageError(
@@ -194,12 +194,16 @@ class _Sweeping:
 
     def go(self) -> Sweep:
         """Engine after engine is built, then point after point is measured."""
+        earlier, model = earlier_study(self.folder), self.plan.choice.model_place
+        if earlier is not None:
+            earlier.require_model(model, self.folder)
         record = StudyRecord(
             schema_version=StudyRecord.SCHEMA,
             command=self.command,
             started_utc=now_utc(),
             points=self.plan.asked_points,
-        ).after(earlier_study(self.folder))
+            model=model,
+        ).after(earlier)
         record.write(self.folder)
         engines = self._build()
         for number, planned in enumerate(self.plan.points, start=1):

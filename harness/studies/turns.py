@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build_engine.errors import Interrupted, UsageError
+from build_engine.files import cannot_write
 from harness.machine.facts import library_versions
 from harness.runs.execution import execute
 from harness.runs.integrity import edits
@@ -87,7 +88,9 @@ def take_turn(folder: Path, turn: Turn, title: str, progress: Progress, *, fresh
 
 
 def finished_run(folder: Path) -> Run | None:
-    """The run in `folder` where it is complete, and as it was written."""
+    """The run in `folder` where it is complete, and as it was written; not what a link leads to."""
+    if folder.is_symlink():
+        return None
     try:
         run = Run.read(folder)
     except UsageError:
@@ -96,7 +99,16 @@ def finished_run(folder: Path) -> Run | None:
 
 
 def _earlier(folder: Path, *, fresh: bool) -> Run | None:
-    """The complete run in `folder`; any other leftover there is the study's own, and cleared."""
+    """The complete run in `folder`; any other leftover there is the study's own, and cleared.
+
+    Raises UsageError for what no study leaves there, OutputError for what cannot be cleared.
+    """
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        kind = "a link" if folder.is_symlink() else "no folder"
+        raise UsageError(
+            f"{folder} is {kind}, and a run of this study belongs there; move it away, or give "
+            "another --output."
+        )
     if not folder.exists():
         return None
     if not fresh and (finished := finished_run(folder)) is not None:
@@ -111,5 +123,8 @@ def _earlier(folder: Path, *, fresh: bool) -> Run | None:
             f"A run goes on in {folder} (process {process.pid} on {process.host}, since "
             f"{run.record.started_utc}); wait for it, or remove that folder if it is gone."
         )
-    shutil.rmtree(folder)
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise cannot_write(folder, error) from None
     return None

@@ -22,7 +22,9 @@ def test_it_is_scored_marked_and_never_packed(
 ) -> None:
     folder = tmp_path / "run"
     assert run([*EMULATED, *plan(folder), "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    assert "newsbrief int8_wo emulated a30, newsbrief Offline [emulated, " in said.err
+    document = json.loads(said.out)
     assert document["marks"] == ["emulated", "demo workload", "short"]
     assert document["accuracy"]["scores"]["rouge1"] > 50
     assert "--emulate" in document["command"]

@@ -37,7 +37,7 @@ def make_cards(
 def _facts(candidate: Candidate, summary: CandidateSummary) -> Iterator[Fact]:
     engine = candidate.first.engine
     if engine is not None:
-        yield from _engine_facts(engine)
+        yield from _engine_facts(engine, emulated=candidate.first.is_emulated)
     memory = summary.figure("memory")
     if memory is not None:
         yield Fact("Memory, at most", f"{figure(memory.value)} MB")
@@ -64,13 +64,14 @@ def _facts(candidate: Candidate, summary: CandidateSummary) -> Iterator[Fact]:
         )
 
 
-def _engine_facts(engine: EngineManifest) -> Iterator[Fact]:
+def _engine_facts(engine: EngineManifest, *, emulated: bool) -> Iterator[Fact]:
     precision, limits = engine.precision, engine.identity.limits
     yield Fact("Weights", precision.weights)
     yield Fact("Activations", precision.activations)
     yield Fact("KV cache", precision.kv_cache)
     target = engine.identity.target
-    yield Fact("Target", f"{target.name}, computes in {target.compute}")
+    where = ", emulated on a CPU" if emulated else ""
+    yield Fact("Target", f"{target.name}{where}, computes in {target.compute}")
     yield Fact("Engine", f"{size_text(engine.size_bytes)}, key {engine.key[:SHORT_KEY_LEN]}")
     yield Fact("Limits", f"{limits.max_batch_size} at once, {limits.max_seq_len:,} tokens each")
 

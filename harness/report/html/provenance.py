@@ -103,12 +103,14 @@ def commands(results: Sequence[Result]) -> tuple[Titled, ...]:
 
 def manifests(results: Sequence[Result]) -> tuple[Titled, ...]:
     """The manifest of each engine, once; of the first few where they are many."""
-    engines = {each.engine.key: each.engine for each in results if each.engine is not None}
+    engines = {
+        each.engine.key: (each.called, each.engine) for each in results if each.engine is not None
+    }
     return tuple(
         Titled(
             f"manifest-{count}",
-            f"{engine.identity.recipe.name} for {engine.identity.target.name}, engine.json",
+            f"{called} for {engine.identity.target.name}, engine.json",
             json.dumps(engine.model_dump(mode="json", by_alias=True), indent=2),
         )
-        for count, engine in enumerate([*engines.values()][:MAX_MANIFESTS], start=1)
+        for count, (called, engine) in enumerate([*engines.values()][:MAX_MANIFESTS], start=1)
     )

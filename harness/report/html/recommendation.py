@@ -85,10 +85,10 @@ def _nothing_measured(outcomes: Sequence[Outcome]) -> str:
     if "simulated" in marks:
         return "Nothing is recommended: a time model answered, and no engine was measured."
     if "emulated" in marks:
-        return (
-            "Which of them is fastest is not known: these are emulated, so that they have an "
-            "accuracy and no speed."
-        )
+        which = "Which of them is fastest" if len(outcomes) > 1 else "How fast it is"
+        names = " and ".join(each.label for each in outcomes if each.summary.emulated)
+        verb = "has" if len(outcomes) == 1 else "have"
+        return f"{which} is not known: {names} {verb} an accuracy and no speed of a GPU."
     return "Which of them is fastest is not known: no run measured a throughput."
 
 

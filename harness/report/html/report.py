@@ -11,10 +11,10 @@ from build_engine.files import cannot_write, write_beside
 from build_engine.libraries import installed_version
 from harness.report.candidate import Candidate, candidates_of
 from harness.report.compare import compare
-from harness.report.find import Found, find_runs
+from harness.report.failures import failures_of
+from harness.report.find import Found, find_runs, study_folders
 from harness.report.html.cards import make_cards
 from harness.report.html.drops import make_drops
-from harness.report.html.failures import failures_of
 from harness.report.html.outcome import compared_scenario, outcomes_of
 from harness.report.html.page import Page
 from harness.report.html.provenance import (
@@ -29,19 +29,22 @@ from harness.report.html.render import render
 from harness.report.html.sections import make_groups
 from harness.report.html.stamps import make_stamps
 from harness.report.html.verdicts import verdicts_table, warnings_of
+from harness.report.sides import baseline_of
 
 
-def write_report(paths: Sequence[Path], output: Path) -> Path:
+def write_report(paths: Sequence[Path], output: Path, baseline: str | None = None) -> Path:
     """Write the report of every complete run in `paths` (folders of runs, of studies, or any above
-    them) to `output`, whose folder is made where it is missing; `output`.
+    them) to `output`, whose folder is made where it is missing; `output`. `baseline` is as for
+    `baseline_of`; when None it is the first candidate that is not quantised.
 
-    Raises UsageError where there is no complete run, OutputError where it cannot be written.
+    Raises UsageError where there is no complete run or no such baseline, OutputError where it
+    cannot be written.
     """
     found = find_runs(paths)
     found.require_named()
     if not found.results:
         raise UsageError(f"None of these runs has a result: {found.passed_over[0].reason}")
-    html = render(make_page(found, paths))
+    html = render(make_page(found, paths, baseline))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         write_beside(output, html)
@@ -50,10 +53,10 @@ def write_report(paths: Sequence[Path], output: Path) -> Path:
     return output
 
 
-def make_page(found: Found, paths: Sequence[Path]) -> Page:
-    """The page of these results, found in `paths`."""
+def make_page(found: Found, paths: Sequence[Path], named: str | None = None) -> Page:
+    """The page of these results, found in `paths`; `named` is the baseline."""
     results, candidates = found.results, candidates_of(found.results)
-    baseline = _baseline(candidates)
+    baseline = _baseline(found, candidates, named)
     candidates = (baseline, *(each for each in candidates if each is not baseline))
     comparison = compare(candidates, baseline)
     scenarios = [each for candidate in candidates for each in candidate.scenarios]
@@ -70,7 +73,7 @@ def make_page(found: Found, paths: Sequence[Path]) -> Page:
         warnings=warnings_of(comparison),
         verdicts=verdicts_table(outcomes, advice.chosen),
         invalid=invalid_tests(results),
-        failures=failures_of(found, paths),
+        failures=failures_of(found, _studies(found, paths)),
         groups=make_groups(outcomes, candidates, advice.chosen),
         cards=make_cards(candidates, comparison.candidates),
         drops=make_drops(comparison),
@@ -83,18 +86,34 @@ def make_page(found: Found, paths: Sequence[Path]) -> Page:
     )
 
 
-def _baseline(candidates: Sequence[Candidate]) -> Candidate:
-    """The first that is not quantised, and else the first."""
-    for candidate in candidates:
-        engine = candidate.first.engine
-        if engine is not None and engine.identity.recipe.algorithm == "none":
-            return candidate
-    return candidates[0]
+def _studies(found: Found, paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Those in `paths`, and those that runs lie in which were named by themselves."""
+    folders = [*(each.folder for each in found.results), *(p.folder for p in found.passed_over)]
+    return (*study_folders(paths), *dict.fromkeys(folder.parent for folder in folders))
+
+
+def _baseline(found: Found, candidates: Sequence[Candidate], named: str | None) -> Candidate:
+    """The one that is named so; else the first that is not quantised, and one that was measured
+    before one that was emulated; else the first.
+    """
+    if named is not None:
+        return baseline_of(candidates, named, found.passed_over)
+    plain = [
+        candidate
+        for candidate in candidates
+        if candidate.first.engine is not None
+        and candidate.first.engine.identity.recipe.algorithm == "none"
+    ]
+    return min(plain or candidates[:1], key=lambda candidate: candidate.first.is_emulated)
 
 
 def _title(candidates: Sequence[Candidate]) -> str:
     models = dict.fromkeys(each.first.model or each.recipe for each in candidates)
-    targets = dict.fromkeys(each.first.target for each in candidates if each.first.target)
+    targets = dict.fromkeys(
+        f"{each.first.target}{', emulated' if each.first.is_emulated else ''}"
+        for each in candidates
+        if each.first.target
+    )
     on = f" on {' and '.join(targets)}" if targets else ""
     return f"{', '.join(models)}{on}"
 

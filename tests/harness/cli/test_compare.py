@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.studies.record import Point, StudyRecord
 from tests.harness.cli.line import Line
 from tests.harness.report.results import make_run, references
 from tests.harness.runs.claims import claim
@@ -70,6 +71,9 @@ def test_the_baseline_can_be_chosen(line: Line, study: Path) -> None:
     assert said.code == 1
     assert "bf16: Offline throughput (`throughput`) is -16.67 % against the base" in said.err
     assert "the limit is -3 %: FAILED" in said.err
+    said = line("compare", study, "--baseline", "int8_wo")
+    assert said.err.splitlines()[-1].endswith(f"report {study} --baseline int8_wo")
+    assert line("report", study, "--baseline", "int8_wo", "--output", study / "r.html").code == 0
     assert "Unknown baseline `int9`" in line.refused(2, "compare", study, "--baseline", "int9")
 
 
@@ -128,6 +132,65 @@ def test_what_was_passed_over_is_said_and_what_was_named_is_refused(
     assert "c holds a run that is failed" in line.refused(2, "compare", study, study / "c")
 
 
+GATE = ("--fail-on", "throughput:-3%")
+
+
+def test_a_gate_judges_nothing_while_a_run_is_broken(line: Line, study: Path) -> None:
+    assert line("compare", study, *GATE).code == 0
+    claim(study / "c", modes=()).ended("interrupted", "Stopped by the user.")
+    refused = line("compare", study, *GATE)
+    assert refused.code == 2
+    assert "--fail-on judges nothing while a result is missing: " in refused.err
+    assert "c holds a run that is interrupted (Stopped by the user); only" in refused.err
+    assert line("compare", study / "a", study / "b", *GATE).code == 0
+    edited = make_run(study / "d", "int4_wo")
+    text = edited.folder.record.read_text().replace('"num_cpus": 64', '"num_cpus": 65')
+    edited.folder.record.write_text(text)
+    assert "(and 1 more)" in line("compare", study, *GATE).err
+    assert line("compare", study).code == 0  # who only looks is told
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [("failed", "int4_wo, Offline failed: No room."), ("planned", "Still to be run: int4_wo")],
+)
+def test_a_gate_judges_nothing_while_a_point_of_a_study_is_missing(
+    line: Line, study: Path, status: str, told: str
+) -> None:
+    point = Point.model_validate(
+        {
+            "engine": "int4_wo",
+            "target": "cpu",
+            "recipe": "int4_wo",
+            "emulated": False,
+            "scenario": "Offline",
+            "repeat": 1,
+            "status": status,
+            "cause": "No room." if status == "failed" else None,
+        }
+    )
+    StudyRecord(schema_version=1, command="c", started_utc="t", points=(point,)).write(study)
+    for above in (study, study.parent):
+        refused = line("compare", above, *GATE)
+        assert refused.code == 2
+        assert f"while a result is missing: {told}" in refused.err
+    said = line("compare", study, "--json")
+    assert said.code == 0 and said.document["passed_over"][0].startswith(told)
+    assert line("compare", study / "a", study / "b", *GATE).code == 0
+
+
+def test_a_gate_says_whom_it_cannot_judge(line: Line, study: Path) -> None:
+    make_run(study / "e", "int8_sq", tokens_per_s=(), answers=references(NUM), marks=("emulated",))
+    said = line("compare", study, "--baseline", "bf16", *GATE, "--json")
+    assert said.code == 0
+    assert [check["label"] for check in said.document["checks"]] == ["int8_wo"]
+    (sentence,) = said.document["not_judged"]
+    assert "is emulated, and has no throughput (`throughput`): not judged." in sentence
+    assert sentence in said.err
+    shown = line("compare", study, "--baseline", "bf16", *GATE, "--markdown", "-").out
+    assert "- **MISSING** int8\\_sq" in shown
+
+
 def test_runs_are_listed_and_filtered(line: Line, study: Path) -> None:
     claim(study / "c", modes=()).ended("failed", "The engine died.")
     said = line("runs", "list", study, "--json")
@@ -137,6 +200,13 @@ def test_runs_are_listed_and_filtered(line: Line, study: Path) -> None:
     assert (found["a"]["recipe"], found["a"]["tokens_per_s"]) == ("bf16", 1000.0)
     assert (found["b"]["rouge1"], found["c"]["cause"]) == (50.0, "The engine died.")
     assert line("runs", "list", study).err.splitlines()[-1].endswith(f"compare {study}")
+
+
+def test_an_emulated_run_is_listed_as_one(line: Line, tmp_path: Path) -> None:
+    make_run(tmp_path / "a", tokens_per_s=(), answers=references(5), marks=("emulated", "short"))
+    said = line("runs", "list", tmp_path, "--json")
+    assert "bf16 emulated cpu" in said.err
+    assert said.document["runs"][0]["recipe"] == "bf16"
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ FROZEN = {
         "--workload",
     ],
     "recipes": ["--json", "--target"],
-    "report": ["--folders", "--json", "--output"],
+    "report": ["--baseline", "--folders", "--json", "--output"],
     "run": [
         *_CALIBRATION,
         "--count",

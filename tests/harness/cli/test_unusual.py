@@ -71,3 +71,19 @@ def _with_little_memory(*words: object) -> subprocess.CompletedProcess[str]:
     limited = ("sh", "-c", 'ulimit -v 1048576; exec "$@"', "sh")
     command = (*limited, sys.executable, "-m", "enginebench", *map(str, words))
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sweep", "--model", "newsbrief", "--repeats", "9" * 5000),
+        ("sweep", "--model", "newsbrief", "--max-batch-sizes", "9" * 5000),
+        ("build", "--model", "newsbrief", "--recipe", "bf16", "--max-batch-size", "9" * 5000),
+        ("build", "--model", "newsbrief", "--recipe", "bf16", "--set", f"recipe.x={'9' * 5000}"),
+        ("runs", "list", "--since", "9" * 5000),
+    ],
+)
+def test_a_number_of_thousands_of_digits_is_not_said_again(
+    line: Line, arguments: tuple[str, ...]
+) -> None:
+    assert len(line.refused(2, *arguments)) < 400

@@ -101,3 +101,19 @@ def test_alone_each_is_called_by_its_folder(tmp_path: Path) -> None:
     runs = [make_result(tmp_path / name) for name in ("a/run", "b/run", "c")]
     labels = [candidate.label for candidate in each_alone(runs)]
     assert labels == [str(tmp_path / "a/run"), str(tmp_path / "b/run"), "c"]
+
+
+def test_an_emulation_is_never_called_like_the_engine_it_stands_for(tmp_path: Path) -> None:
+    answers = ["Rain."] * 5
+    runs = [
+        make_result(tmp_path / name, tokens_per_s=(), answers=answers, marks=("emulated", "short"))
+        for name in ("a", "b")
+    ]
+    (alone,) = candidates_of(runs[:1])
+    assert (alone.label, alone.recipe) == ("bf16 emulated cpu", "bf16")
+    other = resealed(make_manifest("bf16"), checkpoint="d" * 64)
+    measured = make_result(tmp_path / "c", engine=other)
+    labels = [each.label for each in candidates_of([measured, runs[0]])]
+    assert labels == ["bf16", "bf16 emulated cpu"]
+    labels = [each.label for each in each_alone(runs)]
+    assert labels == ["a, bf16 emulated cpu", "b, bf16 emulated cpu"]

@@ -172,9 +172,9 @@ def test_an_emulated_run_has_scores_alone(tmp_path: Path) -> None:
     names = {figure.metric for figure in found.candidates[1].figures}
     assert names == {"rouge1", "rouge2", "rougeL", "rougeLsum"}
     assert found.candidates[1].doubts == (
-        "int8_sq is emulated: its accuracy counts, and nothing else.",
+        "int8_sq emulated cpu has an accuracy alone: it was not executed on its GPU.",
     )
-    assert found.pareto.left_out.keys() == {"int8_sq"}
+    assert found.pareto.left_out.keys() == {"int8_sq emulated cpu"}
 
 
 def test_the_reference_is_a_gate_where_the_whole_was_asked(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from build_engine.errors import UnknownName, UsageError
 from harness.report.candidate import candidates_of
 from harness.report.compare import compare
 from harness.report.comparison import Comparison
-from harness.report.fail_on import Limit, checks_of, parse_limits
+from harness.report.fail_on import Limit, checks_of, not_judged, parse_limits
 from tests.harness.report.results import make_result, references
 
 
@@ -50,6 +50,7 @@ def test_limits_are_read_with_their_direction() -> None:
         ("throughput", "`throughput` is no limit"),
         ("throughput:-3%,", "`` is no limit"),
         ("throughput:nan", "is no limit"),
+        (f"throughput:-{'9' * 400}%", "of `throughput` is too large a number"),
         ("throughput:+3%", "would fail on an improvement: throughput is worse when it is lower"),
         ("size:-3", r"worse when it is higher; write size:\+3\."),
     ],
@@ -108,3 +109,61 @@ def test_a_metric_that_the_runs_do_not_have_is_refused(tmp_path: Path) -> None:
     comparison = made(tmp_path, [1000.0], 1.0)
     with pytest.raises(UsageError, match=r"both have TPOT p99 .`tpot_p99`.; both have: throughp"):
         checks_of(comparison, parse_limits("tpot_p99:+1%"))
+
+
+def with_emulated(folder: Path, *recipes: str, measured: bool = True) -> Comparison:
+    """bf16, with an emulation of each of the recipes."""
+    answers = references(20)
+    first = [make_result(folder / "bf16", "bf16", answers=answers)] if measured else []
+    emulated = [
+        make_result(
+            folder / f"{recipe}-emulated",
+            recipe,
+            tokens_per_s=(),
+            answers=answers,
+            marks=("emulated",),
+        )
+        for recipe in recipes
+    ]
+    candidates = candidates_of([*first, *emulated])
+    return compare(candidates, candidates[0])
+
+
+@pytest.mark.parametrize("limit", ["throughput:-3%", "size:+1%", "memory:+1%", "ttft_p99:+1%"])
+def test_an_emulation_is_judged_by_its_scores_alone(tmp_path: Path, limit: str) -> None:
+    comparison = with_emulated(tmp_path, "int8_sq")
+    limits = parse_limits(f"{limit},rouge1:-1%")
+    with pytest.raises(UsageError, match=r"Nobody can be judged by .* other candidate is emulated"):
+        checks_of(comparison, limits)
+    (check,) = checks_of(comparison, limits[1:])
+    assert check.metric == "rouge1"
+    (sentence,) = not_judged(comparison, limits)
+    assert "int8_sq" in sentence and "is emulated, and has no" in sentence
+
+
+def test_an_emulation_beside_it_leaves_a_measured_one_judged(tmp_path: Path) -> None:
+    answers = references(20)
+    results = [
+        make_result(tmp_path / "a", "bf16", tokens_per_s=(1000.0,), answers=answers),
+        make_result(tmp_path / "b", "int8_wo", tokens_per_s=(900.0,), answers=answers),
+        make_result(
+            tmp_path / "c", "int8_sq", tokens_per_s=(), answers=answers, marks=("emulated",)
+        ),
+    ]
+    candidates = candidates_of(results)
+    comparison = compare(candidates, candidates[0])
+    limits = parse_limits("throughput:-3%")
+    (check,) = checks_of(comparison, limits)
+    assert (check.label, check.failed) == ("int8_wo", True)
+    assert len(not_judged(comparison, limits)) == 1
+    comparison = compare(candidates, candidates[2])
+    with pytest.raises(UsageError, match=r"The baseline, int8_sq.*, is emulated .*by --baseline"):
+        checks_of(comparison, limits)
+
+
+def test_a_measured_candidate_without_the_metric_is_still_refused(tmp_path: Path) -> None:
+    first = make_result(tmp_path / "a", "bf16", answers=references(20))
+    scored = make_result(tmp_path / "b", "int8_wo", tokens_per_s=(), answers=references(20))
+    candidates = candidates_of([first, scored])
+    with pytest.raises(UsageError, match="do not both have throughput"):
+        checks_of(compare(candidates, candidates[0]), parse_limits("throughput:-3%"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,10 +23,15 @@ from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
 from harness.runs.engine_choice import EngineChoice
 from harness.studies import sweep as sweep_module
-from harness.studies.choice import SweepChoice
+from harness.studies.choice import SweepChoice, default_output
+from harness.studies.forecast import forecast
 from harness.studies.place import held
 from harness.studies.record import STUDY, Point, StudyRecord, read_study
 from harness.studies.sweep import Sweep, SweepPlan, run_sweep
+from harness.studies.turns import finished_run, take_turn
+from tests.harness.report.results import make_run
+
+TURN: Any = SimpleNamespace(folder_name="bf16-offline-0123456789ab")  # what is never reached
 
 
 def plan_of(**options: Any) -> SweepPlan:
@@ -63,7 +69,8 @@ def test_an_emulated_engine_is_scored_and_no_more() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"repeats": 0}, "--repeats is 0"),
+        ({"repeats": 0}, "--repeats is 0; give 1 to 1,000"),
+        ({"repeats": 10**25}, "give 1 to 1,000"),
         ({"scenarios": "Server"}, "give --qps, or add Offline"),
         ({"dataset": "nothing.jsonl"}, "nothing.jsonl"),
         ({"workload": "newsbrief", "set": ("workload.max_new=3",)}, "max_new"),
@@ -178,6 +185,68 @@ def test_a_record_that_cannot_be_read_is_refused(content: str, tmp_path: Path) -
     (tmp_path / STUDY).write_text(content)
     with pytest.raises(UsageError, match=STUDY):
         swept(tmp_path, recipes="bf16")
+
+
+def swept_model(model: str, folder: Path) -> Sweep:
+    plan = SweepPlan.of(SweepChoice(model=model, count=4, recipes="bf16"), NullProgress())
+    return run_sweep(plan, folder, "the command", NullProgress())
+
+
+def test_another_model_of_the_same_last_name_takes_no_ones_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, {})
+    monkeypatch.chdir(tmp_path)
+    for place in ("a", "b"):
+        (tmp_path / place / "llama").mkdir(parents=True)
+    folder = default_output("a/llama")
+    assert folder == default_output("b/llama")
+    first = swept_model("a/llama", folder).record
+    assert first.model == str(tmp_path / "a" / "llama")
+    assert swept_model(str(tmp_path / "a" / "llama"), folder).record.model == first.model
+    for other in ("b/llama", "newsbrief"):
+        with pytest.raises(UsageError, match=r"a sweep of another model, .*a/llama; give"):
+            swept_model(other, folder)
+        plan = SweepPlan.of(SweepChoice(model=other, count=4, recipes="bf16"), NullProgress())
+        with pytest.raises(UsageError, match="of another model"):
+            forecast(plan, folder, NullProgress())
+    assert read_study(folder) == first
+
+
+@pytest.mark.parametrize("kind", ["file", "link to a folder", "link to a run", "dangling link"])
+def test_what_is_no_run_of_a_study_is_never_removed(tmp_path: Path, kind: str) -> None:
+    study, elsewhere = tmp_path / "study", tmp_path / "elsewhere"
+    place = study / TURN.folder_name
+    study.mkdir()
+    if kind == "file":
+        place.write_text("mine")
+    else:
+        place.symlink_to(elsewhere)
+    if kind == "link to a folder":
+        elsewhere.mkdir()
+        (elsewhere / "mine").write_text("mine")
+    if kind == "link to a run":
+        make_run(elsewhere)
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    for fresh in (False, True):
+        with pytest.raises(UsageError, match=r"a run of this study belongs there; move it away"):
+            take_turn(study, TURN, "title", NullProgress(), fresh=fresh)
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+    if kind != "file":
+        assert finished_run(place) is None
+
+
+def test_a_leftover_that_cannot_be_cleared_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / TURN.folder_name / "performance").mkdir(parents=True)
+
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr("harness.studies.turns.shutil.rmtree", refuse)
+    with pytest.raises(OutputError, match=r"Cannot write to .*Permission denied"):
+        take_turn(tmp_path, TURN, "title", NullProgress(), fresh=False)
 
 
 def test_the_folder_of_a_run_is_no_place_for_a_study(tmp_path: Path) -> None:

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from build_engine.errors import OutputError, UsageError
+from build_engine.errors import OutputError, UnknownName, UsageError
 from build_engine.files import parse_json
 from harness.report.html.report import write_report
 from harness.rules.scenario import Scenario
 from harness.runs.run import Run
+from tests.build_engine.manifests import make_manifest, resealed
 from tests.harness.report.html.cells import Cells
 from tests.harness.report.html.studies import make_measured
-from tests.harness.report.results import make_run
+from tests.harness.report.results import make_run, references
 from tests.harness.runs.claims import claim
 
 
@@ -67,6 +68,49 @@ def test_times_that_cannot_be_read_leave_a_report_without_their_curve(tmp_path: 
     Run.read(run.folder.path).changed(files=run.folder.digests())
     html = write_report([run.folder.path], tmp_path / "r.html").read_text(encoding="utf-8")
     assert 'id="server-ttft"' not in html and 'id="timeline-1"' in html
+
+
+def test_the_baseline_can_be_chosen(study: Path, tmp_path: Path) -> None:
+    for name in ("int8_wo", str(study / "int8_wo-offline")):
+        told = parse_json(Cells(write_report([study], tmp_path / "r.html", name)).json)
+        assert told["baseline"] == "int8_wo"
+        assert [each["label"] for each in told["candidates"]] == ["int8_wo", "bf16", "int4_wo"]
+    with pytest.raises(UnknownName, match="Unknown baseline `int9_wo`"):
+        write_report([study], tmp_path / "none.html", "int9_wo")
+    assert not (tmp_path / "none.html").exists()
+
+
+def test_a_lone_emulation_is_said_to_be_one_everywhere(tmp_path: Path) -> None:
+    run = make_run(
+        tmp_path / "run",
+        tokens_per_s=(),
+        answers=references(5),
+        marks=("emulated", "demo workload"),
+    )
+    html = write_report([run.folder.path], tmp_path / "r.html").read_text(encoding="utf-8")
+    text = html[: html.index('id="data"')]
+    assert (
+        "How fast it is is not known: bf16 emulated cpu has an accuracy and no speed of a GPU."
+        in text
+    )
+    assert "on cpu, emulated</h1>" in text
+    assert "cpu, emulated on a CPU, computes in" in text
+    assert "bf16 emulated cpu for cpu, engine.json" in text
+    assert re.search(r">\s*bf16\s*<", text) is None
+
+
+def test_a_measured_baseline_comes_before_an_emulated_one(tmp_path: Path) -> None:
+    make_run(
+        tmp_path / "a",
+        tokens_per_s=(),
+        answers=references(5),
+        marks=("emulated",),
+        engine=resealed(make_manifest("bf16"), checkpoint="d" * 64),
+        started_utc="2026-01-01T00:00:00+00:00",
+    )
+    make_run(tmp_path / "b", answers=references(5), started_utc="2026-01-02T00:00:00+00:00")
+    told = parse_json(Cells(write_report([tmp_path], tmp_path / "r.html")).json)
+    assert told["baseline"] == "bf16"
 
 
 def test_the_same_runs_give_the_same_page(study: Path, plain: Path) -> None:

@@ -4,7 +4,7 @@ still to be run, and runs that were passed over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,15 +15,14 @@ if TYPE_CHECKING:
     from harness.report.find import Found
 
 
-def failures_of(found: Found, paths: Sequence[Path]) -> tuple[str, ...]:
-    """A sentence for each, the points of studies first. `paths` are what the user named."""
-    return tuple(_failures(found, paths))
+def failures_of(found: Found, studies: Iterable[Path]) -> tuple[str, ...]:
+    """A sentence for each, the points of studies first. `studies` are folders that may be one."""
+    return tuple(_failures(found, studies))
 
 
-def _failures(found: Found, paths: Sequence[Path]) -> Iterator[str]:
+def _failures(found: Found, studies: Iterable[Path]) -> Iterator[str]:
     told: set[Path] = set()
-    folders = [*(each.folder for each in found.results), *(p.folder for p in found.passed_over)]
-    for study in dict.fromkeys([*paths, *(folder.parent for folder in folders)]):
+    for study in {folder.resolve(): folder for folder in studies}.values():
         try:
             record = read_study(study)
         except (FileNotFoundError, NotADirectoryError):
@@ -32,8 +31,8 @@ def _failures(found: Found, paths: Sequence[Path]) -> Iterator[str]:
             yield f"{study / STUDY} was passed over: {error}"
             continue
         yield from _of_points(record)
-        told.update(study / point.folder for point in _failed(record) if point.folder)
-    yield from (each.reason for each in found.passed_over if each.folder not in told)
+        told.update((study / point.folder).resolve() for point in _failed(record) if point.folder)
+    yield from (each.reason for each in found.passed_over if each.folder.resolve() not in told)
 
 
 def _of_points(record: StudyRecord) -> Iterator[str]:
