@@ -10,7 +10,7 @@ OLD := import sys; found = sys.version_info; found >= (3, 10) or sys.exit( \
 	"enginebench needs Python 3.10 or later, and %s is %d.%d; remove $(VENV) if it is there, and name \
 	a later one: make $(MAKECMDGOALS) PYTHON=python3.12" % (sys.executable, found[0], found[1]))
 
-.PHONY: demo test bench faults rehearsal image container-test clean
+.PHONY: demo test bench cluster faults rehearsal image container-test clean
 
 demo: $(VENV)/.cpu
 	$(BIN)/enginebench demo
@@ -23,6 +23,10 @@ test: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+# Two hosts as network namespaces, a Ray on each, and their faults: at most ten minutes; root.
+cluster: $(VENV)/.dev
+	$(BIN)/pytest -m cluster tests/cluster
 
 # Kills, full disks, little memory, closed streams and hostile files: at most fifteen minutes.
 faults: $(VENV)/.dev

@@ -67,6 +67,11 @@ BACKENDS = {
             measured=False,
         ),
         Backend(
+            name="replicas",
+            spec="runtime.replicas.spec:ReplicasSpec",
+            executor="runtime.replicas.executor:ReplicasExecutor",
+        ),
+        Backend(
             name="simulated",
             spec="runtime.simulated.spec:SimulatedSpec",
             executor="runtime.simulated.executor:SimulatedExecutor",

@@ -51,6 +51,30 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaLoad:
+    """What one replica of an engine has done since it was loaded."""
+
+    number: int
+    """From 1 on."""
+    node: str
+    """The machine that it is on."""
+    device: str
+    """What it has there to itself."""
+    requests: int
+    """That it has answered."""
+    prompt_tokens: int
+    """Of the answered requests."""
+    tokens: int
+    """That it has made."""
+    busy_s: float
+    """With a request open."""
+    dispatch_p99_s: float | None
+    """From handing it requests to knowing that it has them, the 99th percentile of the latest."""
+    lost: str | None = None
+    """Why it answers no more."""
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutorStats:
     """What the engine is doing now. A figure that an engine does not report is None."""
 
@@ -66,6 +90,8 @@ class ExecutorStats:
     """Tokens that were made since then, an answer's first one perhaps left out while it is open;
     None where each is told as it is made.
     """
+    replicas: tuple[ReplicaLoad, ...] = ()
+    """Of an executor that has some."""
 
 
 class Executor(Protocol):

@@ -75,6 +75,15 @@ class Chunks:
     ids: TokenIds
     stats: ExecutorStats
 
+    @classmethod
+    def of(cls, chunks: Sequence[Chunk], stats: ExecutorStats) -> Chunks:
+        """The message for these chunks."""
+        import numpy as np
+
+        rows = [(c.id, len(c.token_ids), c.finished, c.error) for c in chunks]
+        ids = [c.token_ids for c in chunks if len(c.token_ids)]
+        return cls(rows, np.concatenate(ids) if ids else np.empty(0, np.int32), stats)
+
     @property
     def chunks(self) -> list[Chunk]:
         """The chunks in it, in order."""
@@ -96,6 +105,7 @@ class Chunks:
             now.iteration_s,
             now.prompt_tokens,
             now.tokens,
+            now.replicas,
         )
         return _chunks, (self.rows, self.ids, *stats)
 

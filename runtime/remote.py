@@ -32,6 +32,9 @@ class RemoteExecutor:
     Raises EngineDied when the engine does not start.
     """
 
+    close_grace_s: float | None = None
+    """What the process has to end by itself, where it needs longer than others."""
+
     def __init__(self, worker: str, spec: ExecutorSpec) -> None:
         self._child = Child("its process", worker)
         self._receive_lock = threading.Lock()
@@ -83,7 +86,7 @@ class RemoteExecutor:
     def close(self) -> None:
         """See `Executor.close`."""
         self._died = self._died or "the engine was closed"
-        self._child.end(_CLOSE_GRACE_S)
+        self._child.end(self.close_grace_s or _CLOSE_GRACE_S)
 
     def _receive(self, timeout_s: float) -> None:
         """Take in what the engine sent, waiting for it at most `timeout_s`; notice its end.

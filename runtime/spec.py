@@ -21,6 +21,37 @@ class ExecutorSpec(Frozen):
         """The folder of the engine that is executed; None where there is none."""
         return None
 
+    @property
+    def answers_by(self) -> str:
+        """The backend that computes the answers: this one, unless it hands them out."""
+        return self.backend
+
+    @property
+    def tolerates_failures(self) -> bool:
+        """Whether it goes on when a part of it is lost."""
+        return False
+
+    @property
+    def on_other_machines(self) -> bool:
+        """Whether machines other than this one may take part."""
+        return False
+
+    @property
+    def num_replicas(self) -> int:
+        """Engines that share the requests."""
+        return 1
+
+    @property
+    def max_in_flight(self) -> int | None:
+        """Requests that it computes at once; None where that is not known. Raises EngineError."""
+        return None
+
+    def on_part(self, num_cores: int, num_sharing: int) -> ExecutorSpec:
+        """The same for a part of a machine: so many physical cores, and a memory that it shares
+        with others, `num_sharing` of them in all.
+        """
+        return self
+
 
 class EngineFolderSpec(ExecutorSpec):
     """Executes an engine of the store."""
@@ -31,3 +62,10 @@ class EngineFolderSpec(ExecutorSpec):
     def engine_folder(self) -> Path | None:
         """See `ExecutorSpec.engine_folder`."""
         return self.folder
+
+    @property
+    def max_in_flight(self) -> int | None:
+        """See `ExecutorSpec.max_in_flight`."""
+        from build_engine.store.engine import Engine
+
+        return Engine.load(self.folder).limits.max_batch_size

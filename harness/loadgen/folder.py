@@ -13,7 +13,18 @@ ACCURACY_TXT = "accuracy.txt"
 _TOKEN_COUNTS = "token_counts.json"
 _GIVEN = "given_answers.npz"
 _JOB = "job.json"
-EVIDENCE = (DETAIL, SUMMARY, ACCURACY, ACCURACY_TXT, _TOKEN_COUNTS, _GIVEN, USER_CONF, _JOB)
+_REPLICAS = "replicas.json"
+EVIDENCE = (
+    DETAIL,
+    SUMMARY,
+    ACCURACY,
+    ACCURACY_TXT,
+    _TOKEN_COUNTS,
+    _GIVEN,
+    USER_CONF,
+    _JOB,
+    _REPLICAS,
+)
 """What shows how a test went; a run remembers the digests of these."""
 
 
@@ -76,6 +87,11 @@ class TestFolder:
     def given(self) -> Path:
         """What the engine gave: of each answer the sample, the ids and the times."""
         return self.path / _GIVEN
+
+    @property
+    def replicas(self) -> Path:
+        """What each replica did, where there are some."""
+        return self.path / _REPLICAS
 
     @property
     def partial(self) -> Path:

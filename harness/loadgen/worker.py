@@ -22,6 +22,7 @@ from harness.loadgen.job import Job, Probe, read_job
 from harness.loadgen.messages import Done, Failed, Ready, Stopped
 from harness.loadgen.orders import Orders
 from harness.loadgen.partial import save_rows
+from harness.loadgen.replicas import ReplicaLoads
 from harness.loadgen.sut import AnswerLimits, SystemUnderTest
 from harness.loadgen.warm_up import warm_up
 from runtime.backend import load
@@ -60,7 +61,10 @@ def _serve(job: Job, line: Line, orders: Orders) -> int:
     gc.disable()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     stall_s = max(job.stall_s, _STALL_LATENCIES * single_s)
+    before = executor.stats().replicas
     cause = LoadgenTest(start, sut, len(prompts), stall_s).run(line, orders)
+    if before:
+        ReplicaLoads.between(before, executor.stats().replicas).write(files.replicas)
     if cause is None and not orders.stopped.is_set():
         sut.finish()
         executor.close()

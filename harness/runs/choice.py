@@ -33,6 +33,7 @@ from harness.runs.engine_choice import EngineChoice, build_spec
 from harness.runs.folder import new_folder
 from harness.runs.place import require_own_place
 from harness.runs.repeats import check_repeats
+from harness.runs.replication import Replication
 from harness.runs.request import RunRequest
 from harness.runs.run import require_free
 from harness.runs.scope import RunScope
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from build_engine.store.limits import EngineLimits
     from harness.dataset.prepared import Dataset
     from harness.progress import Progress
+    from runtime.spec import ExecutorSpec
 
 _MODES: dict[str, tuple[Mode, ...]] = {
     "performance": ("performance",),
@@ -88,6 +90,16 @@ class RunChoice:
     """
     round: str = DEFAULT
     """The MLPerf round whose LoadGen and seeds the run must have."""
+    replicas: str | None = None
+    """Copies of the engine that share the requests, one on each GPU, or each on cores of its own;
+    `auto` is one for every GPU, or every machine of a CPU cluster. Needs enginebench[ray].
+    """
+    ray_address: str | None = None
+    """A Ray cluster over whose machines the replicas are spread: HOST:PORT of its head, or `auto`
+    for the one that this machine is a part of. Without it they are on this machine.
+    """
+    tolerate_failures: bool = False
+    """Go on when a replica is lost, with a mark on the run: its requests go to the others."""
 
     def request(self, chosen: EngineChoice, progress: Progress) -> RunRequest:
         """The run of the chosen engine, which is found or built, on its prepared dataset.
@@ -154,6 +166,8 @@ class RunChoice:
             "--duration": self.duration_s,
             "--repeat": self.repeat if self.repeat > 1 else None,
             "--round": self.round,
+            "--replicas": self.replicas,
+            "--ray-address": self.ray_address,
             "--output": self.output,
         }
         words = ["enginebench", "run", *engine.options()]
@@ -164,6 +178,7 @@ class RunChoice:
             words += ["--set", f"workload.{setting}"]
         for option, value in options.items():
             words += [] if value is None else [option, str(value)]
+        words += ["--tolerate-failures"] if self.tolerate_failures else []
         return " ".join(map(shell_word, words))
 
     def _checked(self, workload_settings: tuple[str, ...]) -> _Asked:
@@ -177,7 +192,8 @@ class RunChoice:
         mode = one_of("mode", self.mode, tuple(_MODES))
         self._check_numbers(scenario, mode)
         self._check_queries(workload)
-        return _Asked(workload, scenario, _MODES[mode], chosen)
+        replication = Replication.of(self.replicas, self.ray_address, self.tolerate_failures)
+        return _Asked(workload, scenario, _MODES[mode], chosen, replication)
 
     def _checked_for(self, engine: Engine, settings: tuple[str, ...]) -> _Asked:
         """The same for an engine that is there."""
@@ -222,7 +238,7 @@ class RunChoice:
             modes=asked.modes,
             dataset=dataset,
             engine=engine,
-            executor=engine_spec(engine),
+            executor=_executor(engine, asked.replication),
             folder=self._folder(engine, asked.scenario).absolute(),
             repeat=self.repeat,
             command=self.command(engine, settings),
@@ -285,6 +301,7 @@ class _Asked:
     scenario: Scenario
     modes: tuple[Mode, ...]
     round: Round
+    replication: Replication | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +311,11 @@ class _Model:
     tokenizer: Path
     limits: EngineLimits
     config: LlamaConfig
+
+
+def _executor(engine: Engine, replication: Replication | None) -> ExecutorSpec:
+    spec = engine_spec(engine)
+    return spec if replication is None else replication.of_engine(engine, spec)
 
 
 def _require_accuracy(modes: Sequence[Mode]) -> None:

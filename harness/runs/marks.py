@@ -24,7 +24,7 @@ def marks_of(
 ) -> tuple[Mark, ...]:
     """Those of a run of this engine, None for an executor without one, on this dataset."""
     benchmark = scope.workload.benchmark is not None
-    pretended = not backend(executor.backend).measured
+    pretended = not backend(executor.answers_by).measured
     found: dict[Mark, bool] = {
         "simulated": pretended and engine is None,
         "emulated": pretended and engine is not None,
@@ -34,6 +34,7 @@ def marks_of(
         "no MLPerf scenario": benchmark and scope.unchanged and not scope.official,
         "other data": benchmark and dataset.benchmark is None,
         "other weights": _other_weights(scope, engine),
+        "failures tolerated": executor.tolerates_failures,
         "short": scope.trial,
     }
     return tuple(mark for mark, holds in found.items() if holds)

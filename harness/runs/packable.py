@@ -36,6 +36,13 @@ def never_packed(record: RunRecord, chosen: Round) -> Iterator[str]:
     if reason is not None:
         yield reason
         return
+    if "failures tolerated" in record.marks:
+        yield "a replica may have been lost in it; run it without --tolerate-failures."
+    if record.executor.on_other_machines:
+        yield (
+            "its replicas may have been on machines that its system description does not tell of; "
+            "run it without --ray-address."
+        )
     if "short" in record.marks:
         yield "it is a short run; run it without --count and --duration."
     for mode in get_args(Mode):

@@ -43,6 +43,7 @@ Mark = Literal[
     "no MLPerf scenario",
     "other data",
     "other weights",
+    "failures tolerated",
     "short",
 ]
 

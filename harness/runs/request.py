@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from harness.loadgen.job import Job
 from harness.runs.marks import marks_of
 from harness.runs.reading import Language
-from runtime.spec import EngineFolderSpec
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
@@ -45,7 +44,7 @@ class RunRequest:
     @property
     def language(self) -> Language | None:
         """What ids mean to the engine; None for an executor without one. Raises CheckpointError."""
-        if self.engine is None or not isinstance(self.executor, EngineFolderSpec):
+        if self.engine is None or self.executor.engine_folder is None:
             return None
         return Language.of(self.engine)
 
@@ -60,6 +59,7 @@ class RunRequest:
     def job(self) -> Job:
         """What LoadGen's process loads for each of the tests."""
         workload = self.scope.workload
+        warmup_samples = self.scope.warmup_samples * self.executor.num_replicas
         return Job(
             executor=self.executor,
             dataset=self.dataset.folder,
@@ -67,6 +67,6 @@ class RunRequest:
             max_new_tokens=workload.max_new_tokens,
             min_new_tokens=workload.min_new_tokens,
             stop_ids=self.engine.stop_ids if self.engine else (),
-            warmup_samples=self.scope.warmup_samples,
+            warmup_samples=min(warmup_samples, self.scope.num_samples),
             first_tokens=self.scope.scenario.has_first_tokens,
         )

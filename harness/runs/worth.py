@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _LESS: dict[Mark, str] = {
     "simulated": "a simulated run",
     "emulated": "an emulated run",
+    "failures tolerated": "a run that tolerates failures",
     "short": "a short run",
 }
 # Rules that fail because others do, and are told after them.

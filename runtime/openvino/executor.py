@@ -27,4 +27,4 @@ class EmulatedExecutor(OpenVINOExecutor):
     """An Executor over an emulated engine; raises as `OpenVINOExecutor`."""
 
     def __init__(self, spec: EmulatedSpec) -> None:
-        super().__init__(OpenVINOSpec(folder=spec.folder, num_threads=spec.num_threads))
+        super().__init__(OpenVINOSpec(**spec.model_dump(exclude={"backend"})))

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from runtime.spec import EngineFolderSpec
+from runtime.spec import EngineFolderSpec, ExecutorSpec
 
 
 class _OnCPU(EngineFolderSpec):
@@ -14,6 +14,13 @@ class _OnCPU(EngineFolderSpec):
 
     num_threads: PositiveInt | None = None
     """CPU threads of the engine; None leaves it to OpenVINO (one per physical core)."""
+    num_sharing: PositiveInt = 1
+    """Engines that share the memory of the machine, this one among them."""
+
+    def on_part(self, num_cores: int, num_sharing: int) -> ExecutorSpec:
+        """See `ExecutorSpec.on_part`."""
+        num_threads = self.num_threads or num_cores
+        return self.model_copy(update={"num_threads": num_threads, "num_sharing": num_sharing})
 
 
 class OpenVINOSpec(_OnCPU):

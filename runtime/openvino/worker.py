@@ -47,7 +47,8 @@ class Engine:
         engine = EngineFolder.load(spec.folder)
         self._limits = engine.limits
         self._vocab_size = engine.vocab_size
-        free_bytes = available_bytes() - engine.size_bytes  # the weights are not loaded yet
+        # the weights are not loaded yet
+        free_bytes = available_bytes() // spec.num_sharing - engine.size_bytes
         self._kv_blocks = num_kv_blocks(engine.manifest.model.config, engine.limits, free_bytes)
         scheduler = genai.SchedulerConfig()
         scheduler.max_num_batched_tokens = self._limits.max_num_tokens

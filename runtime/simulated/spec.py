@@ -46,6 +46,11 @@ class SimulatedSpec(ExecutorSpec):
         return self
 
     @property
+    def max_in_flight(self) -> int | None:
+        """See `ExecutorSpec.max_in_flight`."""
+        return None if self.engine is None else self.engine.max_in_flight
+
+    @property
     def instant(self) -> bool:
         """Whether answers take no time at all."""
         return (

@@ -20,6 +20,7 @@ _MEANINGS: dict[Mark, str] = {
     "no MLPerf scenario": "MLPerf has no such result in this round.",
     "other data": "Not the benchmark's dataset.",
     "other weights": "Not the benchmark's weights.",
+    "failures tolerated": "Replicas may have been lost, and their requests answered by others.",
     "short": "Trials over few samples or a short time, and no benchmark results.",
 }
 

@@ -1,0 +1,46 @@
+"""`replicas.json`: what each replica of an engine did in one LoadGen test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from build_engine.errors import UsageError
+from build_engine.files import write_json
+from build_engine.records import Record, read_record
+from runtime.executor import ReplicaLoad
+
+
+class ReplicaLoads(Record):
+    """The content of `replicas.json`."""
+
+    SCHEMA: ClassVar[int] = 1
+
+    schema_version: int = SCHEMA
+    replicas: tuple[ReplicaLoad, ...]
+
+    @classmethod
+    def between(cls, before: Sequence[ReplicaLoad], after: Sequence[ReplicaLoad]) -> ReplicaLoads:
+        """What was done from one moment to another."""
+        return cls(replicas=tuple(map(_since, before, after)))
+
+    def write(self, path: Path) -> None:
+        """Write the file. Raises OSError."""
+        write_json(path, self.to_json())
+
+
+def read_replicas(path: Path) -> ReplicaLoads:
+    """What a test left. Raises UsageError for a file that is broken, FileNotFoundError for none."""
+    return read_record(path, ReplicaLoads, UsageError, "run again with a new --output")
+
+
+def _since(before: ReplicaLoad, after: ReplicaLoad) -> ReplicaLoad:
+    return replace(
+        after,
+        requests=after.requests - before.requests,
+        prompt_tokens=after.prompt_tokens - before.prompt_tokens,
+        tokens=after.tokens - before.tokens,
+        busy_s=round(after.busy_s - before.busy_s, 3),
+    )

@@ -1,0 +1,356 @@
+"""Ray, as far as replicas need it: a connection, an actor for each replica, and their end.
+
+Ray finds the places, starts the processes, carries what is said and notices who is gone. All waits
+here have an end, and whatever goes wrong is one sentence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from build_engine.errors import EngineDied, EnvironmentFault, MissingLibrary
+from build_engine.libraries import installed_version
+from build_engine.store.engine import open_engine
+from build_engine.store.received import Offer, read_part
+from build_engine.temporary import mark, sweep
+from runtime.messages import Fatal
+from runtime.replicas.cores import shares
+from runtime.replicas.messages import Core, Loaded, Nodes, Place
+from runtime.replicas.replica import Replica
+from runtime.replicas.spec import LOCAL, ReplicasSpec
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from runtime.messages import Chunks, Work
+    from runtime.spec import ExecutorSpec
+
+T = TypeVar("T")
+
+_LISTENER_S = 10.0
+_PLACE_S = 120.0  # until every replica has a process; other work may hold what it needs
+_LOAD_S = 1800.0  # the largest engines load in minutes
+_READ_S = 120.0  # for a part of an engine's file to cross
+_CLOSE_S = 3.0
+_TICK_S = 0.5
+_STORE_BYTES = 80 * 2**20  # of our own Ray: all that is said fits into its calls
+_OUR_FOLDER = "ebray"  # short: the paths of Ray's sockets may have 107 bytes in all
+_LONGEST_FOLDER = 30
+_VERSIONS = "Version mismatch"
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[None]:
+    """A connection to the Ray cluster at `address`, or a Ray of our own, which ends with it.
+
+    Raises MissingLibrary, and EnvironmentFault with the remedy for a cluster that cannot be reached
+    or has other versions.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise MissingLibrary("ray", "ray") from None
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nobody asked for a report of this to anyone
+    with contextlib.ExitStack() as stack:
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        if address == LOCAL:
+            # for the processes of this Ray alone; nothing of it is written to the disk
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+            options |= {
+                "include_dashboard": False,
+                "object_store_memory": _STORE_BYTES,
+                "_node_ip_address": "127.0.0.1",
+                "_temp_dir": str(stack.enter_context(_own_folder())),
+            }
+        stack.callback(ray.shutdown)
+        with _explained(address):
+            _require_listener(address)
+            ray.init(address, **options)
+        yield
+
+
+def nodes() -> Nodes:
+    """The machines of the cluster that we are connected to."""
+    import ray
+
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    return Nodes(tuple(int(node["Resources"].get("GPU", 0)) for node in alive))
+
+
+class RayHandle:
+    """A replica that runs in an actor of Ray."""
+
+    def __init__(self, actor: Any, place: Place, cores: Sequence[Core] | None) -> None:
+        self.actor = actor
+        self.node = place.node
+        self.device = _device(place, cores)
+
+    def submit(self, work: Work) -> Future[None]:
+        """See `Handle.submit`."""
+        sent: Future[None] = self.actor.submit.remote(work).future()
+        return sent
+
+    def poll(self) -> Future[Chunks | Fatal]:
+        """See `Handle.poll`."""
+        asked = self.actor.poll.options(concurrency_group="poll").remote()
+        future: Future[Chunks | Fatal] = asked.future()
+        return future
+
+
+def offer_of(spec: ReplicasSpec) -> Offer | None:
+    """The engine that the replicas execute; None for those without one. Raises EngineError."""
+    folder = spec.engine_folder
+    return None if folder is None else Offer.of(open_engine(folder))
+
+
+@contextlib.contextmanager
+def replicas(
+    spec: ReplicasSpec, offer: Offer | None, stopped: Callable[[], bool]
+) -> Iterator[tuple[list[RayHandle], list[Loaded]]]:
+    """The replicas of `spec` on the cluster that we are connected to, all of them loaded; they are
+    gone at the end of the block.
+
+    Raises EnvironmentFault where the cluster has no place for them, EngineDied where one cannot be
+    loaded, which names its machine, and InterruptedError when `stopped` says so.
+    """
+    _require_devices(spec)
+    actors = [_actor(spec, number) for number in range(spec.count)]
+    try:
+        places: list[Place] = _all(
+            [actor.where.remote(offer) for actor in actors], _PLACE_S, _no_place(spec), stopped
+        )
+        _require_versions(places)
+        cores = _cores(spec, places)
+        handles = [RayHandle(*each) for each in zip(actors, places, cores, strict=True)]
+        source = None
+        if offer is not None and not all(place.has_engine for place in places):
+            source = _source(offer.folder)
+        sharing = Counter(place.node for place in places)
+        loading = [
+            actor.load_from.remote(
+                spec.spec_of(number), cores[number], sharing[places[number].node], offer, source
+            )
+            for number, actor in enumerate(actors)
+        ]
+        late = f"a replica was not ready within {_LOAD_S:.0f} s"
+        told: list[Loaded | Fatal] = _all(loading, _LOAD_S, late, stopped)
+        yield handles, [_require_loaded(*pair) for pair in zip(told, handles, strict=True)]
+    finally:
+        _end(actors)
+
+
+def _actor(spec: ReplicasSpec, number: int) -> Any:
+    import ray
+
+    needs = {
+        "gpu": {"num_gpus": 1, "num_cpus": 0},
+        "cores": {"num_cpus": 1},
+        "none": {"num_cpus": 0},
+    }
+    made = ray.remote(
+        concurrency_groups={"poll": 1},
+        scheduling_strategy="SPREAD",
+        max_restarts=0,
+        **needs[spec.device],
+    )
+    return made(_RayReplica).remote()
+
+
+class _RayReplica(Replica):
+    """A replica in an actor: what of it needs Ray."""
+
+    def __init__(self) -> None:
+        import ray
+
+        super().__init__(ray.util.get_node_ip_address())
+
+    def where(self, offer: Offer | None) -> Place:
+        """See `Replica.place`."""
+        import ray
+
+        return self.place(offer, [str(gpu) for gpu in ray.get_gpu_ids()])
+
+    def load_from(
+        self,
+        spec: ExecutorSpec,
+        cores: Sequence[Core] | None,
+        num_sharing: int,
+        offer: Offer | None,
+        source: Any,
+    ) -> Loaded | Fatal:
+        """See `Replica.load`; an engine that is not here comes from the actor `source`."""
+        import ray
+
+        def read(name: str, offset: int) -> bytes:
+            part: bytes = ray.get(source.read.remote(name, offset), timeout=_READ_S)
+            return part
+
+        try:
+            return self.load(spec, cores, num_sharing, offer, read)
+        except ray.exceptions.RayError as error:
+            return Fatal(f"the engine could not be fetched from the head: {_cause(error)}")
+
+
+class _Source:
+    """The engine's files, for machines that do not have them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, name: str, offset: int) -> bytes:
+        """See `read_part`."""
+        return read_part(self._folder, name, offset)
+
+
+def _source(folder: Path) -> Any:
+    """On this machine, which has them."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(_Source).remote(folder)
+
+
+def _all(refs: Sequence[Any], limit_s: float, late: str, stopped: Callable[[], bool]) -> list[Any]:
+    """What the calls return. Raises EngineDied for one that fails, EnvironmentFault with the
+    sentence `late` where one takes too long.
+    """
+    import ray
+
+    until_s = time.monotonic() + limit_s
+    left = list(refs)
+    while left:
+        done, left = ray.wait(left, num_returns=len(left), timeout=_TICK_S)
+        try:
+            ray.get(done)
+        except ray.exceptions.RayError as error:
+            raise EngineDied(f"a replica could not be started: {_cause(error)}") from None
+        if stopped():
+            raise InterruptedError
+        if left and time.monotonic() > until_s:
+            raise EnvironmentFault(late)
+    results: list[Any] = ray.get(list(refs))
+    return results
+
+
+def _end(actors: Sequence[Any]) -> None:
+    """The engines are closed where that can still be asked, and every actor is gone."""
+    import ray
+
+    with contextlib.suppress(ray.exceptions.RayError):
+        ray.wait(
+            [actor.close.remote() for actor in actors], num_returns=len(actors), timeout=_CLOSE_S
+        )
+    for actor in actors:
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.kill(actor)
+
+
+def _require_devices(spec: ReplicasSpec) -> None:
+    """Raise EnvironmentFault where the cluster never has enough for all replicas."""
+    gpus = nodes().gpus
+    if spec.device == "gpu" and sum(gpus) < spec.count:
+        raise EnvironmentFault(
+            f"{spec.count} replicas take {spec.count} GPUs, and Ray has {sum(gpus)} on "
+            f"{len(gpus)} machines; give fewer --replicas, or `auto`."
+        )
+
+
+def _no_place(spec: ReplicasSpec) -> str:
+    what = {"gpu": "GPU", "cores": "core", "none": "process"}[spec.device]
+    return (
+        f"Not every one of the {spec.count} replicas had a {what} within {_PLACE_S:.0f} s; look at "
+        "who else uses the Ray cluster, or give fewer --replicas."
+    )
+
+
+def _require_versions(places: Sequence[Place]) -> None:
+    """Raise EnvironmentFault where a machine has another version of this package."""
+    ours = installed_version("enginebench")
+    for place in places:
+        if place.version != ours:
+            raise EnvironmentFault(
+                f"enginebench is {ours} here and {place.version} on {place.node}; install the same "
+                "version on every machine."
+            )
+
+
+def _cores(spec: ReplicasSpec, places: Sequence[Place]) -> list[tuple[Core, ...] | None]:
+    """The cores of each replica, None where it has none to itself."""
+    if spec.device != "cores":
+        return [None] * len(places)
+    parts = {
+        node: iter(shares(next(p.cores for p in places if p.node == node), count, node))
+        for node, count in Counter(place.node for place in places).items()
+    }
+    return [next(parts[place.node]) for place in places]
+
+
+def _require_loaded(told: Loaded | Fatal, handle: RayHandle) -> Loaded:
+    if isinstance(told, Fatal):
+        raise EngineDied(f"the replica on {handle.node} could not be loaded: {told.cause}")
+    return told
+
+
+def _device(place: Place, cores: Sequence[Core] | None) -> str:
+    if place.gpus:
+        return f"GPU {', '.join(place.gpus)}"
+    return "" if cores is None else f"CPU {', '.join(str(core.cpu) for core in cores)}"
+
+
+def _cause(error: Exception) -> str:
+    """What Ray says, in a line: of an error of ours its own words, which come last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    import ray
+
+    last = isinstance(error, ray.exceptions.RayTaskError | ray.exceptions.ActorDiedError)
+    return lines[-1 if last else 0].rstrip(".") if lines else type(error).__name__
+
+
+def _require_listener(address: str) -> None:
+    """Raise OSError where nobody listens: Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), timeout=_LISTENER_S).close()
+
+
+@contextlib.contextmanager
+def _explained(address: str) -> Iterator[None]:
+    """A failure to connect, as a sentence."""
+    import ray
+
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        said = " ".join(lines[:1] if _VERSIONS not in str(error) else lines)
+        raise EnvironmentFault(
+            f"No connection to Ray at {address}: {said.rstrip('.')}; this machine must be one of "
+            "the cluster (`ray start`), with the same versions of Ray and Python and the same "
+            "RAY_AUTH_TOKEN as the others."
+        ) from None
+
+
+@contextlib.contextmanager
+def _own_folder() -> Iterator[Path]:
+    """A folder for the files of our own Ray; those of killed processes are removed."""
+    parent = Path(tempfile.gettempdir())
+    if len(str(parent)) > _LONGEST_FOLDER:
+        parent = Path("/tmp")
+    sweep(parent, _OUR_FOLDER)
+    folder = parent / f"{_OUR_FOLDER}{mark()}"
+    folder.mkdir(exist_ok=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,51 @@
+"""The executor over replicas: their head is a process of its own, `runtime/replicas/worker.py`.
+
+So LoadGen's process has nothing of Ray in it, and a Ray that crashes is an engine that died.
+"""
+
+from __future__ import annotations
+
+from build_engine.errors import EnvironmentFault
+from runtime.messages import Fatal
+from runtime.process import Child, Hangup
+from runtime.remote import RemoteExecutor
+from runtime.replicas.messages import Nodes, Survey
+from runtime.replicas.spec import ReplicasSpec
+
+_WORKER = "runtime.replicas.worker"
+_SURVEY_S = 60.0
+_SURVEY_GRACE_S = 1.0
+_GRACE_S = 10.0
+
+
+class ReplicasExecutor(RemoteExecutor):
+    """An Executor over several, which Ray spreads over machines.
+
+    Raises EngineDied where not all of them start.
+    """
+
+    close_grace_s = _GRACE_S
+
+    def __init__(self, spec: ReplicasSpec) -> None:
+        super().__init__(_WORKER, spec)
+
+
+def survey(address: str) -> Nodes:
+    """The machines of the Ray cluster at `address`. Raises EnvironmentFault where it cannot be
+    reached within a minute, or Ray is not installed.
+    """
+    child = Child("the process that asked Ray", _WORKER)
+    try:
+        child.line.tell(Survey(address))
+        reply = child.line.receive(_SURVEY_S)
+        if isinstance(reply, Nodes):
+            return reply
+        if isinstance(reply, Fatal):
+            raise EnvironmentFault(reply.cause)
+    except Hangup:
+        raise EnvironmentFault(f"Ray at {address} told nothing: {child.obituary()}") from None
+    finally:
+        child.end(_SURVEY_GRACE_S)
+    raise EnvironmentFault(
+        f"Ray at {address} told nothing within {_SURVEY_S:.0f} s; `ray status` shows how it is."
+    )

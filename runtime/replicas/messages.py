@@ -1,0 +1,49 @@
+"""What the head and its replicas tell each other, beside `runtime/messages.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """To the head, instead of a start: what is there at this address?"""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """The answer: of each machine its GPUs."""
+
+    gpus: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """A logical CPU that a process may use, and the physical core that it is a part of."""
+
+    cpu: int
+    package: int
+    core: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a replica is, before it loads anything."""
+
+    node: str
+    """The machine's name, and the address by which the cluster knows it."""
+    cores: tuple[Core, ...]
+    gpus: tuple[str, ...]
+    has_engine: bool
+    version: str | None
+    """Of this package over there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a replica's executor says of itself."""
+
+    prefix_caching: bool
+    max_in_flight: int | None

@@ -1,0 +1,98 @@
+"""One replica, in a process that Ray starts: an executor, and what the head asks of it.
+
+It knows nothing of Ray. `load` is called once, then `submit` and `poll` from a thread each.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from build_engine.errors import EnginebenchError
+from build_engine.libraries import installed_version
+from build_engine.paths import cache_root
+from build_engine.store.received import Offer, Read, received
+from build_engine.store.store import EngineStore
+from runtime.backend import load
+from runtime.messages import Chunks, Fatal, Work
+from runtime.replicas.cores import num_physical, own_cores
+from runtime.replicas.messages import Core, Loaded, Place
+
+if TYPE_CHECKING:
+    from runtime.executor import Chunk, Executor
+    from runtime.spec import ExecutorSpec
+
+_POLL_S = 1.0  # an answer to a poll is a sign of life, too
+# in one reply: Ray carries less than 100 kB inside of it, and anything more by its object store
+_MOST_IDS = 16_000
+_MOST_CHUNKS = 1_000
+
+
+class Replica:
+    """An executor that is loaded from the store of the machine that it is on."""
+
+    def __init__(self, address: str) -> None:
+        self._node = f"{platform.node()} ({address})"
+        self._executor: Executor | None = None
+        self._ready: deque[Chunk] = deque()
+
+    def place(self, offer: Offer | None, gpus: Sequence[str]) -> Place:
+        """Where this is, and whether the offered engine is there, too."""
+        has = offer is None or offer.found(EngineStore(cache_root())) is not None
+        return Place(self._node, own_cores(), tuple(gpus), has, installed_version("enginebench"))
+
+    def load(
+        self,
+        spec: ExecutorSpec,
+        cores: Sequence[Core] | None,
+        num_sharing: int,
+        offer: Offer | None,
+        read: Read,
+    ) -> Loaded | Fatal:
+        """Load the executor, on these cores alone where some are given, with the offered engine,
+        which `read` fetches where it is not here. What keeps it from being loaded is told, not
+        raised: it may be an exception that the other side cannot take in.
+        """
+        try:
+            if offer is not None:
+                folder = received(EngineStore(cache_root()), offer, read).folder
+                spec = spec.model_copy(update={"folder": folder})
+            if cores is not None:
+                # of this thread, and so of the engine's process that it starts
+                os.sched_setaffinity(0, [core.cpu for core in cores])
+                spec = spec.on_part(num_physical(cores), num_sharing)
+            self._executor = load(spec)
+            return Loaded(self._executor.prefix_caching, spec.max_in_flight)
+        except EnginebenchError as error:
+            return Fatal(str(error))
+
+    def submit(self, work: Work) -> None:
+        """Hand requests to the engine. One that has died says so in `poll`."""
+        assert self._executor is not None
+        try:
+            self._executor.submit(work.requests)
+        except EnginebenchError:
+            return
+
+    def poll(self) -> Chunks | Fatal:
+        """What the engine has made since the last call; waits for it a second at most."""
+        assert self._executor is not None
+        try:
+            if not self._ready:
+                self._ready.extend(self._executor.poll(_POLL_S))
+        except EnginebenchError as error:
+            return Fatal(str(error))
+        chunks: list[Chunk] = []
+        num_ids = 0
+        while self._ready and num_ids < _MOST_IDS and len(chunks) < _MOST_CHUNKS:
+            chunks.append(self._ready.popleft())
+            num_ids += len(chunks[-1].token_ids)
+        return Chunks.of(chunks, self._executor.stats())
+
+    def close(self) -> None:
+        """Stop the engine, and leave no process behind."""
+        if self._executor is not None:
+            self._executor.close()

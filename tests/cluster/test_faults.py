@@ -1,0 +1,105 @@
+"""What becomes of a run when a replica, its host or the link to it is lost: it ends soon, names the
+host, and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.hosts import Host
+from tests.cluster.running import ACTOR, Going, left_on, loads
+
+pytestmark = pytest.mark.cluster
+
+BOUND_S = 30.0
+_SERVER = ("--scenario", "Server", "--qps", "20", "--count", "500")
+
+
+def kill(host: Host, words: str) -> None:
+    pids = host.pids_of(words)
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def failed_soon(going: Going) -> str:
+    """The cause, told within the bound."""
+    started_s = time.monotonic()
+    code, told = going.end(2 * BOUND_S)
+    assert time.monotonic() - started_s < BOUND_S
+    assert code == 4, told
+    assert "Traceback" not in told
+    record = going.record
+    assert record["status"] == "failed"
+    cause: str = record["cause"]
+    assert "of 2, on " in cause and "(10.77.0.2), was lost with " in cause
+    return cause
+
+
+@pytest.mark.parametrize("process", [ACTOR, "raylet/raylet"], ids=["replica", "node"])
+def test_a_killed_replica_or_node_fails_the_run(
+    cluster: tuple[Host, Host], tmp_path: Path, process: str
+) -> None:
+    a, b = cluster
+    with Going(a, tmp_path / "run", *_SERVER) as going:
+        kill(b, process)
+        failed_soon(going)
+        assert left_on(a) == left_on(b) == []
+
+
+def test_a_cut_link_fails_the_run(cluster: tuple[Host, Host], tmp_path: Path) -> None:
+    a, b = cluster
+    with Going(a, tmp_path / "run", *_SERVER) as going:
+        b.link("down")
+        failed_soon(going)
+        assert left_on(a) == []
+        b.link("up")
+        assert left_on(b, timeout_s=90.0) == []
+
+
+def test_a_host_that_stands_still_for_a_while_is_waited_for(
+    cluster: tuple[Host, Host], tmp_path: Path
+) -> None:
+    a, b = cluster
+    with Going(a, tmp_path / "run", "--scenario", "Offline", "--count", "1500") as going:
+        pids = b.pids()
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            for pid in pids:
+                os.kill(pid, number)
+            time.sleep(6.0)
+        code, told = going.end(120.0)
+        assert code == 0, told
+        assert all(load.lost is None for load in loads(going.folder).replicas)
+        assert left_on(a) == left_on(b) == []
+
+
+def test_a_loss_that_is_tolerated_marks_the_run(cluster: tuple[Host, Host], tmp_path: Path) -> None:
+    a, b = cluster
+    with Going(a, tmp_path / "run", "--tolerate-failures", *_SERVER) as going:
+        kill(b, ACTOR)
+        code, told = going.end(180.0)
+        record = going.record
+        assert record["status"] == "complete", told
+        assert code in (0, 1)  # it may be late for a rate of two
+        assert "failures tolerated" in record["marks"]
+        lost = [load for load in loads(going.folder).replicas if load.lost is not None]
+        assert [load.node[-11:] for load in lost] == ["(10.77.0.2)"]
+        answered = record["tests"]["performance"]["last_figures"]
+        assert answered["done"] == answered["issued"]
+        assert left_on(a) == left_on(b) == []
+
+
+def test_ctrl_c_leaves_nothing_on_either_host(cluster: tuple[Host, Host], tmp_path: Path) -> None:
+    a, b = cluster
+    with Going(a, tmp_path / "run", *_SERVER) as going:
+        for pid in a.pids_of("enginebench run"):
+            os.kill(pid, signal.SIGINT)
+        code, told = going.end(BOUND_S)
+        assert code == 130, told
+        assert going.record["status"] == "interrupted"
+        assert left_on(a) == left_on(b) == []

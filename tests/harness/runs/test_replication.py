@@ -1,0 +1,170 @@
+"""What `--replicas` and `--ray-address` mean, and what is refused."""
+
+from __future__ import annotations
+
+from importlib import util
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from build_engine.errors import EngineError, EnvironmentFault, MissingLibrary, UsageError
+from build_engine.store.engine import Engine
+from build_engine.store.spec import EngineSpec
+from harness.runs import replication as module
+from harness.runs.replication import Replication
+from runtime.openvino.spec import OpenVINOSpec
+from runtime.replicas.messages import Nodes
+from runtime.replicas.spec import LOCAL, ReplicasSpec
+from tests.build_engine.manifests import make_manifest, resealed
+from tests.harness.runs.choices import Choice, refused, with_run
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda name: ModuleSpec(name, None))
+
+
+def engine(tmp_path: Path, **identity: Any) -> Engine:
+    manifest = make_manifest()
+    changed = manifest.identity.model_copy(update=identity)
+    return Engine(tmp_path, resealed(manifest.model_copy(update={"identity": changed})))
+
+
+def cluster(monkeypatch: pytest.MonkeyPatch, *gpus: int) -> list[str]:
+    """A cluster with so many GPUs on each machine; the addresses that were asked."""
+    asked: list[str] = []
+
+    def survey(address: str) -> Nodes:
+        asked.append(address)
+        return Nodes(gpus)
+
+    monkeypatch.setattr(module, "survey", survey)
+    return asked
+
+
+@pytest.mark.parametrize(("replicas", "address"), [(None, None), ("1", None)])
+def test_one_engine_needs_no_ray(
+    replicas: str | None, address: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    assert Replication.of(replicas, address, False) is None
+
+
+@pytest.mark.parametrize(
+    ("replicas", "address", "meant"),
+    [
+        ("2", None, Replication(2, LOCAL, False)),
+        ("auto", None, Replication(None, LOCAL, False)),
+        (None, "10.0.0.1:6379", Replication(None, "10.0.0.1:6379", False)),
+        ("1", "local", Replication(1, LOCAL, False)),
+        ("3", "auto", Replication(3, "auto", False)),
+        ("3", "[fd00::1]:6379", Replication(3, "[fd00::1]:6379", False)),
+    ],
+)
+def test_words_and_what_they_mean(
+    replicas: str | None, address: str | None, meant: Replication
+) -> None:
+    assert Replication.of(replicas, address, False) == meant
+
+
+@pytest.mark.parametrize(
+    ("replicas", "address", "told"),
+    [
+        ("0", None, "--replicas is `0`; give a number from 1 to 1,024, or `auto`"),
+        ("-1", None, "--replicas is `-1`"),
+        ("many", None, "--replicas is `many`"),
+        ("99999", None, "--replicas is `99999`"),
+        ("2", "ray://a:10001", "--ray-address is `ray://a:10001`; give HOST:PORT of the head"),
+        ("2", "somewhere", "--ray-address is `somewhere`"),
+    ],
+)
+def test_words_that_mean_nothing(replicas: str, address: str | None, told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Replication.of(replicas, address, False)
+    assert str(caught.value).startswith(told)
+
+
+def test_a_single_engine_tolerates_nothing() -> None:
+    with pytest.raises(UsageError, match="no other that could take over; add --replicas"):
+        Replication.of(None, None, True)
+
+
+def test_without_ray_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "find_spec", util.find_spec)
+    monkeypatch.setattr(util, "find_spec", lambda name: None)
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.raises(MissingLibrary, match=r"`ray` is not installed; .*'enginebench\[ray\]'"):
+        Replication.of("2", None, False)
+
+
+def test_a_known_number_on_this_machine_asks_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = cluster(monkeypatch)
+    spec = OpenVINOSpec(folder=tmp_path)
+    made = Replication(2, LOCAL, True).of_engine(engine(tmp_path), spec)
+    assert made == ReplicasSpec(each=(spec,), count=2, device="cores", tolerate_failures=True)
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "made"),
+    [("cpu", None, (3, "cores")), ("gpu", None, (5, "gpu")), ("gpu", 2, (2, "gpu"))],
+)
+def test_auto_is_each_machine_or_each_gpu(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    count: int | None,
+    made: tuple[int, str],
+) -> None:
+    asked = cluster(monkeypatch, 4, 0, 1)
+    target = make_manifest().identity.target.model_copy(update={"kind": kind})
+    spec = OpenVINOSpec(folder=tmp_path)
+    found = Replication(count, "a:1", False).of_engine(engine(tmp_path, target=target), spec)
+    assert isinstance(found, ReplicasSpec)
+    assert (found.count, found.device) == made
+    assert asked == ["a:1"]  # a wrong address is seen before the run begins
+
+
+def test_a_cluster_without_gpus_has_no_room_for_a_gpu_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster(monkeypatch, 0, 0)
+    target = make_manifest().identity.target.model_copy(update={"kind": "gpu"})
+    spec = OpenVINOSpec(folder=tmp_path)
+    with pytest.raises(EnvironmentFault, match="No machine of Ray at a:1 has a GPU"):
+        Replication(None, "a:1", False).of_engine(engine(tmp_path, target=target), spec)
+
+
+def test_an_engine_on_several_gpus_has_no_replicas(tmp_path: Path) -> None:
+    limits = make_manifest().identity.limits
+    shared = type(limits)(
+        max_input_len=limits.max_input_len, max_seq_len=limits.max_seq_len, tensor_parallel=2
+    )
+    with pytest.raises(EngineError, match="leave out --replicas"):
+        Replication(2, LOCAL, False).of_engine(
+            engine(tmp_path, limits=shared), OpenVINOSpec(folder=tmp_path)
+        )
+
+
+def test_a_run_with_replicas_is_asked_for_marked_and_told_again(
+    choice: Choice, built: list[EngineSpec]
+) -> None:
+    request = with_run(choice, replicas="2", tolerate_failures=True).request()
+    assert isinstance(request.executor, ReplicasSpec)
+    assert request.executor.count == 2
+    assert request.marks == ("demo workload", "failures tolerated")
+    assert request.command.endswith(" --tolerate-failures")
+    assert " --replicas 2 " in request.command
+    assert request.engine is not None
+    assert request.executor.engine_folder == request.engine.folder
+    assert request.job.warmup_samples == 2  # as many as there are
+
+
+def test_a_bad_number_is_refused_before_an_engine_is_built(
+    choice: Choice, built: list[EngineSpec]
+) -> None:
+    refused(with_run(choice, replicas="x"), built, UsageError, "--replicas is `x`")

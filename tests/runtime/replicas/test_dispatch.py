@@ -1,0 +1,101 @@
+"""Who answers what: every replica is used fully, whatever its speed, and none idles at the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from runtime.replicas.dispatch import Dispatcher, room_for
+from tests.runtime.replicas.cluster_in_time import answer_all, slowed
+
+
+@pytest.mark.parametrize("factors", [(1.0, 1.0), (1.0, 3.0), (3.0, 1.0), (1.0, 2.0, 4.0)])
+def test_unlike_replicas_together_are_as_fast_as_their_sum(factors: tuple[float, ...]) -> None:
+    num = 1000 * len(factors) ** 2  # what is lost at the end is the same for any number
+    models = [slowed(factor) for factor in factors]
+    alone = [num / answer_all([model], num)[0] for model in models]
+    together_s, counts = answer_all(models, num)
+    assert num / together_s >= 0.95 * sum(alone)
+    assert sum(counts) == num
+
+
+def test_a_split_by_number_would_not_be() -> None:
+    fast, slow = slowed(1.0), slowed(3.0)
+    halves_s = max(answer_all([model], 1000)[0] for model in (fast, slow))
+    assert answer_all([fast, slow], 2000)[0] < 0.75 * halves_s
+
+
+def test_many_equal_replicas_lose_nothing() -> None:
+    one_s, _ = answer_all([slowed(1.0)], 500)
+    together_s, counts = answer_all([slowed(1.0)] * 8, 4000)
+    assert together_s <= one_s / 0.95
+    assert max(counts) - min(counts) <= 50
+
+
+def test_work_is_counted_in_tokens_and_not_in_requests() -> None:
+    dispatcher = Dispatcher([100, 100])
+    dispatcher.add(0, 5000, 10)
+    for number in range(1, 9):
+        dispatcher.add(number, 100, 10)
+    given = dispatcher.assign(0.0)
+    assert given == {0: [0], 1: [1, 2, 3, 4, 5, 6, 7, 8]}
+
+
+def test_nobody_gets_more_than_there_is_room_for_and_the_rest_waits() -> None:
+    dispatcher = Dispatcher([3, 3])
+    for number in range(10):
+        dispatcher.add(number, 10, 10)
+    given = dispatcher.assign(0.0)
+    assert sorted(map(len, given.values())) == [3, 3]
+    assert dispatcher.num_waiting == 4
+    assert dispatcher.assign(0.1) == {}
+    first = given[0][0]
+    assert dispatcher.made(first, 5, finished=True, now_s=1.0) == 0
+    assert dispatcher.assign(1.0) == {0: [6]}
+
+
+def test_the_last_requests_wait_for_the_fast_one() -> None:
+    dispatcher = Dispatcher([2, 2])
+    for number in range(300):
+        dispatcher.add(number, 10, 10)
+    has: dict[int, list[int]] = {0: [], 1: []}
+    now_s, last_to_slow = 0.0, 0
+    while dispatcher.num_waiting:
+        given = dispatcher.assign(now_s)
+        for replica, numbers in given.items():
+            has[replica] += numbers
+            last_to_slow = max([last_to_slow, *numbers]) if replica else last_to_slow
+        now_s += 0.1
+        dispatcher.made(has[0].pop(0), 10, finished=True, now_s=now_s)
+        if round(now_s * 10) % 10 == 0 and has[1]:  # the other one takes ten times as long
+            dispatcher.made(has[1].pop(0), 10, finished=True, now_s=now_s)
+    speeds = dispatcher.speed_of(0), dispatcher.speed_of(1)
+    assert speeds[0] is not None and speeds[1] is not None
+    assert speeds[0] == pytest.approx(10 * speeds[1], rel=0.2)
+    assert 200 < last_to_slow < 290  # it has room for the rest, too
+    assert has[1] == []
+
+
+def test_what_a_lost_replica_had_is_first_in_line_in_its_order() -> None:
+    dispatcher = Dispatcher([2, 2])
+    for number in range(6):
+        dispatcher.add(number, 10, 10)
+    given = dispatcher.assign(0.0)
+    assert dispatcher.lose(0) == given[0]
+    assert dispatcher.alive == [1]
+    assert dispatcher.assign(0.1) == {}
+    for number in given[1]:
+        dispatcher.made(number, 10, finished=True, now_s=1.0)
+    assert dispatcher.assign(1.0) == {1: given[0]}
+    assert dispatcher.lose(1) == given[0]
+    assert dispatcher.assign(2.0) == {}
+    assert dispatcher.num_open == 4
+
+
+def test_a_replica_with_little_to_do_says_nothing_of_its_speed() -> None:
+    dispatcher = Dispatcher([room_for(100), room_for(100)])
+    for number in range(50):
+        dispatcher.add(number, 10, 10)
+        (replica,) = dispatcher.assign(number * 10.0)
+        dispatcher.made(number, 10, finished=True, now_s=number * 10.0 + 9.0)
+        assert replica == 0
+    assert dispatcher.speed_of(0) is None

@@ -1,0 +1,119 @@
+"""Replicas on a Ray of this machine: answers, losses, and that nothing is left."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from build_engine.errors import EngineDied, EnvironmentFault
+from runtime.backend import load
+from runtime.executor import Executor, Request
+from runtime.openvino.spec import OpenVINOSpec
+from runtime.replicas.executor import survey
+from runtime.replicas.spec import ReplicasSpec
+from runtime.simulated.spec import SimulatedSpec
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed (the extra `ray`)"
+)
+
+ACTOR = "ray::_RayReplica"
+STEADY = SimulatedSpec(num_tokens=8, ttft_s=0.05, tpot_s=0.02)
+SLOW = SimulatedSpec(num_tokens=8, ttft_s=1.0, tpot_s=1.0)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    yield
+    until_s = time.monotonic() + 10.0
+    while (left := processes()) and time.monotonic() < until_s:
+        time.sleep(0.1)
+    assert left == []
+    assert list(Path("/tmp").glob(f"ebray*-{os.getpid()}-*")) == []
+
+
+def processes() -> list[psutil.Process]:
+    """All that was started by this one."""
+    return psutil.Process().children(recursive=True)
+
+
+def actors() -> list[psutil.Process]:
+    return [process for process in processes() if " ".join(process.cmdline()).startswith(ACTOR)]
+
+
+def requests(num: int) -> list[Request]:
+    prompt = np.arange(20, dtype=np.int32)
+    return [Request(number, prompt, 8) for number in range(num)]
+
+
+def answers(executor: Executor, num: int) -> dict[int, list[int]]:
+    ids: dict[int, list[int]] = {}
+    done = 0
+    until_s = time.monotonic() + 60.0
+    while done < num:
+        assert time.monotonic() < until_s
+        for chunk in executor.poll(0.1):
+            assert chunk.error is None
+            ids.setdefault(chunk.id, []).extend(chunk.token_ids.tolist())
+            done += chunk.finished
+    return ids
+
+
+def test_replicas_answer_and_one_that_is_killed_is_the_end(tmp_path: Path) -> None:
+    executor = load(ReplicasSpec(each=(STEADY,), count=2))
+    try:
+        executor.submit(requests(30))
+        assert answers(executor, 30) == {number: list(range(100, 108)) for number in range(30)}
+        loads = executor.stats().replicas
+        assert [load.number for load in loads] == [1, 2]
+        assert [load.requests for load in loads] == [15, 15]
+        assert executor.prefix_caching is False
+        found = actors()
+        assert len(found) == 2
+        found[0].send_signal(signal.SIGKILL)
+        with pytest.raises(EngineDied, match=r"replica [12] of 2, on .*, was lost with 0 open req"):
+            until_s = time.monotonic() + 30.0
+            while time.monotonic() < until_s:
+                executor.poll(0.1)
+    finally:
+        executor.close()
+
+
+def test_a_tolerated_loss_loses_no_answer() -> None:
+    executor = load(ReplicasSpec(each=(SLOW, STEADY), count=2, tolerate_failures=True))
+    try:
+        executor.submit(requests(20))
+        time.sleep(1.5)
+        victims = actors()
+        assert len(victims) == 2
+        victims[0].send_signal(signal.SIGKILL)
+        assert answers(executor, 20) == {number: list(range(100, 108)) for number in range(20)}
+        assert len([load for load in executor.stats().replicas if load.lost]) == 1
+    finally:
+        executor.close()
+
+
+def test_an_engine_that_is_none_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    spec = ReplicasSpec(each=(OpenVINOSpec(folder=tmp_path),), count=1)
+    with pytest.raises(EngineDied, match=r"is not an engine: it has no engine\.json"):
+        load(spec)
+
+
+def test_more_gpus_than_there_are_is_told_at_once() -> None:
+    with pytest.raises(EngineDied, match=r"999 replicas take 999 GPUs, and Ray has \d+ on 1 mach"):
+        load(ReplicasSpec(each=(STEADY,), count=999, device="gpu"))
+
+
+def test_an_address_where_nobody_listens_is_told() -> None:
+    with pytest.raises(
+        EnvironmentFault, match=r"^No connection to Ray at 127\.0\.0\.1:1: .*refused; this machine"
+    ):
+        survey("127.0.0.1:1")
