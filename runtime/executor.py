@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -125,4 +125,15 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Stop the engine and free its memory. Idempotent; leaves no process behind."""
+        ...
+
+
+@runtime_checkable
+class Cancelling(Protocol):
+    """An executor that can be told that an answer is not waited for any more."""
+
+    def cancel(self, request_ids: Sequence[int]) -> None:
+        """Give these requests up, if they are open. Each still ends in a finished chunk: soon, with
+        an error, or when it is answered where the engine cannot stop it. Never waits.
+        """
         ...

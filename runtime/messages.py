@@ -61,6 +61,13 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancel:
+    """To the engine: nobody waits for these requests any more."""
+
+    request_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """From the engine: it is loaded."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from build_engine.errors import EngineDied
 from runtime.executor import Chunk, ExecutorStats, Request
-from runtime.messages import Chunks, Fatal, Ready, Start, Work
+from runtime.messages import Cancel, Chunks, Fatal, Ready, Start, Work
 from runtime.process import Child, Hangup
 
 if TYPE_CHECKING:
@@ -68,6 +68,10 @@ class RemoteExecutor:
             with self._receive_lock:  # the engine may have said why it died
                 self._receive(_LAST_MESSAGES_S)
             raise self._dead(None) from None
+
+    def cancel(self, request_ids: Sequence[int]) -> None:
+        """See `Cancelling.cancel`."""
+        self._child.line.tell(Cancel(tuple(request_ids)))
 
     def poll(self, timeout_s: float) -> list[Chunk]:
         """See `Executor.poll`."""

@@ -13,19 +13,22 @@ import queue
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from build_engine.errors import EnginebenchError
-from runtime.executor import Request
-from runtime.messages import Chunks, Fatal, Ready, Start, Work
+from runtime.executor import Cancelling, Request
+from runtime.messages import Cancel, Chunks, Fatal, Ready, Start, Work
 from runtime.process import Hangup, Line
 from runtime.spec import ExecutorSpec
 
 S = TypeVar("S", bound=ExecutorSpec)
+_Inbox: TypeAlias = "queue.SimpleQueue[list[Request] | Cancel]"
 
 
 class SteppedEngine(Protocol):
-    """What the worker module of a backend brings along."""
+    """What the worker module of a backend brings along; one that can stop a request is
+    `Cancelling`, too.
+    """
 
     @property
     def prefix_caching(self) -> bool:
@@ -57,7 +60,7 @@ def work(spec_class: type[S], start: Callable[[S], SteppedEngine]) -> None:
     first = line.receive()
     assert isinstance(first, Start)
     assert isinstance(first.spec, spec_class)
-    inbox: queue.SimpleQueue[list[Request]] = queue.SimpleQueue()
+    inbox: _Inbox = queue.SimpleQueue()
     threading.Thread(target=_read, args=(line, inbox), daemon=True).start()
     try:
         engine = start(first.spec)
@@ -65,10 +68,10 @@ def work(spec_class: type[S], start: Callable[[S], SteppedEngine]) -> None:
         gc.collect()
         gc.freeze()
         while True:
-            if engine.idle:
-                engine.add(inbox.get())
+            while engine.idle:
+                _take(inbox.get(), engine)
             while not inbox.empty():
-                engine.add(inbox.get())
+                _take(inbox.get(), engine)
             if (chunks := engine.step()) is not None:
                 line.send(chunks)
     except Hangup:
@@ -85,12 +88,19 @@ def last_line(error: Exception) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def _read(line: Line, inbox: queue.SimpleQueue[list[Request]]) -> None:
+def _take(order: list[Request] | Cancel, engine: SteppedEngine) -> None:
+    if not isinstance(order, Cancel):
+        engine.add(order)
+    elif isinstance(engine, Cancelling):
+        engine.cancel(order.request_ids)
+
+
+def _read(line: Line, inbox: _Inbox) -> None:
     try:
         while True:
             message = line.receive()
-            assert isinstance(message, Work)
-            inbox.put(message.requests)
+            assert isinstance(message, Work | Cancel)
+            inbox.put(message.requests if isinstance(message, Work) else message)
     except Hangup:
         # nobody is left to answer to, and a step in progress must not keep the process alive
         os._exit(0)

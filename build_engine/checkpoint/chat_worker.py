@@ -3,8 +3,8 @@ may compute, and how much memory it may take, is bounded by the system.
 
 Jinja's sandbox keeps a template from the machine; a nested loop, a product of a text and a power
 of a power it lets go on for ever. Standard input has a line of JSON with the template and the
-special tokens, and then one with each text; standard output has one with each prompt, or with the
-fault that ended it.
+special tokens, and then one with each text that a user says, or with all messages of a
+conversation; standard output has one with each prompt, or with the fault that ended it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,11 @@ def main() -> None:
         for line in sys.stdin:
             _allow_time()
             text = parse_json(line)
-            prompt = _rendered(template, said["special"], text, min(left, MAX_CHARS))
+            if isinstance(text, list):
+                _say(prompt=_rendered(template, said["special"], text, MAX_CHARS))
+                continue
+            messages = [{"role": "user", "content": text}]
+            prompt = _rendered(template, said["special"], messages, min(left, MAX_CHARS))
             left -= max(len(prompt) - len(text), 0)
             _say(prompt=prompt)
     except (jinja2.TemplateError, ArithmeticError, LookupError, RecursionError) as error:
@@ -53,12 +57,18 @@ def main() -> None:
 
 
 def _rendered(
-    template: jinja2.Template, special: dict[str, object], said: str, most_chars: int
+    template: jinja2.Template,
+    special: dict[str, object],
+    messages: list[dict[str, str]],
+    most_chars: int,
 ) -> str:
-    """What transformers makes of it. Raises ValueError for more than `most_chars` over `said`."""
+    """What transformers makes of it. Raises ValueError for more than `most_chars` over what is said
+    in the messages.
+    """
     pieces, length = [], 0
+    said = sum(len(message["content"]) for message in messages)
     for piece in template.generate(
-        messages=[{"role": "user", "content": said}],
+        messages=messages,
         tools=None,
         documents=None,
         add_generation_prompt=True,
@@ -66,13 +76,14 @@ def _rendered(
     ):
         pieces.append(piece)
         length += len(piece)
-        if length > len(said) + most_chars:
+        if length > said + most_chars:
             raise ValueError(f"it adds more than {most_chars:,} characters")
     return "".join(pieces)
 
 
 def _say(**answer: str) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()  # somebody may wait for it before there is more to say
 
 
 def _limit_memory() -> None:

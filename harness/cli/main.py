@@ -40,6 +40,7 @@ _COMMANDS = {
     "build": "Build an engine from a checkpoint, once.",
     "engines": "List, explain, verify and remove built engines.",
     "run": "Benchmark an engine with MLPerf LoadGen.",
+    "serve": "Answer OpenAI's requests with a built engine.",
     "sweep": "Measure several recipes of a model in turn, and show which one to run.",
     "report": "Show runs as one HTML page: which recipe to run, and on what evidence.",
     "compare": "Say how runs differ, and whether that is more than noise.",

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _KV_BLOCK_TOKENS = 32  # OpenVINO GenAI's block size on CPU
 # requests handed to the scheduler beyond the batch, so that a freed slot is filled in the next step
 _LOOKAHEAD = 8
+_MOST_CONFIGS = 256  # whoever asks may ask something else each time
+_CANCELLED = "it was given up by whoever asked"
 
 
 class Engine:
@@ -80,6 +82,14 @@ class Engine:
     def add(self, requests: Sequence[Request]) -> None:
         """Queue requests in order of arrival."""
         self._waiting.extend(requests)
+
+    def cancel(self, request_ids: Sequence[int]) -> None:
+        """See `Cancelling.cancel`: the scheduler drops them in the next step."""
+        given_up = set(request_ids)
+        self._failed += [(r.id, 0, True, _CANCELLED) for r in self._waiting if r.id in given_up]
+        self._waiting = deque(r for r in self._waiting if r.id not in given_up)
+        for request_id in given_up & self._active.keys():
+            self._active[request_id].cancel()
 
     def step(self) -> Chunks:
         """One iteration: all that has news, and the figures after it."""
@@ -148,6 +158,8 @@ class Engine:
         max_new, min_new = request.max_new_tokens, request.min_new_tokens
         key = (max_new, min_new, request.stop_ids, request.ignore_eos)
         if key not in self._configs:
+            if len(self._configs) == _MOST_CONFIGS:
+                self._configs.clear()
             config = self._genai.GenerationConfig()
             config.do_sample = False
             config.max_new_tokens = max_new
@@ -178,6 +190,8 @@ class Engine:
             error = None
             if state == status.IGNORED:
                 error = "the engine has no key/value cache left for it"
+            elif state == status.CANCEL:
+                error = _CANCELLED
             finished = state != status.RUNNING
             rows.append((request_id, num_new, finished, error))
             if finished:

@@ -101,3 +101,17 @@ def test_closing_twice_is_closing_once(tmp_path: Path) -> None:
     for use in (lambda: executor.poll(0.0), lambda: executor.submit([request(1)])):
         with pytest.raises(EngineDied, match="closed"):
             use()
+
+
+def test_an_engine_that_cannot_stop_a_request_answers_it(tmp_path: Path) -> None:
+    executor = toy(tmp_path)
+    executor.cancel([7])
+    executor.submit([request(7)])
+    executor.cancel([7, 8])
+    executor.submit([request(8)])
+    finished: list[int] = []
+    while len(finished) < 2:
+        finished += [chunk.id for chunk in executor.poll(10.0) if chunk.finished]
+    assert finished == [7, 8]
+    executor.close()
+    executor.cancel([9])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from build_engine.checkpoint.chat import ChatTemplate
+from build_engine.checkpoint.chat import ChatTemplate, TemplateFault
 from build_engine.checkpoint.special_tokens import Tokens
 from build_engine.checkpoint.tokenizer import Tokenizer
 from build_engine.errors import CheckpointError
@@ -215,3 +215,42 @@ def test_a_note_goes_with_the_engine_once(tmp_path: Path) -> None:
     after = Tokenizer.load(tmp_path / "engine")
     assert len(before.notes) == 2
     assert (after.notes, after.digest) == (before.notes, before.digest)
+
+
+def test_a_session_renders_one_conversation_after_the_other() -> None:
+    text = (
+        "{% for m in messages %}{% if m.role == 'system' and loop.index0 %}"
+        "{{ raise_exception('system comes first') }}{% endif %}"
+        "{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    )
+    session = ChatTemplate(text, Tokens({}, ()), Path("x")).session()
+    user, system = {"role": "user", "content": "Hi"}, {"role": "system", "content": "Be \u00fc."}
+    try:
+        for _ in range(3):
+            assert session.prompt([system, user]) == "system: Be \u00fc.\nuser: Hi\n"
+        with pytest.raises(TemplateFault) as caught:
+            session.prompt([user, system])
+        assert caught.value.reason == "system comes first"
+        assert session.prompt([user]) == "user: Hi\n"
+        assert session._process is not None
+        session._process.kill()
+        session._process.wait()
+        with pytest.raises(TemplateFault, match="exit code -9"):
+            session.prompt([user])
+        assert session.prompt([user]) == "user: Hi\n"
+    finally:
+        session.close()
+        session.close()
+    assert session._process is None
+
+
+def test_a_session_bounds_the_time_of_a_prompt() -> None:
+    text = "{{ messages[0].content }}{% if messages|length > 1 %}" + _LOOPS + "{% endif %}"
+    session = ChatTemplate(text, Tokens({}, ()), Path("x")).session()
+    said = {"role": "user", "content": "Hi"}
+    try:
+        with pytest.raises(TemplateFault, match="more than 5 s"):
+            session.prompt([said, said])
+        assert session.prompt([said]) == "Hi"
+    finally:
+        session.close()

@@ -34,6 +34,7 @@ COMMANDS = [
     "report",
     "run",
     "runs",
+    "serve",
     "submission",
     "sweep",
     "targets",

@@ -112,6 +112,16 @@ FROZEN = {
         "--target",
         "--workload",
     ],
+    "serve": [
+        "--api-key-file",
+        "--engine",
+        "--host",
+        "--json",
+        "--max-body-bytes",
+        "--max-requests",
+        "--name",
+        "--port",
+    ],
     "sweep": [
         *_CALIBRATION,
         "--count",

@@ -99,6 +99,23 @@ def test_tokens_come_as_they_are_made(executor: OpenVINOExecutor) -> None:
     assert [chunk.finished for chunk in chunks] == [False] * 7 + [True]
 
 
+def test_a_request_that_is_given_up_ends_and_makes_room(executor: OpenVINOExecutor) -> None:
+    long = [request(number, length=8, max_new_tokens=56) for number in range(1, 21)]
+    executor.submit(long)  # five batches: the last of them wait in front of the pipeline
+    chunks: list[Chunk] = []
+    while not chunks:
+        chunks += executor.poll(1.0)
+    executor.cancel([1, 20, 99])
+    chunks += collect(executor, 20 - sum(chunk.finished for chunk in chunks))
+    errors = {chunk.id: chunk.error for chunk in chunks if chunk.finished}
+    assert {number for number, error in errors.items() if error} == {1, 20}
+    assert "given up" in str(errors[1])
+    assert sum(len(chunk.token_ids) for chunk in chunks if chunk.id == 1) < 56
+    assert sum(len(chunk.token_ids) for chunk in chunks if chunk.id == 2) == 56
+    assert executor.stats().active == executor.stats().queued == 0
+    assert len(answers(executor, [request(1)])[1]) == 8
+
+
 def test_an_answer_ends_with_the_stop_id_that_ended_it(executor: OpenVINOExecutor) -> None:
     ids = answers(executor, [request(1)])[1]
     stop = next(i for i in range(1, 8) if ids[i] not in ids[:i])

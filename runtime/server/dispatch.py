@@ -1,0 +1,184 @@
+"""Between the server's event loop and an executor: who may ask, whose tokens are whose, and what
+becomes of a request that nobody waits for any more.
+
+A thread polls the executor. All else happens in the event loop, without a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from build_engine.errors import EngineDied
+from runtime.executor import Cancelling
+from runtime.server.refusal import FAILED, NO_ENGINE, OVERLOADED, Refused
+
+if TYPE_CHECKING:
+    from runtime.executor import Chunk, Executor, Request
+
+_POLL_S = 0.1
+_RECENT = 64  # answers by which it is told when to come again
+_MOST_WAIT_S = 30
+
+
+class Gone(Exception):
+    """Whoever asked has hung up."""
+
+
+class Ticket:
+    """A place in the server, from the arrival of a request until the engine is done with it."""
+
+    def __init__(self, dispatcher: Dispatcher, number: int) -> None:
+        self._dispatcher = dispatcher
+        self._chunks: list[Chunk] = []
+        self._wake = asyncio.Event()
+        self._fault: Exception | None = None
+        self.number = number
+        """The request's id."""
+        self.arrived_s = time.perf_counter()
+
+    def submit(self, request: Request) -> None:
+        """Hand the request to the engine. Raises Refused when the engine is gone."""
+        self._dispatcher.submit(self, request)
+
+    async def news(self) -> list[Chunk]:
+        """What the engine made since, at least one chunk. Raises Refused where it failed, Gone
+        where `give_up` was called.
+        """
+        await self._wake.wait()
+        if self._fault is not None:
+            raise self._fault
+        self._wake.clear()
+        chunks, self._chunks = self._chunks, []
+        return chunks
+
+    def add(self, chunk: Chunk) -> None:
+        """More of the answer."""
+        if chunk.error is not None:
+            self.fail(Refused(FAILED, f"The engine failed: {chunk.error}."))
+        self._chunks.append(chunk)
+        self._wake.set()
+
+    def fail(self, fault: Exception) -> None:
+        """There will be no more."""
+        self._fault = self._fault or fault
+        self._wake.set()
+
+    def give_up(self) -> None:
+        """Nobody waits for it any more."""
+        self.fail(Gone())
+
+    def release(self) -> None:
+        """Give the place back: now, or when the engine is done with it. Idempotent."""
+        self._dispatcher.release(self)
+
+
+class Dispatcher:
+    """One executor and all that is asked of it. Used in one event loop, but for `close`."""
+
+    def __init__(self, executor: Executor, max_requests: int) -> None:
+        self._executor = executor
+        self._max_requests = max_requests
+        self._tickets: set[Ticket] = set()
+        self._asked: dict[int, Ticket] = {}  # that the engine has not finished
+        self._left: set[Ticket] = set()  # of these, that nobody waits for
+        self._number = 0
+        self._finished_s: deque[float] = deque(maxlen=_RECENT)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._on_death: Callable[[], None] = lambda: None
+        self.death: str | None = None
+        """Why the engine is gone; None while it is there."""
+
+    @property
+    def num_open(self) -> int:
+        """Places that are taken."""
+        return len(self._tickets)
+
+    def start(self, on_death: Callable[[], None]) -> None:
+        """Begin to poll, for the event loop that runs; it calls `on_death` when the engine dies."""
+        self._on_death = on_death
+        loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._poll, args=(loop,), name="chunks", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop polling; the executor stays open."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def admit(self) -> Ticket:
+        """A place for a request. Raises Refused when none is left, or the engine is gone."""
+        if self.death is not None:
+            raise Refused(NO_ENGINE, self.death)
+        if self.num_open >= self._max_requests:
+            raise Refused(
+                OVERLOADED,
+                f"{self.num_open} requests are open, as many as are taken at once; come again.",
+                retry_after_s=self._wait_s(),
+            )
+        self._number += 1
+        ticket = Ticket(self, self._number)
+        self._tickets.add(ticket)
+        return ticket
+
+    def submit(self, ticket: Ticket, request: Request) -> None:
+        """See `Ticket.submit`."""
+        try:
+            self._executor.submit([request])
+        except EngineDied as error:
+            raise Refused(NO_ENGINE, str(error)) from None
+        self._asked[ticket.number] = ticket
+
+    def release(self, ticket: Ticket) -> None:
+        """See `Ticket.release`."""
+        if ticket.number not in self._asked:
+            self._tickets.discard(ticket)
+        elif ticket not in self._left:
+            self._left.add(ticket)
+            if isinstance(self._executor, Cancelling):
+                self._executor.cancel([ticket.number])
+
+    def _poll(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            while not self._stop.is_set():
+                chunks = self._executor.poll(_POLL_S)
+                if chunks:
+                    loop.call_soon_threadsafe(self._deliver, chunks)
+        except EngineDied as error:
+            if not self._stop.is_set():
+                loop.call_soon_threadsafe(self._die, str(error))
+
+    def _deliver(self, chunks: Sequence[Chunk]) -> None:
+        for chunk in chunks:
+            ticket = self._asked[chunk.id]
+            if chunk.finished:
+                del self._asked[chunk.id]
+                self._finished_s.append(time.perf_counter())
+            if ticket not in self._left:
+                ticket.add(chunk)
+            elif chunk.finished:
+                self._left.discard(ticket)
+                self._tickets.discard(ticket)
+
+    def _die(self, cause: str) -> None:
+        self.death = cause
+        for ticket in self._tickets:
+            ticket.fail(Refused(NO_ENGINE, cause))
+        self._tickets -= self._left
+        self._asked.clear()
+        self._left.clear()
+        self._on_death()
+
+    def _wait_s(self) -> int:
+        """Whole seconds until a place is likely to be free, at the rate of late."""
+        if not self._finished_s:
+            return 1
+        since_s = time.perf_counter() - self._finished_s[0]
+        return max(1, min(_MOST_WAIT_S, math.ceil(since_s / len(self._finished_s))))

@@ -1,0 +1,112 @@
+"""From what a request asks for to what the executor is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from build_engine.checkpoint.chat import TemplateFault
+from build_engine.errors import CheckpointError
+from runtime.executor import Request
+from runtime.server.refusal import MALFORMED, TOO_LONG, Refused
+
+if TYPE_CHECKING:
+    from build_engine.checkpoint.chat import ChatSession
+    from build_engine.checkpoint.tokenizer import Tokenizer
+    from build_engine.store.engine import Engine
+    from runtime.executor import TokenIds
+    from runtime.server.body import Asked, Chat, Completion
+
+_DEFAULT_TOKENS = 16  # of a completion, where the request does not say; OpenAI's
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Makes the prompts of one engine. `chat` is None for a checkpoint without a template."""
+
+    engine: Engine
+    tokenizer: Tokenizer
+    chat: ChatSession | None
+
+    @classmethod
+    def of(cls, engine: Engine) -> Prompts:
+        """Those of an engine. Raises CheckpointError for a tokenizer that is missing or broken."""
+        from build_engine.checkpoint.tokenizer import Tokenizer
+
+        tokenizer = Tokenizer.load(engine.folder)
+        try:
+            chat = tokenizer.chat().session()
+        except CheckpointError:
+            chat = None
+        return cls(engine, tokenizer, chat)
+
+    def of_text(self, text: str, asked: Completion) -> TokenIds:
+        """The ids of a text."""
+        [ids] = self.tokenizer.encode_batch([text], add_special_tokens=asked.add_special_tokens)
+        return ids
+
+    def of_chat(self, asked: Chat) -> TokenIds:
+        """The ids of a conversation. Raises Refused where the checkpoint's template does not take
+        it.
+        """
+        if self.chat is None:
+            raise Refused(
+                MALFORMED,
+                f"`{self.engine.model}` has no chat template; use /v1/completions.",
+                parameter="messages",
+            )
+        try:
+            text = self.chat.prompt([message.plain for message in asked.messages])
+        except TemplateFault as fault:
+            what = f"The model's chat template does not take these messages: {fault.reason}."
+            raise Refused(MALFORMED, what, parameter="messages") from None
+        [ids] = self.tokenizer.encode_batch([text], add_special_tokens=False)
+        return ids
+
+    def request(self, number: int, ids: TokenIds, asked: Asked, *, chat: bool) -> Request:
+        """What the executor is asked. Raises Refused for what the engine cannot take."""
+        room = self._room(ids)
+        most = asked.most_tokens or (room if chat else min(_DEFAULT_TOKENS, room))
+        if most > room:
+            raise Refused(
+                TOO_LONG,
+                f"The engine takes {self.engine.limits.max_seq_len} tokens, and the prompt has "
+                f"{len(ids)} and the answer up to {most}; ask for {room} or fewer.",
+                parameter="max_tokens",
+            )
+        if asked.min_tokens > most:
+            raise Refused(
+                MALFORMED,
+                f"`min_tokens` is {asked.min_tokens}, and the answer has at most {most}.",
+                parameter="min_tokens",
+            )
+        own = () if asked.ignore_eos else self.engine.stop_ids
+        stop_ids = tuple(dict.fromkeys((*own, *asked.stop_token_ids)))
+        return Request(
+            number,
+            ids,
+            most,
+            asked.min_tokens,
+            stop_ids,
+            ignore_eos=not stop_ids,
+            streaming=asked.stream or bool(asked.stops),
+        )
+
+    def _room(self, ids: TokenIds) -> int:
+        """Tokens that an answer may have."""
+        limits, vocabulary = self.engine.limits, self.engine.vocab_size
+        if not len(ids):
+            raise Refused(MALFORMED, "`prompt` is empty.", parameter="prompt")
+        if len(ids) > limits.max_input_len:
+            raise Refused(
+                TOO_LONG,
+                f"The prompt has {len(ids)} tokens, and the engine takes {limits.max_input_len}.",
+                parameter="prompt",
+            )
+        if int(ids.max()) >= vocabulary:
+            raise Refused(
+                MALFORMED,
+                f"`prompt` has the id {int(ids.max())}, and the vocabulary has {vocabulary}.",
+                parameter="prompt",
+            )
+        return limits.max_seq_len - len(ids)
