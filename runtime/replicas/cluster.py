@@ -62,7 +62,7 @@ def connected(address: str) -> Iterator[None]:
         raise MissingLibrary("ray", "ray") from None
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nobody asked for a report of this to anyone
     with contextlib.ExitStack() as stack:
-        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        options: dict[str, bool | int | str] = {"log_to_driver": False, "logging_level": "ERROR"}
         if address == LOCAL:
             # for the processes of this Ray alone; nothing of it is written to the disk
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
