@@ -7,6 +7,7 @@ library, and a command's module (with all that it imports) is loaded only when t
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import re
 import signal
@@ -116,6 +117,7 @@ def main() -> None:
     """The `enginebench` command."""
     try:
         prepare()
+        faulthandler.enable()  # a library that crashes would end the command without a word
         signal.signal(signal.SIGTERM, _interrupt)
         code = run(sys.argv[1:])
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -236,3 +236,18 @@ def test_a_folder_that_is_gone(line: Line, tmp_path: Path) -> None:
         assert line("run", "--model", "m", "--recipe", "bf16").code == 2
     finally:
         os.chdir(tmp_path)
+
+
+def test_a_library_that_crashes_says_where() -> None:
+    code = (
+        "import os, signal\n"
+        "from harness.cli import main\n"
+        "main.run = lambda arguments: os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "main.main()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == -signal.SIGSEGV
+    assert "Segmentation fault" in ended.stderr
+    assert '"<string>", line 3' in ended.stderr
