@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from build_engine.checkpoint.architecture import LlamaConfig
     from build_engine.planned import PlannedBuild
     from build_engine.progress import BuildProgress
-    from build_engine.recipe import Recipe
+    from build_engine.recipe import Recipe, RecipeRules
     from build_engine.roofline.memory import BuildNeeds
     from build_engine.roofline.storage import Storage
     from build_engine.store.limits import EngineLimits
@@ -188,7 +188,7 @@ class Backend:
         found: EngineLimits = fit(limits, config, recipe, target, profile, batch_given, mean_tokens)
         return found
 
-    def storage_of(self, recipe: Recipe, config: LlamaConfig) -> Storage:
+    def storage_of(self, recipe: RecipeRules, config: LlamaConfig) -> Storage:
         """How an engine keeps its parts. Raises ConfigError where that is not known."""
         if self.storage is None:
             raise ConfigError(

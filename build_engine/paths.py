@@ -16,6 +16,7 @@ KEPT = (
     "engines",
     "hub",
     "logs",
+    "peaks",
     "quantised",
     "sources",
     "timings",

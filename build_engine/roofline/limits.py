@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from build_engine.roofline.costs import Overhead
+from build_engine.roofline.rate import Rate as ProductRate
 from build_engine.roofline.work import Lengths, Work
 
 HOST_S = 0.002
@@ -32,6 +34,8 @@ class Efficiency:
 
     compute: float = 1.0
     bandwidth: float = 1.0
+    overhead: Overhead | None = None
+    """What steps cost beside them, where that was measured."""
 
 
 IDEAL = Efficiency()
@@ -63,14 +67,27 @@ class Roofline:
     bandwidth: float
     requests: int
     """Requests at once, 0 where none fits."""
+    few: tuple[ProductRate, ProductRate] | None = None
+    """FLOP/s of both by how many tokens are multiplied at once, where that was measured: an answer
+    has one in each iteration.
+    """
+
+    @property
+    def prompt_s(self) -> float:
+        """Seconds of arithmetic for a prompt."""
+        return self._seconds(self.work.prompt_linear, self.work.prompt_other)
+
+    @property
+    def answer_s(self) -> float:
+        """Seconds of arithmetic for an answer, of which an iteration has a token for each of the
+        requests at once.
+        """
+        return self._answer_s(self.requests)
 
     @property
     def compute_s(self) -> float:
         """t_c: seconds of arithmetic for a request."""
-        return self._seconds(
-            self.work.prompt_linear + self.work.answer_linear,
-            self.work.prompt_other + self.work.answer_other,
-        )
+        return self.prompt_s + self.answer_s
 
     @property
     def kv_s(self) -> float:
@@ -103,7 +120,12 @@ class Roofline:
 
     def offline(self, reached: Efficiency) -> float:
         """Requests a second where all are there from the start."""
-        return 1 / (self.compute_s / reached.compute + self.memory_s) if self.requests else 0.0
+        if not self.requests:
+            return 0.0
+        # what was measured of the bandwidth is what all requests together get of it
+        shared = reached.bandwidth if reached.overhead else 1.0
+        seconds = self.compute_s / reached.compute + self.memory_s / shared
+        return 1 / (seconds + self._overhead_s(reached, self.requests))
 
     def efficiency(self, per_second: float) -> float:
         """The efficiency of the arithmetic at which `offline` gives so many requests a second.
@@ -116,13 +138,25 @@ class Roofline:
 
     def ttft_s(self, reached: Efficiency = IDEAL) -> float:
         """Seconds until the first token of a mean prompt that is alone."""
-        prompt_s = self._seconds(self.work.prompt_linear, self.work.prompt_other)
-        return max(prompt_s / reached.compute, self.weights_s / reached.bandwidth)
+        arithmetic_s, traffic_s = (
+            self.prompt_s / reached.compute,
+            self.weights_s / reached.bandwidth,
+        )
+        cost = reached.overhead
+        if cost is None:
+            return max(arithmetic_s, traffic_s)
+        return arithmetic_s + traffic_s + cost.iteration_s + self._prompt_cost_s(cost)
 
     def tpot_s(self, reached: Efficiency = IDEAL) -> float:
         """Seconds of each further token of a request that is alone."""
-        cache = (self.lengths.prompt + self.lengths.answer / 2) * self.kv_token_bytes
-        return (self.step_bytes + cache) / self.bandwidth / reached.bandwidth
+        cached = self.lengths.prompt + self.lengths.answer / 2
+        traffic_s = (self.step_bytes + cached * self.kv_token_bytes) / self.bandwidth
+        arithmetic_s = self._answer_s(1) / max(self.lengths.answer - 1, 1)
+        cost = reached.overhead
+        if cost is None:  # of a datasheet's peaks the arithmetic of one token is next to nothing
+            return max(traffic_s / reached.bandwidth, arithmetic_s if self.few else 0.0)
+        beside_s = cost.iteration_s + cost.answer_token_s + cached * cost.cached_token_s
+        return traffic_s / reached.bandwidth + arithmetic_s / reached.compute + beside_s
 
     def latency_s(self, reached: Efficiency = IDEAL) -> float:
         """Seconds of a whole answer to a request that is alone."""
@@ -136,6 +170,9 @@ class Roofline:
             return Rate(0.0, "TTFT", 0.0)
         busy_s = self.compute_s / reached.compute + self.kv_s
         step_s = self.weights_s + HOST_S
+        if reached.overhead is not None:
+            busy_s += self._request_cost_s(reached.overhead)
+            step_s = self.weights_s + reached.overhead.iteration_s
         later = self.lengths.answer - 1
         by_latency = max(0.0, (1 - step_s / tpot_s) / busy_s)
         wanted = by_latency * later * tpot_s
@@ -149,5 +186,32 @@ class Roofline:
         share = tokens / self.lengths.prompt
         return self.weights_s + self._seconds(self.work.prompt_linear, 0) * share / reached.compute
 
+    def step_peaks(self, tokens: int) -> tuple[float, float]:
+        """FLOP/s of linear layers and of the rest, of so many tokens at once."""
+        if self.few is None:
+            return self.linear_peak, self.other_peak
+        return self.few[0].at(tokens), self.few[1].at(tokens)
+
     def _seconds(self, linear: float, other: float) -> float:
         return linear / self.linear_peak + other / self.other_peak
+
+    def _answer_s(self, rows: int) -> float:
+        linear, other = self.work.answer_linear, self.work.answer_other
+        linear_peak, other_peak = self.step_peaks(rows)
+        return linear / linear_peak + other / other_peak
+
+    def _overhead_s(self, reached: Efficiency, requests: int) -> float:
+        """Seconds of a request beside arithmetic and traffic, of so many at once."""
+        cost = reached.overhead
+        if cost is None:
+            return 0.0
+        steps_s = (self.lengths.answer - 1) * cost.iteration_s / requests
+        return steps_s + self._request_cost_s(cost)
+
+    def _request_cost_s(self, cost: Overhead) -> float:
+        """Its part that is the same however many there are at once."""
+        answer_s = self.lengths.answer * cost.answer_token_s
+        return self._prompt_cost_s(cost) + answer_s + self.work.kv_tokens * cost.cached_token_s
+
+    def _prompt_cost_s(self, cost: Overhead) -> float:
+        return self.lengths.prompt * cost.prompt_token_s

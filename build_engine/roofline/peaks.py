@@ -7,13 +7,28 @@ there are no peaks rather than plausible ones.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from build_engine.roofline.costs import StepCosts
+from build_engine.roofline.rate import Rate
 from build_engine.target import Detected
 
 if TYPE_CHECKING:
     from build_engine.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredSteps:
+    """What was measured of a machine beside its peaks: what steps cost, how much of the peaks the
+    slowest and the middle measurement reached (of products and of the bandwidth), and FLOP/s by the
+    kind of the weights, where these are not what is multiplied.
+    """
+
+    costs: StepCosts
+    slowest: tuple[float, float]
+    middle: tuple[float, float]
+    weights: Mapping[str, Rate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +40,15 @@ class Peaks:
     flops: Mapping[str, float]
     bandwidth: float
     source: str
+    by_rows: Mapping[str, Rate] = field(default_factory=dict)
+    """The same by how many rows are multiplied at once, where that was measured."""
+    cache_bytes: int = 0
+    """Of the machine's last cache, where that is known: smaller weights are read from there."""
+    steps: MeasuredSteps | None = None
+
+    def rate(self, precision: str) -> Rate:
+        """FLOP/s in a precision by the rows. Raises KeyError for one without a peak."""
+        return self.by_rows.get(precision) or Rate.flat(self.flops[precision])
 
 
 def stated_peaks(target: Target) -> Detected[Peaks | None]:

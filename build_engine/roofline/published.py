@@ -68,7 +68,8 @@ class Seen:
             low=Efficiency(worst, traffic[0]),
             typical=Efficiency(median(value for value, _ in ranked), median(traffic)),
             high=Efficiency(best, traffic[-1]),
-            source=f"{worst:.2f} ({first}) to {best:.2f} ({last}) of the arithmetic",
+            source=f"as published results, {worst:.2f} ({first}) to {best:.2f} ({last}) of the "
+            "arithmetic",
         )
 
 

@@ -12,6 +12,8 @@ def doctor(
     *,
     contract: bool = False,
     system_json: bool = False,
+    measure: bool = False,
+    fresh: bool = False,
     round: RoundName = DEFAULT,
     json: bool = False,
 ) -> int:
@@ -25,6 +27,12 @@ def doctor(
     system_json
         Instead, describe this machine on standard output as MLPerf's system JSON, and list what a
         person must fill in.
+    measure
+        Instead, measure once how fast this CPU multiplies matrices and reads memory through the
+        engine's own library, and what steps of an engine cost: some twenty seconds. Plans for it
+        and what runs say of their limits go by that.
+    fresh
+        Measure anew what was measured before.
     json
         Write the findings to standard output as JSON, each with its level: pass, warn (it costs
         speed, or you may not want it here) or fail (exit code 3).
@@ -33,6 +41,10 @@ def doctor(
         return _compare_contract(Output(as_json=json))
     if system_json:
         return _describe_system()
+    if measure:
+        from harness.cli.measured import show_measured
+
+        return show_measured(Output(as_json=json), fresh=fresh)
     from dataclasses import asdict
 
     from build_engine.errors import EXIT_ENVIRONMENT, EXIT_OK

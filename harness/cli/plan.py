@@ -53,14 +53,16 @@ def plan(
         Write the plans to standard output as JSON.
     """
     from harness.cli.plan_text import document, show_plan, show_plans
+    from harness.plan.measured import measured_here
     from harness.plan.plan import make_plans, require_some
     from harness.rules.rounds import load_round
 
     out, chosen = Output(as_json=json), load_round(round)
     choice = PlanChoice(model=model, recipe=recipe, target=target, workload=workload, settings=set)
     asked = choice.asked(chosen)
-    plans = make_plans(asked, chosen, {})
-    require_some(plans, lambda target: make_plans(choice.others(chosen, target), chosen, {}))
+    measured = measured_here([each.target for each in asked])
+    plans = make_plans(asked, chosen, measured)
+    require_some(plans, lambda target: make_plans(choice.others(chosen, target), chosen, measured))
     if len(asked) == 1:
         show_plan(out, plans.plans[0])
     else:
@@ -80,11 +82,14 @@ def _simulated(out: Output, plans: Plans, chosen: Round) -> list[object]:
 
     found = list[object]()
     for plan in plans.plans:
-        peaks = stated_peaks(plan.asked.target).value
+        stated = stated_peaks(plan.asked.target)
+        peaks = stated.value
         rehearsals = tuple(rehearse(plan, peaks, chosen)) if peaks else ()
         show_rehearsals(out, plan.asked.recipe, rehearsals)
         if not rehearsals:
-            out.say(f"{plan.asked.recipe.name} is not simulated: {plan.no_forecast}.")
+            out.say(
+                f"{plan.asked.recipe.name} is not simulated: {plan.no_forecast or stated.reason}."
+            )
         found.append(rehearsed(rehearsals))
     return found
 

@@ -53,7 +53,7 @@ def show_plans(out: Output, plans: Plans) -> None:
     if seen is not None:
         out.say(
             "Engines fit so many requests of mean length. Figures are likely ones, but for the "
-            f"limit: the middle of what published results reached, {seen.efficiencies}."
+            f"limit: {seen.efficiencies}."
         )
     for refused in plans.refused:
         asked = refused.asked
@@ -149,7 +149,7 @@ def _show_speed(out: Output, seen: Forecast, at_once: int) -> None:
         ]
     )
     out.table(["speed", "limit", "likely"], rows)
-    out.say(f"Limits: {seen.peaks}. Likely: as published results, {seen.efficiencies}.")
+    out.say(f"Limits: {seen.peaks}. Likely: {seen.efficiencies}.")
     for scenario, rate in seen.rates.items():
         out.say(_bound(scenario, rate, at_once))
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.cli.output import Output
     from harness.loadgen.metrics import Metrics
     from harness.machine.load import MachineLoad
-    from harness.runs.record import AccuracyRecord, Mark, TestRecord
+    from harness.runs.record import AccuracyRecord, Mark, RunRecord, TestRecord
     from harness.runs.run import Run
 
 _OF_A_TRIAL = ("--count", "--duration")
@@ -38,6 +38,7 @@ def show_run(out: Output, run: Run) -> None:
     for mode, test in record.tests.begun.items():
         _show_test(out, mode, test, record.marks)
         if mode == "performance":
+            _show_limits(out, run)
             _show_repeats(out, run)
     if record.accuracy:
         _show_accuracy(out, record.accuracy)
@@ -69,6 +70,27 @@ def _show_test(out: Output, name: str, test: TestRecord, marks: Sequence[Mark]) 
     out.say(f"  {name}: {first}{' because' if rules else ''}")
     for rule in rules:
         out.say(f"    {rule}")
+
+
+def _show_limits(out: Output, run: Run) -> None:
+    """How much of what the machine can do; how to know that, where only a measurement lacks."""
+    record = run.record
+    if record.limits is not None:
+        for part in record.limits.parts:
+            name = "of the limit" if part.name == "all" else part.name
+            out.say(f"    {name}: {part.sentence}")
+        out.say(f"    peaks: {record.limits.inputs.sentence}")
+    elif _lacks_peaks(record):
+        out.say(f"    {out.command('doctor', '--measure')} measures the limits of this machine")
+
+
+def _lacks_peaks(record: RunRecord) -> bool:
+    """Whether an engine computed on a CPU, whose peaks can be measured."""
+    engine, test = record.engine, record.tests.performance
+    if engine is None or test is None or test.status != "complete":
+        return False
+    computed = not {"simulated", "emulated"} & {*record.marks}
+    return computed and engine.identity.target.kind == "cpu"
 
 
 def _show_load(out: Output, load: MachineLoad) -> None:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from build_engine.checkpoint.known import resolve_architecture
 from build_engine.recipe import load_recipe
+from build_engine.roofline.engine import engine_roofline, reached_here
 from build_engine.roofline.limits import IDEAL, Efficiency, Roofline
-from build_engine.roofline.memory import Elements, Weights
 from build_engine.roofline.peaks import Peaks, stated_peaks
 from build_engine.roofline.published import Published, PublishedOffline, Seen, load_published
-from build_engine.roofline.work import Work
 from build_engine.target import load_target
 from harness.plan.asked import Asked
 from harness.plan.memory import memory_plan
@@ -30,16 +29,15 @@ _PUBLISHED = "mlperf"
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A figure at the least, the middle and the best efficiency that published results reached."""
+    """A figure at the least, the middle and the best efficiency that was seen."""
 
     low: float
     typical: float
     high: float
 
     @classmethod
-    def of(cls, figure: Callable[[Efficiency], float]) -> Spread:
+    def of(cls, figure: Callable[[Efficiency], float], seen: Seen) -> Spread:
         """Of a figure that follows from an efficiency."""
-        seen = seen_efficiencies()
         return cls(figure(seen.low), figure(seen.typical), figure(seen.high))
 
 
@@ -97,21 +95,21 @@ def forecast(asked: Asked, peaks: Peaks) -> Forecast | None:
     limits = roofline(asked, peaks, memory.at_once)
     if limits is None:
         return None
-    tokens, seen = asked.lengths.answer, seen_efficiencies()
+    tokens, (likely, seen) = asked.lengths.answer, _seen(asked, peaks, limits)
     return Forecast(
         offline=OfflineForecast(
             overlap_limit=tokens * limits.overlap_limit,
             serial_limit=tokens * limits.serial_limit,
-            likely=Spread.of(lambda reached: tokens * limits.offline(reached)),
+            likely=Spread.of(lambda reached: tokens * likely.offline(reached), seen),
         ),
         single_stream=LatencyForecast(
             ttft_floor_s=limits.ttft_s(),
             tpot_floor_s=limits.tpot_s(),
             floor_s=limits.latency_s(),
-            likely_s=Spread.of(limits.latency_s),
+            likely_s=Spread.of(likely.latency_s, seen),
         ),
-        rates=_rates(asked, limits),
-        longest_iteration_s=limits.iteration_s(memory.limits.max_num_tokens, seen.typical),
+        rates=_rates(asked, limits, likely, seen),
+        longest_iteration_s=likely.iteration_s(memory.limits.max_num_tokens, seen.typical),
         peaks=peaks.source,
         efficiencies=seen.source,
     )
@@ -119,34 +117,36 @@ def forecast(asked: Asked, peaks: Peaks) -> Forecast | None:
 
 def roofline(asked: Asked, peaks: Peaks, requests: int) -> Roofline | None:
     """The limits of an engine with so many requests at once; None as for `forecast`."""
-    storage, elements = asked.storage, Elements.of(asked.model.config)
-    if not {storage.linear_math, storage.other_math} <= peaks.flops.keys():
-        return None
-    return Roofline(
-        work=Work.of(asked.model.config, asked.lengths),
-        lengths=asked.lengths,
-        step_bytes=Weights.of(elements, storage).read_per_step,
-        kv_token_bytes=elements.kv_token * storage.kv_bytes,
-        linear_peak=peaks.flops[storage.linear_math],
-        other_peak=peaks.flops[storage.other_math],
-        bandwidth=peaks.bandwidth,
-        requests=requests,
-    )
+    return engine_roofline(asked.model.config, asked.storage, asked.lengths, peaks, requests)
 
 
-def _rates(asked: Asked, limits: Roofline) -> dict[Scenario, RateForecast]:
+def _seen(asked: Asked, peaks: Peaks, limits: Roofline) -> tuple[Roofline, Seen]:
+    """The limits and what is reached of them: by the measured steps of this machine, where there
+    are any, and else by what published results reached.
+    """
+    if peaks.steps is None:
+        return limits, seen_efficiencies()
+    return reached_here(limits, asked.model.config, asked.recipe, peaks.steps)
+
+
+def _rates(
+    asked: Asked, limits: Roofline, likely: Roofline, seen: Seen
+) -> dict[Scenario, RateForecast]:
     found = {}
     for scenario, rules in asked.workload.scenarios.items():
         if rules.ttft_ms is not None and rules.tpot_ms is not None:
-            found[scenario] = _rate(limits, rules.ttft_ms / 1e3, rules.tpot_ms / 1e3)
+            bounds = (rules.ttft_ms / 1e3, rules.tpot_ms / 1e3)
+            found[scenario] = _rate(limits, likely, seen, bounds)
     return found
 
 
-def _rate(limits: Roofline, ttft_s: float, tpot_s: float) -> RateForecast:
-    typical = limits.rate(seen_efficiencies().typical, ttft_s, tpot_s)
+def _rate(
+    limits: Roofline, likely: Roofline, seen: Seen, bounds: tuple[float, float]
+) -> RateForecast:
+    typical = likely.rate(seen.typical, *bounds)
     return RateForecast(
-        limit=limits.rate(IDEAL, ttft_s, tpot_s).queries_per_s,
-        likely=Spread.of(lambda reached: limits.rate(reached, ttft_s, tpot_s).queries_per_s),
+        limit=limits.rate(IDEAL, *bounds).queries_per_s,
+        likely=Spread.of(lambda reached: likely.rate(reached, *bounds).queries_per_s, seen),
         bound=typical.bound,
         wanted=typical.wanted,
     )

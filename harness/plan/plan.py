@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from build_engine.errors import RecipeRefused
 from build_engine.roofline.memory import checkpoint_bytes
 from build_engine.roofline.peaks import Peaks, stated_peaks
+from harness.machine.measured import MEASURE
 from harness.plan.asked import Asked
 from harness.plan.forecast import Forecast, forecast
+from harness.plan.measured import is_this_cpu
 from harness.plan.memory import MemoryPlan, memory_plan
 from harness.plan.times import ScenarioTimes, scenario_times
 
@@ -120,7 +122,7 @@ def _plan(asked: Asked, chosen: Round, measured: Peaks | None, full: Asked | Non
     peaks = measured or stated.value
     found, reason = None, ""
     if peaks is None:
-        reason = stated.reason
+        reason = f"{stated.reason} ({MEASURE})" if is_this_cpu(asked.target) else stated.reason
     elif not memory.fits:
         reason = "it does not fit"
     else:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from build_engine.errors import EnginebenchError
-from build_engine.files import cannot_write, write_json
+from build_engine.errors import EnginebenchError, RunFailed
+from build_engine.files import cannot_write, read_json, write_json
 from build_engine.validation import counted
 from harness.loadgen import logs
 from harness.loadgen.given import GivenAnswers
@@ -18,6 +18,7 @@ from harness.loadgen.supervise import Outcome, run_test
 from harness.machine.facts import library_versions, machine_facts
 from harness.machine.system import detect_system
 from harness.runs.judging import evidence_of, record_of
+from harness.runs.limits import limits_of
 from harness.runs.record import (
     AccuracyRecord,
     SystemFacts,
@@ -25,6 +26,7 @@ from harness.runs.record import (
 )
 from harness.runs.repeats import folder_name, with_test
 from harness.runs.run import Run
+from harness.runs.timeline import read_timeline
 from harness.runs.verdict import judge_unfinished, with_accuracy_test
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from harness.loadgen.logs import LoggedAnswer
     from harness.loadgen.settings import LoadgenPlan, Mode
     from harness.progress import Progress
+    from harness.runs.limits_record import LimitsRecord
     from harness.runs.request import RunRequest
 
 
@@ -132,6 +135,8 @@ class _Execution:
         answers = logs.read_answers(folder.path) if complete and mode == "accuracy" else []
         measured = self._measured(outcome, folder) if complete else _unfinished(outcome)
         self._keep(mode, measured)
+        if complete and mode == "performance" and number == 1:
+            self._run = self._run.changed(limits=self._limits(measured, name, folder))
         if complete and mode == "accuracy":
             self._doubt(folder)
         if answers and self._request.engine is not None:
@@ -198,6 +203,22 @@ class _Execution:
         language = self._request.language
         evidence = evidence_of(folder, plan, probe, scope.workload, scope.round, language)
         return record_of(evidence, probe, outcome.figures, outcome.load)
+
+    def _limits(self, measured: TestRecord, name: str, folder: TestFolder) -> LimitsRecord | None:
+        """How close the test came to the limits of its machine."""
+        engine, figures = self._request.engine, measured.last_figures
+        if engine is None or figures is None or measured.metrics is None or not figures.issued:
+            return None
+        counts: list[int] = read_json(folder.token_counts, RunFailed, "run again")
+        return limits_of(
+            engine.manifest,
+            self._request.executor,
+            self._request.scope.scenario,
+            measured.metrics,
+            figures.prompt_tokens_issued / figures.issued,
+            sum(counts) / max(len(counts), 1),
+            read_timeline(self._run.folder.progress).get(name, ()),
+        )
 
     def _score(
         self, engine: Engine, folder: TestFolder, answers: list[LoggedAnswer]

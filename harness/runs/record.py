@@ -9,7 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from build_engine.errors import EXIT_FAILED
 from build_engine.records import Record
@@ -27,6 +33,7 @@ from harness.machine.load import MachineLoad
 from harness.rules.scenario import Scenario
 from harness.rules.verdict import Verdict
 from harness.rules.workload import Workload
+from harness.runs.limits_record import LimitsRecord
 from harness.scoring.accuracy import Accuracy, Gate
 from runtime.backend import AnySpec
 
@@ -210,6 +217,8 @@ class RunRecord(Record):
     tests: TestRecords = TestRecords()
     repeats: Repeats | None = None
     accuracy: AccuracyRecord | None = None
+    limits: LimitsRecord | None = None
+    """None where the peaks of the machine are not known, and where no engine computed."""
     audits: dict[str, AuditRecord] = Field(default_factory=dict)
     files: dict[str, Sha256] = Field(default_factory=dict)
     seal: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
@@ -223,6 +232,14 @@ class RunRecord(Record):
                 if test is None or test.status != "complete" or test.metrics is None:
                     raise ValueError(f"it is complete, and its {mode} test has no figures.")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_unknown_limits(self, serialize: SerializerFunctionWrapHandler) -> object:
+        """A record of before there were limits has no such field, and its seal holds."""
+        written = serialize(self)
+        if self.limits is None:
+            written.pop("limits", None)
+        return written
 
     def seal_of_fields(self) -> str:
         """The sha256 that `seal` must be."""

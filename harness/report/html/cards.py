@@ -44,6 +44,7 @@ def _facts(candidate: Candidate, summary: CandidateSummary) -> Iterator[Fact]:
     for scenario in candidate.scenarios:
         if measured := _measured(summary, scenario):
             yield Fact(str(scenario), measured)
+        yield from _limit_facts(candidate, scenario)
     if candidate.accuracy is not None:
         scores = candidate.accuracy.scores
         yield Fact(
@@ -62,6 +63,18 @@ def _facts(candidate: Candidate, summary: CandidateSummary) -> Iterator[Fact]:
             f"{len(candidate.busy)} tests beside other work, which took up to {most:.0%} of the "
             f"CPUs",
         )
+
+
+def _limit_facts(candidate: Candidate, scenario: Scenario) -> Iterator[Fact]:
+    """How close the first run of a scenario that says so came to the limits of its machine."""
+    found = (result.record.limits for result in candidate.scenarios.get(scenario, ()))
+    limits = next((each for each in found if each is not None), None)
+    if limits is None:
+        return
+    for part in limits.parts:
+        name = "" if part.name == "all" else f", {part.name}"
+        yield Fact(f"{scenario}, of the limit{name}", part.sentence)
+    yield Fact(f"{scenario}, limits by", limits.inputs.sentence)
 
 
 def _engine_facts(engine: EngineManifest, *, emulated: bool) -> Iterator[Fact]:

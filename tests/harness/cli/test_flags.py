@@ -57,7 +57,7 @@ FROZEN = {
         "--workload",
     ],
     "demo": ["--fresh", "--json", "--output", "--round"],
-    "doctor": ["--contract", "--json", "--round", "--system-json"],
+    "doctor": ["--contract", "--fresh", "--json", "--measure", "--round", "--system-json"],
     "engines list": ["--json"],
     "engines remove": ["--damaged", "--engine", "--json"],
     "engines show": ["--engine", "--json"],

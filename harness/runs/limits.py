@@ -1,0 +1,157 @@
+"""From a completed performance test to how close it came to its limits.
+
+Whole answers are held against the limits of `build_engine/roofline/limits.py`. In SingleStream the
+medians of TTFT and TPOT say how fast prompts are read and tokens made. Where requests are computed
+together, the seconds of a prompt token and of an answer's token are those that explain the test's
+timeline best (least squares), if both came in ratios that differ enough to tell them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from build_engine.backend import backend as builder
+from build_engine.errors import ConfigError, UnknownName
+from build_engine.roofline.engine import engine_roofline
+from build_engine.roofline.memory import Elements, Weights
+from build_engine.roofline.peaks import Peaks, stated_peaks
+from build_engine.roofline.work import Lengths
+from build_engine.target import load_target
+from harness.machine.measured import measured_peaks
+from harness.runs.limits_record import LimitInputs, LimitsRecord, PartOfLimit
+from runtime.backend import backend
+
+if TYPE_CHECKING:
+    from build_engine.roofline.limits import Roofline
+    from build_engine.roofline.storage import Storage
+    from build_engine.store.manifest import EngineManifest
+    from harness.figures import ProgressFigures
+    from harness.loadgen.metrics import Metrics
+    from harness.rules.scenario import Scenario
+    from runtime.spec import ExecutorSpec
+
+_LEAST_POINTS = 8
+_LEAST_APART = 0.02
+"""1 less the squared cosine between prompt tokens and tokens over the timeline, at least."""
+
+
+def limits_of(
+    manifest: EngineManifest,
+    executor: ExecutorSpec,
+    scenario: Scenario,
+    metrics: Metrics,
+    prompt_tokens: float,
+    answer_tokens: float,
+    timeline: Sequence[ProgressFigures],
+) -> LimitsRecord | None:
+    """Of a test whose prompts and answers had so many tokens on average; None where no engine
+    computed its answers, or the peaks of its machine are not known.
+    """
+    identity, config = manifest.identity, manifest.model.config
+    if not backend(executor.backend).measured or prompt_tokens <= 0 or answer_tokens <= 0:
+        return None
+    peaks = _peaks(manifest)
+    if peaks is None:
+        return None
+    try:
+        storage = builder(identity.backend.name).storage_of(identity.recipe, config)
+    except ConfigError:
+        return None
+    answer = max(2, round(answer_tokens))
+    lengths = Lengths(prompt=prompt_tokens, answer=answer, longest_prompt=round(prompt_tokens))
+    requests = 1 if scenario.one_at_a_time else identity.limits.max_batch_size
+    limits = engine_roofline(config, storage, lengths, peaks, requests)
+    if limits is None:
+        return None
+    parts = tuple(_parts(limits, scenario, metrics, answer_tokens, timeline))
+    inputs = _inputs(limits, peaks, manifest, storage, answer_tokens)
+    return LimitsRecord(inputs=inputs, parts=parts) if parts else None
+
+
+def _peaks(manifest: EngineManifest) -> Peaks | None:
+    """Of a GPU as its target states them, of the CPU as they were measured here."""
+    if manifest.identity.target.kind == "cpu":
+        return measured_peaks()
+    try:
+        return stated_peaks(load_target(manifest.identity.target.name)).value
+    except (UnknownName, ConfigError):  # a target file of the user's own
+        return None
+
+
+def _inputs(
+    limits: Roofline,
+    peaks: Peaks,
+    manifest: EngineManifest,
+    storage: Storage,
+    answer_tokens: float,
+) -> LimitInputs:
+    linear, other = limits.step_peaks(limits.requests)
+    weights = Weights.of(Elements.of(manifest.model.config), storage)
+    return LimitInputs(
+        peaks=peaks.source,
+        linear_flops_per_s=limits.linear_peak,
+        other_flops_per_s=limits.other_peak,
+        step_linear_flops_per_s=linear,
+        step_other_flops_per_s=other,
+        bytes_per_s=limits.bandwidth,
+        prompt_tokens=limits.lengths.prompt,
+        answer_tokens=answer_tokens,
+        requests=limits.requests,
+        resident_bytes=weights.resident,
+        step_bytes=round(limits.step_bytes),
+        kv_token_bytes=limits.kv_token_bytes,
+    )
+
+
+def _parts(
+    limits: Roofline,
+    scenario: Scenario,
+    metrics: Metrics,
+    answer_tokens: float,
+    timeline: Sequence[ProgressFigures],
+) -> Iterator[PartOfLimit]:
+    lengths = limits.lengths
+    if scenario.one_at_a_time:
+        latency_s, ttft_s, tpot_s = metrics.latency_p50_s, metrics.ttft_p50_s, metrics.tpot_p50_s
+        achieved = answer_tokens / latency_s if latency_s else 0.0
+        prefill = lengths.prompt / ttft_s if ttft_s else 0.0
+        decode = 1 / tpot_s if tpot_s else 0.0
+    else:
+        achieved = metrics.tokens_per_s or answer_tokens * (metrics.samples_per_s or 0.0)
+        prefill, decode = _rates(timeline) or (0.0, 0.0)
+    answer, later = lengths.answer, lengths.answer - 1
+    if achieved:
+        # one request alone reads the weights for its prompt, too
+        alone_s = limits.weights_s if scenario.one_at_a_time else 0.0
+        traffic_s = limits.memory_s + alone_s
+        yield PartOfLimit.of("all", achieved, limits.compute_s / answer, traffic_s / answer)
+    if prefill:
+        read_s = limits.weights_s if scenario.one_at_a_time else 0.0
+        written_s = limits.kv_token_bytes / limits.bandwidth
+        traffic_s = read_s / lengths.prompt + written_s
+        yield PartOfLimit.of("prefill", prefill, limits.prompt_s / lengths.prompt, traffic_s)
+    if decode:
+        yield PartOfLimit.of("decode", decode, limits.answer_s / later, limits.memory_s / later)
+
+
+def _rates(timeline: Sequence[ProgressFigures]) -> tuple[float, float] | None:
+    """Prompt tokens and tokens that are read and made in a second of nothing else; None where the
+    timeline does not tell them apart.
+    """
+    steps = [
+        (b.prompt_tokens - a.prompt_tokens, b.tokens - a.tokens, b.elapsed_s - a.elapsed_s)
+        for a, b in pairwise(timeline)
+    ]
+    steps = [step for step in steps if step[0] > 0 or step[1] > 0]
+    if len(steps) < _LEAST_POINTS:
+        return None
+    pp, tt = sum(p * p for p, _, _ in steps), sum(t * t for _, t, _ in steps)
+    pt = sum(p * t for p, t, _ in steps)
+    ps, ts = sum(p * s for p, _, s in steps), sum(t * s for _, t, s in steps)
+    determinant = pp * tt - pt * pt
+    if determinant <= _LEAST_APART * pp * tt:
+        return None
+    prompt_s, token_s = (ps * tt - ts * pt) / determinant, (ts * pp - ps * pt) / determinant
+    return (1 / prompt_s, 1 / token_s) if prompt_s > 0 and token_s > 0 else None
