@@ -25,8 +25,8 @@ from build_engine.store.limits import EngineLimits
 from build_engine.store.store import EngineStore
 from build_engine.trtllm import artefact, tool
 from build_engine.trtllm.algorithm import format_of
+from build_engine.trtllm.fit import fitted
 from build_engine.trtllm.plan import timing_cache
-from build_engine.trtllm.sizes import fitted
 from build_engine.trtllm.tool import child_environment, run_tool
 from tests.build_engine.specs import Notes
 from tests.contract.machines import fake_nvml, make_spec, set_up, split
@@ -71,7 +71,9 @@ def test_sizes_below_a_page_are_asked_for_as_the_builder_would_raise_them(
 ) -> None:
     spec = make_spec("bf16", profile="latency")
     asked = EngineLimits(max_input_len=8, max_seq_len=16)
-    limits = fitted(asked, spec.checkpoint.config, spec.recipe, spec.target, "latency", False)
+    limits = fitted(
+        asked, spec.checkpoint.config, spec.recipe, spec.target, "latency", False
+    ).limits
     engine = build(replace(spec, limits=limits), store, Notes())
     assert engine.limits.max_num_tokens == 32
 

@@ -65,6 +65,9 @@ FROZEN = {
     "engines why": ["--first", "--json", "--second"],
     "plan": [
         "--json",
+        "--max-batch-size",
+        "--max-batch-sizes",
+        "--max-num-tokens",
         "--model",
         "--recipe",
         "--recipes",
