@@ -75,9 +75,16 @@ def _row(rehearsal: Rehearsal) -> list[str]:
 
 def _verdict(rehearsal: Rehearsal) -> str:
     """In words; where it is INVALID at every rate, with what fails at the lowest."""
-    rate = rehearsal.target_qps
-    most = "" if rate is None else f" up to {rate:,.3g} queries/s"
-    return f"{rehearsal.scenario} {rehearsal.verdict.sentence.removesuffix('.')}{most}"
+    rate, verdict = rehearsal.target_qps, rehearsal.verdict
+    if verdict.valid:
+        most = "" if rate is None else f" up to {rate:,.3g} queries/s"
+        return f"{rehearsal.scenario} VALID{most}"
+    failed = (
+        f"{rule.name}: {rule.measured}, the limit is {rule.allowed}"
+        for rule in verdict.rules
+        if not rule.passed
+    )
+    return f"{rehearsal.scenario} INVALID at every rate ({', and '.join(failed)})"
 
 
 def _reached(rehearsal: Rehearsal) -> str:

@@ -28,6 +28,8 @@ from build_engine.trtllm.algorithm import format_of
 from build_engine.trtllm.fit import fitted
 from build_engine.trtllm.plan import timing_cache
 from build_engine.trtllm.tool import child_environment, run_tool
+from runtime.backend import engine_spec
+from runtime.trtllm.spec import TRTLLMSpec
 from tests.build_engine.specs import Notes
 from tests.contract.machines import fake_nvml, make_spec, set_up, split
 from tests.nvml_double import GIB, Card, install_nvml
@@ -56,6 +58,9 @@ def test_an_engine_is_what_was_asked_for(store: EngineStore) -> None:
     config = read_json(engine.folder / "config.json", BuildFailed, "")
     assert config["build_config"]["plugin_config"]["use_paged_context_fmha"] is False
     assert engine.manifest.runtime["chunked_context"] == "off"
+    assert engine.manifest.runtime["kv_cache_fraction"] == "0.92"
+    executor = engine_spec(engine)
+    assert isinstance(executor, TRTLLMSpec) and executor.kv_cache_fraction == 0.92
     assert engine.manifest.precision.activations == "int8, one scale per token"
     assert engine.manifest.identity.profile == "throughput"
     assert not [path for path in engine.folder.iterdir() if path.name.startswith(".")]

@@ -43,6 +43,7 @@ FROZEN = {
         "--markdown",
         "--runs",
         "--show",
+        "--simulated",
     ],
     _COMPLETION: ["--json", "--output", "--shell"],
     "dataset": [

@@ -118,7 +118,9 @@ def test_a_rehearsal_ends_with_a_verdict_and_says_why_accuracy_is_skipped(line: 
 def test_a_scenario_that_no_rate_serves_is_invalid_with_the_reason(line: Line) -> None:
     slow = ("--recipe", "bf16", "--set", "workload.num_samples=300", "--simulate")
     said = line(*LLAMA, "--target", "l4", *slow).err
-    assert "Interactive INVALID because TPOT at p99: measured" in said
+    assert (
+        "Server VALID up to " in said and "Interactive INVALID at every rate (TTFT at p99" in said
+    )
 
 
 def test_scheduler_limits_are_compared_side_by_side(line: Line) -> None:
