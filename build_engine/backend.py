@@ -23,6 +23,7 @@ from build_engine.errors import (
 )
 from build_engine.libraries import installed_version
 from build_engine.plugins import brought, brought_names, load_object
+from build_engine.sized import USUAL, Sized
 
 if TYPE_CHECKING:
     from build_engine.checkpoint.architecture import LlamaConfig
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from build_engine.recipe import Recipe, RecipeRules
     from build_engine.roofline.memory import BuildNeeds
     from build_engine.roofline.storage import Storage
+    from build_engine.roofline.work import Lengths
+    from build_engine.sized import SizeReasons
     from build_engine.store.limits import EngineLimits
     from build_engine.store.spec import BuildFacts, EngineSpec
     from build_engine.target import Detected, Target
@@ -82,8 +85,12 @@ class Backend:
     profiles: tuple[str, ...] = ()
     """What its engines can be tuned for, the usual one first; none where there is no choice."""
     fit: str | None = None
-    """`(limits, config, recipe, target, profile, batch_given, mean_tokens) -> EngineLimits`: what
-    the user left open, chosen for the target; None where the defaults do.
+    """`(limits, config, recipe, target, profile, batch_given, lengths) -> Sized`: what the user
+    left open, chosen for the target; None where the defaults do.
+    """
+    sizes: str | None = None
+    """`(config, recipe, limits, target) -> None`: raises ConfigError for sizes that no device of
+    the target has room for, with what to lower; None where the target says nothing of that.
     """
     storage: str | None = None
     """`(recipe, config) -> Storage`: how an engine keeps its parts, for plans (`roofline/`); None
@@ -94,7 +101,9 @@ class Backend:
     not estimated.
     """
     plan: str | None = None
-    """`(spec) -> PlannedBuild`: what a build would do; None where no command is run."""
+    """`(spec, why) -> PlannedBuild`: what a build would do, with the reasons of its sizes; None
+    where that is not told.
+    """
     quantise: str | None = None
     """`(spec, progress) -> Path`: the quantised checkpoint that an engine is compiled from; None
     where compiling quantises.
@@ -176,17 +185,26 @@ class Backend:
         profile: str | None,
         *,
         batch_given: bool,
-        mean_tokens: float | None,
-    ) -> EngineLimits:
-        """`limits` with what the user left open chosen for the target and the profile; the number
-        of requests is the user's where `batch_given`, else what fits of requests of `mean_tokens`,
-        where that is known.
+        lengths: Lengths | None,
+    ) -> Sized:
+        """`limits` with what the user left open chosen for the target and the profile, and why; the
+        number of requests is the user's where `batch_given`, else what fits of requests of these
+        `lengths`, where they are known.
         """
         if self.fit is None:
-            return limits
+            return Sized(limits, USUAL)
         fit = load_object(self.fit)
-        found: EngineLimits = fit(limits, config, recipe, target, profile, batch_given, mean_tokens)
+        found: Sized = fit(limits, config, recipe, target, profile, batch_given, lengths)
         return found
+
+    def require_sizes(
+        self, config: LlamaConfig, recipe: RecipeRules, limits: EngineLimits, target: Target
+    ) -> None:
+        """Return where an engine of these sizes has room on the target, or where nothing is known
+        of that. Raises ConfigError, with what to lower and by how much.
+        """
+        if self.sizes is not None:
+            load_object(self.sizes)(config, recipe, limits, target)
 
     def storage_of(self, recipe: RecipeRules, config: LlamaConfig) -> Storage:
         """How an engine keeps its parts. Raises ConfigError where that is not known."""
@@ -207,16 +225,16 @@ class Backend:
         found: BuildNeeds = load_object(self.needs)(config, recipe, limits)
         return found
 
-    def plan_of(self, spec: EngineSpec) -> PlannedBuild:
-        """What building `spec` would do. Raises ConfigError where no command is run, or none can
-        be.
+    def plan_of(self, spec: EngineSpec, why: SizeReasons) -> PlannedBuild:
+        """What building `spec` would do, with the reasons of its sizes. Raises ConfigError where
+        that is not told, or it cannot be built.
         """
         if self.plan is None:
             raise ConfigError(
                 f"{self.framework} engines (target `{spec.target.name}`) are built without a "
                 "command that could be shown; leave --dry-run out."
             )
-        found: PlannedBuild = load_object(self.plan)(spec)
+        found: PlannedBuild = load_object(self.plan)(spec, why)
         return found
 
     def versions(self, libraries: tuple[str, ...], target: str) -> dict[str, str]:
@@ -255,12 +273,14 @@ BACKENDS = {
             compute="build_engine.openvino.support:compute",
             refusal="build_engine.openvino.support:refusal",
             storage="build_engine.openvino.sizes:storage",
+            needs="build_engine.openvino.sizes:build_needs",
+            plan="build_engine.openvino.plan:planned",
         ),
         Backend(
             name="tensorrt-llm",
             framework="TensorRT-LLM",
             framework_library="tensorrt-llm",
-            builder=2,
+            builder=3,
             build_libraries=("tensorrt-llm", "tensorrt", "nvidia-modelopt"),
             load_libraries=("tensorrt-llm", "tensorrt"),
             extra=None,
@@ -268,12 +288,17 @@ BACKENDS = {
             "`enginebench build --stage quantise` makes the checkpoint, `--dry-run` shows the "
             "plan, and `--target cpu` builds an engine.",
             compile="build_engine.trtllm.compile:compile_engine",
-            properties={"chunked_context": "on|off", "opt_num_tokens": "[0-9]{1,9}"},
+            properties={
+                "chunked_context": "on|off",
+                "kv_cache_fraction": r"0\.[0-9]{2}",
+                "opt_num_tokens": "[0-9]{1,9}",
+            },
             compute="build_engine.trtllm.support:compute",
             refusal="build_engine.trtllm.support:refusal",
             emulated_by="emulated",
             profiles=("throughput", "latency"),
-            fit="build_engine.trtllm.sizes:fitted",
+            fit="build_engine.trtllm.fit:fitted",
+            sizes="build_engine.trtllm.sizes:require_sizes",
             storage="build_engine.trtllm.sizes:storage",
             needs="build_engine.trtllm.sizes:build_needs",
             plan="build_engine.trtllm.plan:planned",

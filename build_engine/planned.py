@@ -32,14 +32,19 @@ class PlannedBuild:
     """
 
     title: str
-    program: str
+    program: str | None
+    """What is called with the settings; None where the library is called in this process."""
     settings: tuple[Setting, ...]
+    execution: tuple[Setting, ...]
+    """What the engine is then loaded with."""
     expected: tuple[Expected, ...]
     notes: tuple[str, ...]
 
     @property
     def command(self) -> list[str]:
-        """The words of the command."""
+        """The words of the command; none without a program."""
+        if self.program is None:
+            return []
         words = (word for item in self.settings for word in (item.flag, item.value))
         return [self.program, *words]
 

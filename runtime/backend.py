@@ -35,6 +35,10 @@ class Backend:
     """A subclass of `ExecutorSpec` whose `backend` is this one's name."""
     executor: str
     """`(spec) -> Executor`: starts an engine and returns when it takes requests."""
+    room: str | None = None
+    """`(spec) -> None`: raises EnvironmentFault where this machine has too little memory free; None
+    where an executor needs none worth asking for.
+    """
     spreads: bool = False
     """Whether it executes an engine that several GPUs share."""
     measured: bool = True
@@ -54,16 +58,19 @@ BACKENDS = {
             name="openvino",
             spec="runtime.openvino.spec:OpenVINOSpec",
             executor="runtime.openvino.executor:OpenVINOExecutor",
+            room="runtime.openvino.room:require_room",
         ),
         Backend(
             name="tensorrt-llm",
             spec="runtime.trtllm.spec:TRTLLMSpec",
             executor="runtime.trtllm.executor:TRTLLMExecutor",
+            room="runtime.trtllm.room:require_room",
         ),
         Backend(
             name="emulated",
             spec="runtime.openvino.spec:EmulatedSpec",
             executor="runtime.openvino.executor:EmulatedExecutor",
+            room="runtime.openvino.room:require_room",
             measured=False,
         ),
         Backend(
@@ -114,9 +121,18 @@ def load(spec: ExecutorSpec) -> Executor:
     return executor
 
 
+def require_room(spec: ExecutorSpec) -> None:
+    """Return where this machine has memory free for what `spec` executes, or where nothing is known
+    of that. Raises EnvironmentFault, with what to lower.
+    """
+    room = backend(spec.backend).room
+    if room is not None:
+        load_object(room)(spec)
+
+
 def engine_spec(engine: Engine) -> ExecutorSpec:
-    """What executes an engine of the store: its own backend, with nothing set. Raises UnknownName
-    for a backend that is not here, EngineError for one that executes no engine folder.
+    """What executes an engine of the store: its own backend, as the engine was planned. Raises
+    UnknownName for a backend that is not here, EngineError for one that executes no engine folder.
     """
     name = engine.backend
     spec_class = backend(name).spec_class
@@ -125,7 +141,7 @@ def engine_spec(engine: Engine) -> ExecutorSpec:
             f"`{engine.folder}` is of the backend `{name}`, which executes no engine folder; build "
             f"it for another target."
         )
-    return spec_class(backend=name, folder=engine.folder)
+    return spec_class.of(engine)
 
 
 def _checked(value: object) -> ExecutorSpec:

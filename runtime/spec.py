@@ -7,8 +7,12 @@ Each backend has a class of its own beside its executor; `runtime/backend.py` re
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from build_engine.validation import Frozen
+
+if TYPE_CHECKING:
+    from build_engine.store.engine import Engine
 
 
 class ExecutorSpec(Frozen):
@@ -57,6 +61,11 @@ class EngineFolderSpec(ExecutorSpec):
     """Executes an engine of the store."""
 
     folder: Path
+
+    @classmethod
+    def of(cls, engine: Engine) -> EngineFolderSpec:
+        """What executes an engine, as it was planned."""
+        return cls(backend=engine.backend, folder=engine.folder)
 
     @property
     def engine_folder(self) -> Path | None:

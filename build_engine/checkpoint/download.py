@@ -7,11 +7,11 @@ The small files come first, so that a folder with all weights has everything els
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from build_engine.checkpoint.architecture import parse_config
+from build_engine.checkpoint.architecture import LlamaConfig, parse_config
 from build_engine.checkpoint.files import (
     CONFIG_FILE,
     GENERATION_FILE,
@@ -33,9 +33,17 @@ _SMALL = (*TOKENIZER_PATTERNS, INDEX_FILE)
 _ALL = ("*.safetensors", *_SMALL)
 
 
-def fetch(hub_id: str, revision: str | None, progress: DownloadProgress, *, weights: bool) -> Path:
+def fetch(
+    hub_id: str,
+    revision: str | None,
+    progress: DownloadProgress,
+    *,
+    weights: bool,
+    accept: Callable[[LlamaConfig], object] | None = None,
+) -> Path:
     """The folder of a checkpoint, or with no `weights` of its tokenizer; None for a `revision` is
-    the newest. Where the hub cannot be asked, a whole one of either cache serves.
+    the newest. Where the hub cannot be asked, a whole one of either cache serves. `accept` may
+    refuse an architecture before its weights are downloaded.
 
     Raises CheckpointError (gated, not there, refused, no weights), EnvironmentFault (the hub cannot
     be reached or breaks off) and OutputError.
@@ -56,7 +64,7 @@ def fetch(hub_id: str, revision: str | None, progress: DownloadProgress, *, weig
             raise
         progress.note(f"{hub_id} is taken from the cache: {earlier.name[:12]}")
         return earlier
-    return _bring(repository, listing, place / listing.commit, progress, weights)
+    return _bring(repository, listing, place / listing.commit, progress, weights, accept)
 
 
 def _bring(
@@ -65,6 +73,7 @@ def _bring(
     folder: Path,
     progress: DownloadProgress,
     weights: bool,
+    accept: Callable[[LlamaConfig], object] | None,
 ) -> Path:
     listed = {file.name: file for file in listing.files if "/" not in file.name}
     _require(repository, listed, (CONFIG_FILE, TOKENIZER_FILE) if weights else (TOKENIZER_FILE,))
@@ -74,7 +83,9 @@ def _bring(
     if weights:
         here = {path.name: path for path in paths}
         big = _weights(repository, listed, here)
-        _check_architecture(here)  # before gigabytes come that nobody can use
+        config = _architecture(here)  # before gigabytes come that nobody can use
+        if accept is not None:
+            accept(config)
         title = f"the weights of {repository.hub_id}"
         paths += download(repository, listing.commit, big, folder, progress, title)
     places = {path.parent for path in paths}
@@ -107,9 +118,11 @@ def _require(
         )
 
 
-def _check_architecture(small: Mapping[str, Path]) -> None:
+def _architecture(small: Mapping[str, Path]) -> LlamaConfig:
     config, generation = small[CONFIG_FILE], small.get(GENERATION_FILE)
-    parse_config(read_object(config), read_object(generation) if generation else {}, config.parent)
+    return parse_config(
+        read_object(config), read_object(generation) if generation else {}, config.parent
+    )
 
 
 def _link(link: Path, target: Path) -> None:

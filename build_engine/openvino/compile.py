@@ -33,16 +33,18 @@ def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> B
 
     The folder gets openvino_model.xml and .bin and the tokenizer, all of our own making.
     Raises what `check_values` and `quantise` raise, MissingLibrary without OpenVINO,
-    EnvironmentFault for INT8 arithmetic that this CPU has not, OutputError when the folder cannot
-    be written.
+    EnvironmentFault for INT8 arithmetic that this CPU has not and for too little room, OutputError
+    when the folder cannot be written.
     """
     require_openvino()
     from build_engine.openvino.activations import channels_per_scale, require_here
     from build_engine.openvino.quantise import Quantised, quantise
+    from build_engine.openvino.room import require_build
     from build_engine.openvino.samples import calibration_samples
 
     checkpoint, recipe = spec.checkpoint, spec.recipe
     require_here(recipe, spec.target)
+    require_build(spec, folder)
     per_scale = 0 if recipe.is_weight_only else channels_per_scale(checkpoint.config)
     samples = [] if recipe.algorithm in _UNCALIBRATED else calibration_samples(spec.calibration)
     progress.phase("network")

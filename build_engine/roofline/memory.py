@@ -114,11 +114,13 @@ class MemoryEstimate:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildNeeds:
     """Bytes that making an engine needs: to quantise the checkpoint, on the device and beside it,
-    then to compile; `disk` holds the quantised checkpoint and the engine.
+    then to compile; `disk` holds the quantised checkpoint and the engine. What is quantised while
+    it is compiled needs nothing before.
     """
 
     quantise_device: int
     quantise_host: int
+    quantise_disk: int
     build_device: int
     build_host: int
     disk: int
@@ -157,7 +159,12 @@ def cache_room(memory_bytes: int, needed: MemoryEstimate, storage: Storage) -> i
     leaves free; 0 where it does not fit.
     """
     free = memory_bytes - needed.weights - needed.activations
-    return max(0, int(free * storage.cache_share))
+    return max(0, int(free * storage.cache_share.of(free)))
+
+
+def least_device_bytes(needed: MemoryEstimate, storage: Storage) -> int:
+    """The least memory of a device on which the executor has room for one request."""
+    return needed.weights + needed.activations + int(needed.kv_request / storage.cache_share.least)
 
 
 def requests_in(

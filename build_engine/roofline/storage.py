@@ -9,6 +9,24 @@ from dataclasses import dataclass
 _SCALE_BYTES = 2  # of a group of weights: a scale in 16 bits
 
 
+@dataclass(frozen=True, slots=True)
+class CacheShare:
+    """What an executor takes for the cache of the memory that is free once it is loaded: all but
+    `reserve` bytes, which the runtime needs, and in any case from `least` to `most` of it.
+    """
+
+    least: float
+    most: float
+    reserve: int = 0
+
+    def of(self, free_bytes: int) -> float:
+        """The share of so much memory, in hundredths."""
+        if free_bytes <= 0:
+            return self.least
+        wanted = int(100 * (1 - self.reserve / free_bytes)) / 100
+        return min(self.most, max(self.least, wanted))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
     """Bytes of each kind of element in an engine's memory, and the arithmetic on them."""
@@ -29,8 +47,8 @@ class Storage:
     """Precision in which the linear layers are computed, as targets name their peaks."""
     other_math: str
     """That of attention and of the head."""
-    cache_share: float
-    """What the executor takes for the cache of the memory that is free once it is loaded."""
+    cache_share: CacheShare
+    """What the executor takes for the cache."""
     chunked: bool
     """Whether a long prompt can be computed in several iterations."""
 

@@ -23,6 +23,7 @@ from build_engine.trtllm.form import is_calibrated
 from build_engine.trtllm.modelopt import MODELOPT, library_versions
 from build_engine.trtllm.modelopt_job import SEED
 from build_engine.trtllm.quantise import QUANTISER, format_for, quantise
+from build_engine.trtllm.room import require_room
 
 if TYPE_CHECKING:
     from build_engine.progress import BuildProgress
@@ -109,6 +110,7 @@ def _made_elsewhere(spec: EngineSpec, store: CheckpointStore) -> Path | None:
 def _make(
     spec: EngineSpec, identity: CheckpointIdentity, folder: Path, progress: BuildProgress
 ) -> None:
+    require_room(spec, folder)
     done, files, build = made(lambda timer: quantise(spec, folder, timer), folder, progress)
     if identity_of(spec) != identity:
         raise CheckpointError(

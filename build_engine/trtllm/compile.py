@@ -24,7 +24,6 @@ from build_engine.trtllm.algorithm import format_of
 from build_engine.trtllm.artefact import quantised_checkpoint
 from build_engine.trtllm.description import DESCRIPTION
 from build_engine.trtllm.engine_config import CONFIG_FILE
-from build_engine.trtllm.form import reads_paged_context
 from build_engine.trtllm.machine import require_machine
 from build_engine.trtllm.plan import PROGRAM, Places, plan_build, timing_cache
 from build_engine.trtllm.quantise import precision
@@ -141,10 +140,10 @@ def _add_tokenizer(spec: EngineSpec, log: Path, folder: Path) -> None:
 
 def _facts(spec: EngineSpec, form: QuantFormat, plan: PlannedBuild) -> BuildFacts:
     recipe = spec.recipe
-    chunked = "on" if reads_paged_context(form) else "off"
+    loaded = {item.flag: item.value for item in plan.execution}
     weights = form.dtype if form.quant_algo is None else recipe.weights
     return BuildFacts(
-        runtime={"chunked_context": chunked, "opt_num_tokens": plan.value("--opt_num_tokens")},
+        runtime={**loaded, "opt_num_tokens": plan.value("--opt_num_tokens")},
         precision=precision(form, recipe),
         weight_types=tuple(sorted({weights, form.dtype})),
         group_size=form.group_size if form.is_grouped else None,

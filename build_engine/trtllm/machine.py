@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EnvironmentFault
+from build_engine.free_disk import require_disk
+from build_engine.free_memory import require_free
 from build_engine.gpu import GpuState, visible_gpus
 from build_engine.libraries import installed_version
-from build_engine.progress import size_text
 from build_engine.target import load_target, target_names
 from build_engine.trtllm.algorithm import NoSuchFormat, format_of
 from build_engine.trtllm.artefact import has_any
@@ -70,25 +71,12 @@ def require_quantiser(recipe: RecipeRules, _target: Target) -> None:
 
 
 def _require_room(spec: EngineSpec, folder: Path) -> None:
-    import psutil
-
     needed = build_needs(spec.checkpoint.config, spec.recipe, spec.limits)
     _require_gpu(spec.target).require_free(
         needed.build_device, "this engine needs", "choose a recipe with smaller weights"
     )
-    host = psutil.virtual_memory().available
-    if host < needed.build_host:
-        raise EnvironmentFault(
-            f"{size_text(host)} of host memory is free, and compiling this engine needs about "
-            f"{size_text(needed.build_host)}; end other programs, or take a larger machine."
-        )
-    disk = shutil.disk_usage(folder).free
-    if disk < needed.disk:
-        raise EnvironmentFault(
-            f"{size_text(disk)} of disk is free for {folder}, and this engine and its checkpoint "
-            f"need about {size_text(needed.disk)}; free some, or point "
-            "ENGINEBENCH_HOME at another disk."
-        )
+    require_free(needed.build_host, "compiling this engine needs", "take a larger machine")
+    require_disk(folder, needed.disk, "this engine and its checkpoint need")
 
 
 def _require_versions() -> None:

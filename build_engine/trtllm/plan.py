@@ -12,14 +12,24 @@ from typing import TYPE_CHECKING
 from build_engine.paths import cache_root
 from build_engine.planned import PlannedBuild, Setting
 from build_engine.progress import size_text
+from build_engine.roofline.memory import cache_room
+from build_engine.sized import AS_GIVEN
 from build_engine.trtllm.algorithm import PER_TENSOR, format_of
 from build_engine.trtllm.form import computes_in_fp8, reads_paged_context
 from build_engine.trtllm.pin import PIN
 from build_engine.trtllm.profile import Profile, optimal_tokens
 from build_engine.trtllm.readback import expectations
-from build_engine.trtllm.sizes import PAGE, estimate, require_sizes
+from build_engine.trtllm.sizes import (
+    PAGE,
+    cache_share,
+    device_bytes,
+    estimate,
+    require_sizes,
+    storage,
+)
 
 if TYPE_CHECKING:
+    from build_engine.sized import SizeReasons
     from build_engine.store.spec import EngineSpec
     from build_engine.trtllm.algorithm import QuantFormat
 
@@ -63,17 +73,20 @@ class Places:
     timing_out: str
 
 
-def planned(spec: EngineSpec) -> PlannedBuild:
+def planned(spec: EngineSpec, why: SizeReasons) -> PlannedBuild:
     """The plan for `spec` before its checkpoint is made, with names for places."""
     cache = timing_cache(spec.target.name)
     places = Places(
         checkpoint="CHECKPOINT", engine="ENGINE", timing_in=str(cache), timing_out="TIMINGS"
     )
-    return plan_build(spec, format_of(spec.recipe), places)
+    return plan_build(spec, format_of(spec.recipe), places, why)
 
 
-def plan_build(spec: EngineSpec, form: QuantFormat, places: Places) -> PlannedBuild:
-    """The plan for an engine of `spec` from a checkpoint in `form`.
+def plan_build(
+    spec: EngineSpec, form: QuantFormat, places: Places, why: SizeReasons = AS_GIVEN
+) -> PlannedBuild:
+    """The plan for an engine of `spec` from a checkpoint in `form`; `why` are the reasons of its
+    sizes.
 
     Raises ConfigError for sizes that cannot be built or used, RecipeRefused for layers that the
     groups of a recipe do not divide.
@@ -82,7 +95,7 @@ def plan_build(spec: EngineSpec, form: QuantFormat, places: Places) -> PlannedBu
     require_sizes(spec.checkpoint.config, spec.recipe, spec.limits, spec.target)
     settings = (
         *_files(places),
-        *_sizes(spec, form, profile),
+        *_sizes(spec, profile, why),
         *_attention(form),
         *_products(form, spec.limits.tensor_parallel),
         *_unused(),
@@ -94,6 +107,7 @@ def plan_build(spec: EngineSpec, form: QuantFormat, places: Places) -> PlannedBu
         ),
         program=PROGRAM,
         settings=settings,
+        execution=(_cache_fraction(spec), _chunked(form)),
         expected=expectations(spec, form, settings),
         notes=_notes(spec, form),
     )
@@ -130,30 +144,33 @@ def _files(places: Places) -> list[Setting]:
     ]
 
 
-def _sizes(spec: EngineSpec, form: QuantFormat, profile: Profile) -> list[Setting]:
+def _sizes(spec: EngineSpec, profile: Profile, why: SizeReasons) -> list[Setting]:
     limits = spec.limits
     positions = spec.checkpoint.config.max_position_embeddings
     best = optimal_tokens(profile, limits)
-    if reads_paged_context(form):
-        tokens = "tokens of an iteration over all requests; longer prompts are read in chunks"
-    else:
-        tokens = (
-            f"a KV cache in {spec.recipe.kv_cache} excludes chunked context, so the longest prompt "
-            f"({limits.max_input_len} tokens) must fit into one iteration"
-        )
     return [
-        Setting("--max_batch_size", str(limits.max_batch_size), "requests in flight at once"),
+        Setting(
+            "--max_batch_size",
+            str(limits.max_batch_size),
+            f"requests in flight at once: {why.max_batch_size}",
+        ),
         Setting(
             "--max_input_len",
             str(limits.max_input_len),
-            "the longest prompt; the builder ignores it for packed input, and records it",
+            f"the longest prompt, {why.max_input_len}; the builder ignores it for packed input, "
+            "and records it",
         ),
         Setting(
             "--max_seq_len",
             str(limits.max_seq_len),
-            f"the longest prompt and answer; left out it would be the model's {positions}",
+            f"the longest prompt and answer, {why.max_seq_len}; left out it would be the model's "
+            f"{positions}",
         ),
-        Setting("--max_num_tokens", str(limits.max_num_tokens), tokens),
+        Setting(
+            "--max_num_tokens",
+            str(limits.max_num_tokens),
+            f"tokens of an iteration: {why.max_num_tokens}",
+        ),
         Setting("--opt_num_tokens", str(best.value), best.reason),
         Setting(
             "--multiple_profiles",
@@ -165,6 +182,32 @@ def _sizes(spec: EngineSpec, form: QuantFormat, profile: Profile) -> list[Settin
         Setting("--max_prompt_embedding_table_size", "0", "prompts are tokens"),
         Setting("--logits_dtype", "float32", "the greatest logit is not lost in rounding"),
     ]
+
+
+def _cache_fraction(spec: EngineSpec) -> Setting:
+    config, recipe, limits = spec.checkpoint.config, spec.recipe, spec.limits
+    share = cache_share(config, recipe, limits, spec.target)
+    needed = estimate(config, recipe, limits)
+    room = cache_room(device_bytes(spec.target), needed, storage(recipe, config))
+    free = device_bytes(spec.target) - needed.weights - needed.activations
+    longest = int(room / needed.kv_request)
+    return Setting(
+        "kv_cache_fraction",
+        f"{share:.2f}",
+        f"of the {size_text(free)} that are free once it is loaded: {size_text(room)}, in which "
+        f"{longest:,} requests of the greatest length fit; the rest is left to the runtime",
+    )
+
+
+def _chunked(form: QuantFormat) -> Setting:
+    chunked = reads_paged_context(form)
+    return Setting(
+        "chunked_context",
+        "on" if chunked else "off",
+        "long prompts are read in parts, between the tokens of other answers"
+        if chunked
+        else "it needs paged context attention",
+    )
 
 
 def _attention(form: QuantFormat) -> list[Setting]:

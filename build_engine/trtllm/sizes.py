@@ -1,31 +1,34 @@
-"""How large an engine may be: the memory that it takes, and the sizes that fit a target.
+"""How large an engine may be: the memory that it takes, and the sizes that a target has no room
+for.
 
 The estimate itself is `build_engine/roofline/memory.py`; what TensorRT-LLM keeps in how many bytes
-is said here.
+is said here. `fit.py` chooses sizes.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from build_engine.errors import ConfigError
 from build_engine.progress import size_text
-from build_engine.recipe import BITS
+from build_engine.recipe import BITS, load_recipe, recipe_names
 from build_engine.roofline.memory import (
-    LOGIT_BYTES,
     BuildNeeds,
     MemoryEstimate,
     cache_room,
     checkpoint_bytes,
+    least_device_bytes,
 )
 from build_engine.roofline.memory import estimate as memory_of
-from build_engine.roofline.storage import Storage, grouped_bytes
+from build_engine.roofline.storage import CacheShare, Storage, grouped_bytes
 from build_engine.trtllm.algorithm import format_of
 from build_engine.trtllm.form import is_calibrated, reads_paged_context
 from build_engine.trtllm.layout import check_shapes
-from build_engine.trtllm.profile import Profile
+from build_engine.trtllm.support import refusal
 
 if TYPE_CHECKING:
     from build_engine.checkpoint.architecture import LlamaConfig
@@ -34,13 +37,10 @@ if TYPE_CHECKING:
     from build_engine.target import Target
 
 PAGE = 32  # tokens of a page of the KV cache: the library's own size
-_ALIGNMENT = 64  # of the tokens of an iteration, as the kernels' tiles are
-
 KV_CACHE_SHARE = 0.9  # of the memory that is free after loading: the library's own default
-# of the longest request: a mean one, where its length is not known. The pages of a request are
-# taken as it grows, and one that does not fit waits.
-_MEAN_SHARE = 0.5
-_FOR_PROMPTS = 4  # at most one token in so many of an iteration is of an answer
+# Published engines have 0.90 on small GPUs and up to 0.99 on large ones: what a runtime needs does
+# not grow with the GPU. That it is 2 GB is an assumption.
+_CACHE_SHARE = CacheShare(KV_CACHE_SHARE, 0.95, 2 * 10**9)
 
 # of the weights: the builder holds a checkpoint and the engine at once (TensorRT-LLM issues 102,
 # 346, 1609)
@@ -65,7 +65,7 @@ def storage(recipe: RecipeRules, _config: LlamaConfig) -> Storage:
         activation_bytes=2,
         linear_math=plain if recipe.is_weight_only else recipe.activations,
         other_math=plain,
-        cache_share=KV_CACHE_SHARE,
+        cache_share=_CACHE_SHARE,
         chunked=reads_paged_context(form),
     )
 
@@ -78,8 +78,8 @@ def estimate(config: LlamaConfig, recipe: RecipeRules, limits: EngineLimits) -> 
 def build_needs(config: LlamaConfig, recipe: RecipeRules, limits: EngineLimits) -> BuildNeeds:
     """What making an engine needs, on the device of each GPU and on the host.
 
-    A calibrated checkpoint is quantised as a whole in 16 bits, and exported as large again; any
-    other is copied, one tensor at a time.
+    A calibrated checkpoint is quantised as a whole in 16 bits, and exported as large again before
+    it is split; any other is copied, one tensor at a time.
     """
     needed = estimate(config, recipe, limits)
     everything = needed.weights * limits.tensor_parallel
@@ -89,39 +89,26 @@ def build_needs(config: LlamaConfig, recipe: RecipeRules, limits: EngineLimits) 
     return BuildNeeds(
         quantise_device=whole if calibrated else 0,
         quantise_host=whole if calibrated else largest,
+        quantise_disk=(_DISK_SHARE if calibrated else 1) * everything,
         build_device=needed.least,
         build_host=_HOST_SHARE * everything,
         disk=_DISK_SHARE * everything,
     )
 
 
-def fitted(
-    limits: EngineLimits,
-    config: LlamaConfig,
-    recipe: RecipeRules,
-    target: Target,
-    profile: str | None,
-    batch_given: bool,
-    mean_tokens: float | None = None,
-) -> EngineLimits:
-    """`limits` with what the user left open chosen for the target and the profile: the tokens of
-    an iteration, and (unless `batch_given`) the requests in flight: as many as fit of
-    `mean_tokens`, prompt and answer.
-    """
-    latency = profile == Profile.LATENCY
-    tokens = limits.max_num_tokens
-    whole_prompt = -(-limits.max_input_len // _ALIGNMENT) * _ALIGNMENT
-    if latency or not reads_paged_context(format_of(recipe)):
-        tokens = whole_prompt if latency else max(tokens, whole_prompt)
-    if latency and not batch_given:
-        limits = replace(limits, max_batch_size=1)
-    limits = replace(limits, max_num_tokens=tokens)
-    if not latency and not batch_given:
-        mean = mean_tokens or _MEAN_SHARE * limits.max_seq_len
-        limits = replace(limits, max_batch_size=_batch_size(limits, config, recipe, target, mean))
-    # by itself the builder lowers it to this, and then raises it to a page
-    most = max(limits.max_seq_len * limits.max_batch_size, PAGE)
-    return replace(limits, max_num_tokens=min(tokens, most))
+def device_bytes(target: Target) -> int:
+    """The memory of one of its GPUs, as the driver offers it to programs."""
+    assert target.memory_gib is not None, "a target of kind gpu has it"
+    return int(target.memory_gib * 2**30)
+
+
+def cache_share(
+    config: LlamaConfig, recipe: RecipeRules, limits: EngineLimits, target: Target
+) -> float:
+    """What the executor takes for the KV cache of the memory that such an engine leaves free."""
+    needed = estimate(config, recipe, limits)
+    free = device_bytes(target) - needed.weights - needed.activations
+    return _CACHE_SHARE.of(free)
 
 
 def require_sizes(
@@ -138,45 +125,80 @@ def require_sizes(
             "give a shorter one with --max-input-len."
         )
     check_shapes(config, format_of(recipe), limits.tensor_parallel)
+    if not _fits(config, recipe, limits, target):
+        raise ConfigError(_too_large(config, recipe, limits, target))
+
+
+def _fits(config: LlamaConfig, recipe: RecipeRules, limits: EngineLimits, target: Target) -> bool:
+    """Whether one request of the greatest length can be answered."""
     needed = estimate(config, recipe, limits)
-    assert target.memory_gib is not None
-    memory = int(target.memory_gib * 2**30)
-    if needed.least > memory:
-        lower = _to_lower(config, limits, needed, needed.least - memory)
-        raise ConfigError(
-            f"`{recipe.name}` needs about {size_text(needed.least)} of GPU memory for one request "
-            f"(weights {size_text(needed.weights)}), and target `{target.name}` has "
-            f"{size_text(memory)}; {lower}choose a recipe with smaller weights, or a target with "
-            "more memory."
-        )
+    return cache_room(device_bytes(target), needed, storage(recipe, config)) >= needed.kv_request
 
 
-def _to_lower(
-    config: LlamaConfig, limits: EngineLimits, needed: MemoryEstimate, lacking: int
+def _too_large(
+    config: LlamaConfig, recipe: RecipeRules, limits: EngineLimits, target: Target
 ) -> str:
-    """The sizes that would make room for `lacking` bytes, each by itself; "" where none does."""
-    sizes = (
-        ("--max-batch-size", limits.max_batch_size, LOGIT_BYTES * config.vocab_size),
-        ("--max-input-len", limits.max_input_len, needed.kv_request / limits.max_seq_len),
-    )
-    ways = [
-        f"lower {option} by {less:,} to {size - less}"
-        for option, size, each_bytes in sizes
-        if (less := math.ceil(lacking / each_bytes)) < size
-    ]
-    return "".join(f"{way}, or " for way in ways)
-
-
-def _batch_size(
-    limits: EngineLimits,
-    config: LlamaConfig,
-    recipe: RecipeRules,
-    target: Target,
-    mean_tokens: float,
-) -> int:
     needed = estimate(config, recipe, limits)
-    assert target.memory_gib is not None
-    room = cache_room(int(target.memory_gib * 2**30), needed, storage(recipe, config))
-    fitting = int(room * limits.max_seq_len / (needed.kv_request * mean_tokens))
-    requests = min(fitting, limits.max_num_tokens // _FOR_PROMPTS)
-    return max(1, requests // 8 * 8 if requests > 8 else requests)
+    least = least_device_bytes(needed, storage(recipe, config))
+    ways = [
+        *_smaller(config, recipe, limits, target),
+        *_others(config, recipe, limits, target),
+    ]
+    remedy = ", or ".join(ways) or "choose a target with more memory"
+    return (
+        f"`{recipe.name}` needs about {size_text(least)} of GPU memory for one request of "
+        f"{limits.max_seq_len:,} tokens (weights {size_text(needed.weights)}, activations "
+        f"{size_text(needed.activations)} at max_batch_size {limits.max_batch_size} and "
+        f"max_num_tokens {limits.max_num_tokens}, KV cache {size_text(needed.kv_request)} out of "
+        f"{KV_CACHE_SHARE:.0%} of the rest), and target `{target.name}` has "
+        f"{size_text(device_bytes(target))}; {remedy}."
+    )
+
+
+def _smaller(
+    config: LlamaConfig, recipe: RecipeRules, limits: EngineLimits, target: Target
+) -> Iterator[str]:
+    """The sizes that make it fit, each by itself and as large as can be."""
+    answer = limits.max_new_tokens
+    sizes: tuple[tuple[str, int, Callable[[int], EngineLimits]], ...] = (
+        ("--max-batch-size", limits.max_batch_size, lambda n: replace(limits, max_batch_size=n)),
+        ("--max-num-tokens", limits.max_num_tokens, lambda n: replace(limits, max_num_tokens=n)),
+        (
+            "--max-input-len",
+            limits.max_input_len,
+            lambda n: replace(limits, max_input_len=n, max_seq_len=n + answer),
+        ),
+    )
+    for option, size, changed in sizes:
+        least = PAGE if option == "--max-num-tokens" else 1
+        if option == "--max-num-tokens" and not reads_paged_context(format_of(recipe)):
+            least = limits.max_input_len
+        fitting = bisect(
+            range(least, size), False, key=lambda n: not _fits(config, recipe, changed(n), target)
+        )
+        if fitting:
+            most = least + fitting - 1
+            yield f"lower {option} by {size - most:,} to {most}"
+
+
+def _others(
+    config: LlamaConfig, recipe: RecipeRules, limits: EngineLimits, target: Target
+) -> Iterator[str]:
+    """Smaller weights, and more GPUs, with which it fits as it is."""
+    ours = storage(recipe, config).linear_bytes
+    names = []
+    for name in recipe_names():
+        other = load_recipe(name)
+        if refusal(other, target) or storage(other, config).linear_bytes >= ours:
+            continue
+        if _fits(config, other, limits, target):
+            names.append(f"`{name}`")
+    if names:
+        yield f"take a recipe that fits ({', '.join(names)})"
+    for parts in (2, 4, 8):
+        split = replace(limits, tensor_parallel=parts * limits.tensor_parallel)
+        if config.num_kv_heads % split.tensor_parallel:
+            continue
+        if _fits(config, recipe, split, target):
+            yield f"share it among GPUs (--tensor-parallel {split.tensor_parallel})"
+            return

@@ -34,8 +34,8 @@ def build(
         Stop after this stage: `quantise` makes the checkpoint that a GPU engine is compiled from,
         which needs no GPU.
     dry_run
-        Show the command that would compile the engine, and why each value is as it is; needs no
-        GPU. Nothing is built.
+        Show the sizes of the engine, the command that would compile it and what it would be loaded
+        with, and why each value is as it is; needs no GPU. Nothing is built.
     json
         Write the engine's manifest (or the plan) to standard output.
     """
@@ -86,12 +86,16 @@ def _show_plan(plan: PlannedBuild, out: Output) -> None:
     out.say(plan.title)
     for note in plan.notes:
         out.say(f"  {note}")
-    rows = [(item.flag, item.value, item.reason) for item in plan.settings]
-    out.table(["flag", "value", "why"], rows)
-    out.say("The engine must then say of itself:")
+    columns = ["flag" if plan.command else "size", "value", "why"]
+    out.table(columns, [(item.flag, item.value, item.reason) for item in plan.settings])
+    if plan.expected:
+        out.say("The engine must then say of itself:")
     for item in plan.expected:
         out.say(f"  {item.field} = {' or '.join(map(str, item.values))}")
-    out.say(shlex.join(plan.command))
+    loaded = [(item.flag, item.value, item.reason) for item in plan.execution]
+    out.table(["loaded with", "value", "why"], loaded)
+    if plan.command:
+        out.say(shlex.join(plan.command))
     out.result({"command": plan.command, **asdict(plan)})
 
 

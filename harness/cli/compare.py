@@ -24,6 +24,7 @@ def compare(
     baseline: str | None = None,
     fail_on: str | None = None,
     show: int = 0,
+    simulated: bool = False,
     csv: Annotated[Path | None, _FILE] = None,
     markdown: Annotated[Path | None, _FILE] = None,
     json: bool = False,
@@ -47,6 +48,8 @@ def compare(
         (ms), rouge1, rouge2, rougeL, rougeLsum (points), size, memory (MB).
     show
         How many of the answers that lose most are shown, with their texts.
+    simulated
+        Hold simulated runs against measured ones, too; they keep their mark.
     csv
         A file for every change as CSV; - for standard output.
     markdown
@@ -75,7 +78,8 @@ def compare(
         out.say(f"Passed over: {failure}")
     if limits:
         require_whole(failures)
-    comparison = compare_sides(sides, baseline_of(sides, baseline, found.passed_over))
+    first = baseline_of(sides, baseline, found.passed_over)
+    comparison = compare_sides(sides, first, simulated=simulated)
     checks, unjudged = checks_of(comparison, limits), not_judged(comparison, limits)
     _say(out, comparison, show)
     for sentence in (*unjudged, *(check.sentence for check in checks)):

@@ -15,6 +15,7 @@ from harness.rules.rounds import DEFAULT
 if TYPE_CHECKING:
     from harness.plan.plan import EnginePlan, Plans
     from harness.rules.rounds import Round
+    from harness.simulation.rehearsal import Rehearsal
 
 
 def plan(
@@ -24,6 +25,10 @@ def plan(
     target: Annotated[str, Parameter(name=("--target", "--targets"))] = "cpu",
     workload: str | None = None,
     round: RoundName = DEFAULT,
+    max_batch_size: Annotated[
+        str | None, Parameter(name=("--max-batch-size", "--max-batch-sizes"))
+    ] = None,
+    max_num_tokens: str | None = None,
     set: tuple[str, ...] = (),
     simulate: bool = False,
     json: bool = False,
@@ -43,6 +48,11 @@ def plan(
     workload
         Whose lengths and limits are planned for; that of the model's name when left out, or
         llama3.1-8b.
+    max_batch_size
+        Requests in flight at once, or several numbers with commas between them, side by side; what
+        `build` takes when left out.
+    max_num_tokens
+        The same for the tokens of one iteration.
     set
         Change a field of the recipe or of the workload: `--set recipe.kv_cache=int8`,
         `--set workload.mean_input_tokens=600`.
@@ -58,7 +68,15 @@ def plan(
     from harness.rules.rounds import load_round
 
     out, chosen = Output(as_json=json), load_round(round)
-    choice = PlanChoice(model=model, recipe=recipe, target=target, workload=workload, settings=set)
+    choice = PlanChoice(
+        model=model,
+        recipe=recipe,
+        target=target,
+        workload=workload,
+        settings=set,
+        max_batch_size=max_batch_size,
+        max_num_tokens=max_num_tokens,
+    )
     asked = choice.asked(chosen)
     measured = measured_here([each.target for each in asked])
     plans = make_plans(asked, chosen, measured)
@@ -77,21 +95,28 @@ def plan(
 def _simulated(out: Output, plans: Plans, chosen: Round) -> list[object]:
     """Rehearsals of the plans whose target states its peaks, shown one after the other."""
     from build_engine.roofline.peaks import stated_peaks
-    from harness.cli.simulated_text import rehearsed, show_rehearsals
+    from harness.cli.simulated_text import rehearsed, show_rehearsals, show_side_by_side
     from harness.simulation.rehearsal import rehearse
 
-    found = list[object]()
-    for plan in plans.plans:
+    found: list[tuple[Rehearsal, ...]] = []
+    labels = [_label(plan, plans) for plan in plans.plans]
+    for label, plan in zip(labels, plans.plans, strict=True):
         stated = stated_peaks(plan.asked.target)
         peaks = stated.value
         rehearsals = tuple(rehearse(plan, peaks, chosen)) if peaks else ()
-        show_rehearsals(out, plan.asked.recipe, rehearsals)
+        show_rehearsals(out, label, rehearsals)
         if not rehearsals:
-            out.say(
-                f"{plan.asked.recipe.name} is not simulated: {plan.no_forecast or stated.reason}."
-            )
-        found.append(rehearsed(rehearsals))
-    return found
+            out.say(f"{label} is not simulated: {plan.no_forecast or stated.reason}.")
+        found.append(rehearsals)
+    show_side_by_side(out, dict(zip(labels, found, strict=True)))
+    return [rehearsed(rehearsals) for rehearsals in found]
+
+
+def _label(plan: EnginePlan, plans: Plans) -> str:
+    """What tells a plan from the others."""
+    asked = plan.asked
+    targets = {each.asked.target.name for each in plans.plans}
+    return f"{asked.target.name}, {asked.label}" if len(targets) > 1 else asked.label
 
 
 def _next(out: Output, choice: PlanChoice, best: EnginePlan) -> None:

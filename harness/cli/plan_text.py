@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from build_engine.progress import size_text
-from build_engine.recipe import changes
 from harness.figures import duration
 from harness.rules.scenario import Scenario
 
@@ -55,6 +54,9 @@ def show_plans(out: Output, plans: Plans) -> None:
             "Engines fit so many requests of mean length. Figures are likely ones, but for the "
             f"limit: {seen.efficiencies}."
         )
+    for plan in plans.plans:
+        if not plan.memory.fits:
+            out.say(f"{plan.asked.label} does not fit: {plan.memory.too_large}")
     for refused in plans.refused:
         asked = refused.asked
         out.say(f"`{asked.recipe.name}` is refused on `{asked.target.name}`: {refused.reason}.")
@@ -83,7 +85,12 @@ def _document(plan: EnginePlan) -> dict[str, object]:
         "recipe": asked.recipe.rules.model_dump(mode="json"),
         "workload": asked.workload.name,
         "lengths": asdict(asked.lengths),
-        "memory": {**asdict(memory), "fits": memory.fits, "runtime": memory.runtime},
+        "memory": {
+            **asdict(memory),
+            "at_once": memory.at_once,
+            "fits": memory.fits,
+            "runtime": memory.runtime,
+        },
         "forecast": asdict(plan.forecast) if plan.forecast else None,
         "no_forecast": plan.no_forecast,
         "times": [asdict(each) for each in plan.times],
@@ -106,7 +113,7 @@ def _show_memory(out: Output, memory: MemoryPlan) -> None:
     out.say(f"Memory: {size_text(memory.device)} ({memory.device_source})")
     out.lines([[f"  {name}", _size(size)] for name, size in parts if size])
     if not memory.fits:
-        out.say("  It does not fit: not one request of the greatest length finds room.")
+        out.say(f"  It does not fit: {memory.too_large}")
         return
     built = (
         f"built for {limits.max_batch_size} (max_batch_size) and iterations of "
@@ -123,6 +130,8 @@ def _show_memory(out: Output, memory: MemoryPlan) -> None:
             ("quantise", needs.quantise_device, needs.quantise_host),
             ("compile", needs.build_device, needs.build_host),
         ):
+            if not device and not host:
+                continue
             fits = "fits" if device <= memory.device else "does not fit"
             told = f"{size_text(device)} of the GPU ({fits})" if device else "no GPU"
             out.say(f"  To {stage}: {told}, and {size_text(host)} of host memory")
@@ -181,7 +190,8 @@ def _show_caches(out: Output, plan: EnginePlan) -> None:
     if plan.forecast is None or other.forecast is None:
         return
     rows = [_cache_row(each, each.forecast) for each in (plan, other) if each.forecast]
-    out.table(["KV cache", "Offline tokens/s", "longest iteration", "requests"], rows)
+    columns = ["KV cache", "Offline tokens/s", "Server, queries/s", "longest iteration", "requests"]
+    out.table(columns, rows)
     out.say(f"Likely better: {plan.better_cache.asked.recipe.kv_cache}, by tokens/s in Offline.")
 
 
@@ -189,6 +199,7 @@ def _cache_row(plan: EnginePlan, seen: Forecast) -> list[str]:
     return [
         plan.asked.recipe.kv_cache,
         _range(seen.offline.likely, "{:,.0f}"),
+        _typical(seen, Scenario.SERVER),
         f"{seen.longest_iteration_s * 1e3:,.0f} ms",
         f"{plan.memory.requests:,}",
     ]
@@ -211,11 +222,8 @@ def _bound(scenario: Scenario, rate: RateForecast, at_once: int) -> str:
 
 
 def _row(plan: EnginePlan) -> list[str]:
-    recipe, memory, seen = plan.asked.recipe, plan.memory, plan.forecast
-    name = ", ".join(
-        (recipe.name, *(f"{key}={changed}" for key, changed in changes(recipe.rules).items()))
-    )
-    row = [name, f"{memory.weights.resident / 1e9:,.3g}", f"{memory.requests:,}"]
+    memory, seen = plan.memory, plan.forecast
+    row = [plan.asked.label, f"{memory.weights.resident / 1e9:,.3g}", f"{memory.requests:,}"]
     if seen is None:
         return [*row, *("-" * 5)]
     offline = seen.offline

@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.figures import duration
 
 if TYPE_CHECKING:
-    from build_engine.recipe import Recipe
     from harness.cli.output import Output
     from harness.simulation.rehearsal import Rehearsal
 
+_NO_ACCURACY = "a time model writes no text"
 
-def show_rehearsals(out: Output, recipe: Recipe, rehearsals: Sequence[Rehearsal]) -> None:
+
+def show_rehearsals(out: Output, label: str, rehearsals: Sequence[Rehearsal]) -> None:
     """Those of one plan; nothing where there are none."""
     if not rehearsals:
         return
     columns = ["scenario", "queries/s", "tokens/s", "TTFT p99", "TPOT p99", "takes"]
-    out.table(columns, [_row(each) for each in rehearsals], title=f"SIMULATED: {recipe.name}")
+    out.table(columns, [_row(each) for each in rehearsals], title=f"SIMULATED: {label}")
     out.say(
         "Simulated at the typical efficiency, with the highest rates within the latency limits: "
-        "nothing was measured. There is no accuracy, as a time model writes no text."
+        f"nothing was measured. There is no accuracy, as {_NO_ACCURACY}."
     )
+    verdicts = "; ".join(_verdict(each) for each in rehearsals)
+    out.say(f"SIMULATED verdict: {verdicts}; accuracy skipped, as {_NO_ACCURACY}.")
+
+
+def show_side_by_side(out: Output, found: Mapping[str, Sequence[Rehearsal]]) -> None:
+    """Those of several plans, by their labels: what they reach in each scenario."""
+    scenarios = dict.fromkeys(each.scenario for several in found.values() for each in several)
+    if len(found) < 2 or not scenarios:
+        return
+    units = [f"{name}\n{'1/s' if name.has_rate else 'tok/s'}" for name in scenarios]
+    rows = []
+    for label, several in found.items():
+        reached = {each.scenario: _reached(each) for each in several}
+        rows.append([label, *(reached.get(name, "-") for name in scenarios)])
+    out.table(["engine", *units], rows, title="SIMULATED, side by side")
 
 
 def rehearsed(rehearsals: Sequence[Rehearsal]) -> list[dict[str, object]]:
@@ -33,6 +49,8 @@ def rehearsed(rehearsals: Sequence[Rehearsal]) -> list[dict[str, object]]:
             "scenario": each.scenario,
             "target_qps": each.target_qps,
             "test": each.test.model_dump(mode="json") if each.test else None,
+            "verdict": each.verdict.model_dump(mode="json"),
+            "accuracy_skipped": _NO_ACCURACY,
         }
         for each in rehearsals
     ]
@@ -53,3 +71,24 @@ def _row(rehearsal: Rehearsal) -> list[str]:
         ),
         duration(test.duration_s),
     ]
+
+
+def _verdict(rehearsal: Rehearsal) -> str:
+    """In words; where it is INVALID at every rate, with what fails at the lowest."""
+    rate, verdict = rehearsal.target_qps, rehearsal.verdict
+    if verdict.valid:
+        most = "" if rate is None else f" up to {rate:,.3g} queries/s"
+        return f"{rehearsal.scenario} VALID{most}"
+    failed = (
+        f"{rule.name}: {rule.measured}, the limit is {rule.allowed}"
+        for rule in verdict.rules
+        if not rule.passed
+    )
+    return f"{rehearsal.scenario} INVALID at every rate ({', and '.join(failed)})"
+
+
+def _reached(rehearsal: Rehearsal) -> str:
+    rate, test = rehearsal.target_qps, rehearsal.test
+    if test is None:
+        return "-"
+    return f"{test.metrics.tokens_per_s or 0.0:,.0f}" if rate is None else f"{rate:,.3g}"

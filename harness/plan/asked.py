@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from build_engine.backend import backend
-from build_engine.errors import ConfigError
-from build_engine.roofline.work import Lengths
+from build_engine.errors import ConfigError, UsageError
+from build_engine.recipe import changes
 from build_engine.store.limits import EngineLimits
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from build_engine.checkpoint.known import Architecture
     from build_engine.recipe import Recipe
     from build_engine.roofline.storage import Storage
+    from build_engine.roofline.work import Lengths
     from build_engine.target import Target
     from harness.rules.workload import Workload
 
@@ -29,6 +30,9 @@ class Asked:
     target: Target
     recipe: Recipe
     workload: Workload
+    max_batch_size: int | None = None
+    max_num_tokens: int | None = None
+    """None leaves a size to `build`."""
 
     @property
     def backend(self) -> Backend:
@@ -41,6 +45,15 @@ class Asked:
         return self.backend.storage_of(self.recipe, self.model.config)
 
     @property
+    def label(self) -> str:
+        """The recipe, with what was changed in it, and the sizes that were asked for."""
+        told = {**changes(self.recipe.rules)}
+        for name, size in (("batch", self.max_batch_size), ("tokens", self.max_num_tokens)):
+            if size is not None:
+                told[name] = size
+        return ", ".join((self.recipe.name, *(f"{key}={value}" for key, value in told.items())))
+
+    @property
     def refusal(self) -> str | None:
         """Why the target cannot honestly execute the recipe; None if it can."""
         return self.backend.refusal_of(self.recipe, self.target)
@@ -50,35 +63,47 @@ class Asked:
         """The lengths of the workload's requests. Raises ConfigError where their mean is not
         known.
         """
-        workload = self.workload
-        if workload.mean_input_tokens is None:
+        lengths = self.workload.lengths
+        if lengths is None:
             raise ConfigError(
-                f"Workload {workload.name} does not say how long its prompts are on average; give "
-                "it as `--set workload.mean_input_tokens=N`."
+                f"Workload {self.workload.name} does not say how long its prompts are on average; "
+                "give it as `--set workload.mean_input_tokens=N`."
             )
-        return Lengths(
-            prompt=min(workload.mean_input_tokens, workload.max_input_tokens),
-            answer=workload.max_new_tokens,
-            longest_prompt=workload.max_input_tokens,
-        )
+        return lengths
 
     @property
     def limits(self) -> EngineLimits:
-        """The sizes that `build` takes when the user leaves them open."""
-        workload, config = self.workload, self.model.config
+        """The sizes that `build` takes when the user leaves the others open."""
+        workload, config, batch = self.workload, self.model.config, self.max_batch_size
         limits = EngineLimits.for_lengths(
             workload.max_input_tokens, workload.max_new_tokens, config.max_position_embeddings
         )
+        if batch is not None:
+            limits = replace(limits, max_batch_size=batch)
         profile = self.backend.profile(None)
-        return self.backend.fitted(
+        limits = self.backend.fitted(
             limits,
             config,
             self.recipe,
             self.target,
             profile,
-            batch_given=False,
-            mean_tokens=workload.mean_request_tokens,
-        )
+            batch_given=batch is not None,
+            lengths=workload.lengths,
+        ).limits
+        if self.max_num_tokens is not None:
+            limits = replace(limits, max_num_tokens=self.max_num_tokens)
+        return limits
+
+    @property
+    def too_large(self) -> str | None:
+        """Why an engine of these sizes finds no room on the target, with what to lower; None where
+        it does, or where the target does not say how much it has.
+        """
+        try:
+            self.backend.require_sizes(self.model.config, self.recipe, self.limits, self.target)
+        except UsageError as refusal:
+            return str(refusal)
+        return None
 
     @property
     def with_full_cache(self) -> Asked | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from build_engine.checkpoint.known import known_model_names, load_known_model, resolve_architecture
@@ -26,7 +26,8 @@ _USUAL = "llama3.1-8b"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanChoice:
     """What a user asks a plan for. `recipe` and `target` are names with commas between them, or
-    `all`; `workload` None is that of the model's name, or the usual one.
+    `all`, and the sizes are numbers with commas between them, None for those that `build` takes;
+    `workload` None is that of the model's name, or the usual one.
     """
 
     model: str
@@ -34,6 +35,8 @@ class PlanChoice:
     target: str
     workload: str | None
     settings: tuple[str, ...] = ()
+    max_batch_size: str | None = None
+    max_num_tokens: str | None = None
 
     def asked(self, chosen: Round) -> list[Asked]:
         """Every engine that is asked for, target by target. Raises UnknownName, ConfigError and
@@ -48,15 +51,25 @@ class PlanChoice:
                 target=load_target(target),
                 recipe=apply_overrides(recipe, engine.recipe_settings),
                 workload=workload,
+                max_batch_size=batch,
+                max_num_tokens=tokens,
             )
             for target in _names(self.target, [])
             for recipe in recipes
+            for batch in _sizes(self.max_batch_size, "--max-batch-size")
+            for tokens in _sizes(self.max_num_tokens, "--max-num-tokens")
         ]
 
     def others(self, chosen: Round, target: str) -> list[Asked]:
-        """Every recipe as it is shipped, for one target."""
+        """Every recipe as it is shipped, for one target, in the sizes that `build` takes."""
         of_workload = tuple(each for each in self.settings if not each.startswith("recipe."))
-        every = replace(self, recipe=ALL, target=target, settings=of_workload)
+        every = PlanChoice(
+            model=self.model,
+            recipe=ALL,
+            target=target,
+            workload=self.workload,
+            settings=of_workload,
+        )
         return every.asked(chosen)
 
     def engine(self, planned: Asked) -> EngineChoice:
@@ -67,6 +80,8 @@ class PlanChoice:
             model=hub,
             recipe=planned.recipe.name,
             target=planned.target.name,
+            max_batch_size=planned.max_batch_size,
+            max_num_tokens=planned.max_num_tokens,
             set=tuple(each for each in self.settings if each.startswith("recipe.")),
         )
 
@@ -84,3 +99,17 @@ def _names(text: str, every: list[str]) -> list[str]:
     if not names:
         raise ConfigError(f"`{text}` names nothing; give names with commas between them.")
     return names
+
+
+def _sizes(text: str | None, option: str) -> list[int | None]:
+    """The numbers in a list with commas; None alone where there is no list. Raises ConfigError."""
+    if text is None:
+        return [None]
+    found: list[int | None] = []
+    for word in _names(text, []):
+        if not word.isdecimal() or int(word) < 1:
+            raise ConfigError(
+                f"{option} has `{word}`; give whole numbers with commas between them."
+            )
+        found.append(int(word))
+    return found

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 _MOST_TOKENS = 16_384  # of an iteration: above it TensorRT-LLM warns
 _ALIGNMENT = 64
+_NO_ROOM = (
+    "not one request of the greatest length finds room; free memory, or take a smaller model or a "
+    "recipe with smaller weights."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,9 @@ class MemoryPlan:
     limits: EngineLimits
     most_num_tokens: int
     needs: BuildNeeds | None
+    too_large: str
+    """Why not one request of the greatest length finds room, with what to lower; "" where one does.
+    """
 
     @property
     def runtime(self) -> int:
@@ -71,9 +78,10 @@ def memory_plan(asked: Asked) -> MemoryPlan:
     needed = estimate(config, storage, limits)
     cache = cache_room(device, needed, storage)
     requests = requests_in(cache, elements, storage, lengths.request)
+    longest = requests_in(cache, elements, storage, limits.max_seq_len)
     per_token = activation_bytes_per_token(config, storage)
     taken = limits.max_batch_size * elements.kv_token * storage.kv_reserved_bytes * lengths.request
-    spare = int((cache - taken) / storage.cache_share / per_token)
+    spare = int((cache - taken) / storage.cache_share.least / per_token)
     tokens = min(_MOST_TOKENS, limits.max_num_tokens + spare) if spare >= 0 else 0
     return MemoryPlan(
         device=device,
@@ -83,10 +91,11 @@ def memory_plan(asked: Asked) -> MemoryPlan:
         cache=cache,
         kv_token=round(elements.kv_token * storage.kv_reserved_bytes),
         requests=requests,
-        longest_requests=requests_in(cache, elements, storage, limits.max_seq_len),
+        longest_requests=longest,
         limits=limits,
         most_num_tokens=tokens // _ALIGNMENT * _ALIGNMENT,
         needs=asked.backend.needs_of(config, asked.recipe, limits),
+        too_large="" if longest else asked.too_large or _NO_ROOM,
     )
 
 
@@ -96,6 +105,6 @@ def device_bytes(target: Target) -> tuple[int, str]:
     """
     if target.memory_gib is not None:
         return int(target.memory_gib * 2**30), f"target `{target.name}`"
-    from runtime.memory import available_bytes
+    from build_engine.free_memory import available_bytes
 
     return available_bytes(), "free on this machine now"

@@ -36,12 +36,16 @@ if TYPE_CHECKING:
 _EXACT = (SIZE.name,)  # no noise: every byte of a difference is one
 
 
-def compare(candidates: Sequence[Candidate], baseline: Candidate) -> Comparison:
+def compare(
+    candidates: Sequence[Candidate], baseline: Candidate, *, simulated: bool = False
+) -> Comparison:
     """Every other candidate beside the baseline, in their order.
 
-    Raises UsageError when simulated results are among measured ones.
+    Raises UsageError when simulated results are among measured ones, unless `simulated` asks for
+    that: they keep their mark and have a doubt.
     """
-    _refuse_pretence(candidates)
+    if not simulated:
+        _refuse_pretence(candidates)
     others = [candidate for candidate in candidates if candidate is not baseline]
     summaries = tuple(_summary(candidate) for candidate in (baseline, *others))
     pairs = tuple(
@@ -61,7 +65,7 @@ def _refuse_pretence(candidates: Sequence[Candidate]) -> None:
     if simulated and len(simulated) < len(candidates):
         raise UsageError(
             f"{simulated[0].first.folder} is a simulated run: its figures are a time model's, and "
-            f"are never held against measured ones; leave it out."
+            "are held against measured ones on request only; leave it out, or add --simulated."
         )
 
 

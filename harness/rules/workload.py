@@ -14,6 +14,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 
 from build_engine.config import Frozen, Name, Text, config_names, load_config
 from build_engine.errors import ConfigError, UnknownName
+from build_engine.roofline.work import Lengths
 from build_engine.validation import Word
 from harness.rules.gates import AccuracyTarget
 from harness.rules.limits import ScenarioLimits
@@ -147,13 +148,17 @@ class Workload(Frozen):
         return self
 
     @property
-    def mean_request_tokens(self) -> float | None:
-        """Prompt and answer on average, if the answer is as long as it may be; None where the mean
-        prompt is not known.
+    def lengths(self) -> Lengths | None:
+        """Those of its requests, answers as long as they may be; None where the mean prompt is not
+        known.
         """
         if self.mean_input_tokens is None:
             return None
-        return min(self.mean_input_tokens, self.max_input_tokens) + self.max_new_tokens
+        return Lengths(
+            prompt=min(self.mean_input_tokens, self.max_input_tokens),
+            answer=self.max_new_tokens,
+            longest_prompt=self.max_input_tokens,
+        )
 
     def revision_of(self, model: str) -> str | None:
         """The commit that the benchmark asks for when `model` is its model's hub id."""

@@ -14,9 +14,11 @@ from build_engine.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from build_engine.checkpoint.checkpoint import Checkpoint
+    from build_engine.checkpoint.architecture import LlamaConfig
     from build_engine.planned import PlannedBuild
     from build_engine.recipe import Recipe
+    from build_engine.roofline.work import Lengths
+    from build_engine.sized import Sized, SizeReasons
     from build_engine.store.engine import Engine
     from build_engine.store.limits import EngineLimits
     from build_engine.store.spec import EngineSpec
@@ -95,7 +97,12 @@ class EngineChoice:
         from build_engine.checkpoint.resolve import resolve_checkpoint
 
         target, recipe = self._asked()  # before the checkpoint is read, which may take minutes
-        checkpoint = resolve_checkpoint(self.model, workload.revision_of(self.model), progress)
+
+        def sized(name: str, config: LlamaConfig) -> Sized:
+            return self._sized(name, config, workload, recipe, target)
+
+        revision = workload.revision_of(self.model)
+        checkpoint = resolve_checkpoint(self.model, revision, progress, sized)
         calibration = None
         if recipe.is_calibrated:
             from harness.dataset.calibration import calibration_prompts
@@ -104,7 +111,7 @@ class EngineChoice:
             calibration = calibration_prompts(
                 self.calibration, workload, checkpoint, count, progress, evaluated
             )
-        limits = self._limits(checkpoint, workload, recipe, target)
+        limits = sized(checkpoint.name, checkpoint.config).limits
         return make_spec(checkpoint, target, recipe, limits, calibration, self.profile)
 
     def require_here(self) -> None:
@@ -145,11 +152,13 @@ class EngineChoice:
         return words
 
     def plan(self, workload: Workload, progress: Progress) -> PlannedBuild:
-        """What `build` would do. Raises ConfigError for a target whose engines are built without a
-        command, and what `spec` raises.
+        """What `build` would do. Raises ConfigError for a backend that does not tell it, and what
+        `spec` raises.
         """
         spec = self.spec(workload, progress)
-        return spec.backend.plan_of(spec)
+        checkpoint = spec.checkpoint
+        sized = self._sized(checkpoint.name, checkpoint.config, workload, spec.recipe, spec.target)
+        return spec.backend.plan_of(spec, sized.why)
 
     def build(self, workload: Workload, progress: Progress) -> Engine:
         """The engine, from the store or built now.
@@ -203,47 +212,72 @@ class EngineChoice:
                 "depend on it, so leave it out."
             )
 
-    def _limits(
-        self, checkpoint: Checkpoint, workload: Workload, recipe: Recipe, target: Target
-    ) -> EngineLimits:
+    def _sized(
+        self, name: str, config: LlamaConfig, workload: Workload, recipe: Recipe, target: Target
+    ) -> Sized:
         """For the workload's lengths, as far as the model's positions allow, and for the target; a
-        size that the user gives is taken as it is.
+        size that the user gives is taken as it is. Raises ConfigError for sizes that the target has
+        no room for.
         """
         from build_engine.backend import backend
-        from build_engine.store.limits import EngineLimits
+        from build_engine.sized import Sized
 
-        positions = checkpoint.config.max_position_embeddings
-        limits = EngineLimits.for_lengths(
-            workload.max_input_tokens, workload.max_new_tokens, positions
-        )
-        mean = workload.mean_request_tokens
-        if self.max_input_len is not None or self.max_new_tokens is not None:
-            mean = None  # not of these lengths
-            prompt = limits.max_input_len if self.max_input_len is None else self.max_input_len
-            answer = limits.max_new_tokens if self.max_new_tokens is None else self.max_new_tokens
-            self._check_lengths(prompt, answer, checkpoint)
-            limits = replace(limits, max_input_len=prompt, max_seq_len=prompt + answer)
+        limits, lengths = self._lengths(name, config, workload)
         if self.max_batch_size is not None:
             limits = replace(limits, max_batch_size=self.max_batch_size)
         if self.tensor_parallel is not None:
             limits = replace(limits, tensor_parallel=self.tensor_parallel)
         builder = backend(target.backend)
-        limits = builder.fitted(
+        found = builder.fitted(
             limits,
-            checkpoint.config,
+            config,
             recipe,
             target,
             builder.profile(self.profile),
             batch_given=self.max_batch_size is not None,
-            mean_tokens=mean,
+            lengths=lengths,
         )
+        limits, why = found.limits, found.why
         if self.max_num_tokens is not None:
             limits = replace(limits, max_num_tokens=self.max_num_tokens)
-        return limits
+        builder.require_sizes(config, recipe, limits, target)
+        return Sized(limits, self._why(why, workload, config.max_position_embeddings))
 
-    def _check_lengths(self, prompt: int, answer: int, checkpoint: Checkpoint) -> None:
+    def _lengths(
+        self, name: str, config: LlamaConfig, workload: Workload
+    ) -> tuple[EngineLimits, Lengths | None]:
+        """Sizes with the greatest lengths, and the lengths of requests where they are known."""
+        from build_engine.store.limits import EngineLimits
+
+        positions = config.max_position_embeddings
+        limits = EngineLimits.for_lengths(
+            workload.max_input_tokens, workload.max_new_tokens, positions
+        )
+        if self.max_input_len is None and self.max_new_tokens is None:
+            return limits, workload.lengths
+        prompt = limits.max_input_len if self.max_input_len is None else self.max_input_len
+        answer = limits.max_new_tokens if self.max_new_tokens is None else self.max_new_tokens
+        self._check_lengths(prompt, answer, name, positions)
+        return replace(limits, max_input_len=prompt, max_seq_len=prompt + answer), None
+
+    def _why(self, why: SizeReasons, workload: Workload, positions: int) -> SizeReasons:
+        """The reasons of all sizes: those of the user's own are the user's."""
+        from build_engine.sized import GIVEN
+
+        asks = f"as workload {workload.name} asks"
+        if workload.max_input_tokens + workload.max_new_tokens > positions:
+            asks += f", as far as the model's {positions} positions allow"
+        lengths = (self.max_input_len, self.max_new_tokens)
+        return replace(
+            why,
+            max_batch_size=why.max_batch_size if self.max_batch_size is None else GIVEN,
+            max_num_tokens=why.max_num_tokens if self.max_num_tokens is None else GIVEN,
+            max_input_len=asks if self.max_input_len is None else GIVEN,
+            max_seq_len=asks if lengths == (None, None) else GIVEN,
+        )
+
+    def _check_lengths(self, prompt: int, answer: int, name: str, positions: int) -> None:
         """Raise ConfigError for lengths that the model's positions do not hold, by the options."""
-        positions = checkpoint.config.max_position_embeddings
         for option, length in (("--max-input-len", prompt), ("--max-new-tokens", answer)):
             if length < 1:
                 raise ConfigError(f"{option} is {length}; give 1 or more.")
@@ -261,7 +295,7 @@ class EngineChoice:
         ]
         raise ConfigError(
             f"A prompt of {prompt} tokens (--max-input-len) and an answer of {answer} "
-            f"(--max-new-tokens) are {prompt + answer}, and `{checkpoint.name}` has {positions} "
+            f"(--max-new-tokens) are {prompt + answer}, and `{name}` has {positions} "
             f"positions; give {', or '.join(ways) or f'{positions} or less for both together'}."
         )
 

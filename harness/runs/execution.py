@@ -28,6 +28,7 @@ from harness.runs.repeats import folder_name, with_test
 from harness.runs.run import Run
 from harness.runs.timeline import read_timeline
 from harness.runs.verdict import judge_unfinished, with_accuracy_test
+from runtime.backend import require_room
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
@@ -43,10 +44,11 @@ if TYPE_CHECKING:
 def execute(request: RunRequest, progress: Progress) -> Run:
     """Run every test that was asked for, stopping at the first that does not complete.
 
-    Raises EnvironmentFault (a LoadGen of another round), RunExists and OutputError before anything
-    runs; after that the returned Run says how it went.
+    Raises EnvironmentFault (a LoadGen of another round, too little memory), RunExists and
+    OutputError before anything runs; after that the returned Run says how it went.
     """
     require_loadgen(request.scope.round)
+    require_room(request.executor)
     running = _Execution(request, progress, claim(request))
     model = request.scope.workload.model
     if "other weights" in request.marks and model is not None:

@@ -36,13 +36,15 @@ _TOLERANCE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """One simulated test. Where there are latency limits it is that of the highest rate,
-    `target_qps`, within them; `test` is None where no rate was.
+    """One simulated test, and the verdict on its latencies: nothing else is there to be judged.
+    Where there are latency limits it is that of the highest rate, `target_qps`, within them; where
+    no rate was, `test` is None, and the verdict is that of the lowest rate that was tried.
     """
 
     scenario: Scenario
     target_qps: float | None
     test: SimulatedTest | None
+    verdict: Verdict
 
 
 def planned_engine(plan: EnginePlan, peaks: Peaks, reached: Efficiency) -> EngineModel | None:
@@ -88,7 +90,7 @@ def rehearse(plan: EnginePlan, peaks: Peaks, chosen: Round) -> Iterator[Rehearsa
         if rules.is_constrained:
             yield trials.highest(scenario, rules)
         elif not scenario.one_at_a_time:
-            yield Rehearsal(scenario, None, trials.test(scenario, rules, None)[0])
+            yield Rehearsal(scenario, None, *trials.test(scenario, rules, None))
 
 
 def prompts(lengths: Lengths, count: int, seed: int) -> list[int]:
@@ -129,17 +131,17 @@ class Trials:
         """That of the highest rate within the limits, to a fiftieth: found by halving below the
         rate of Offline, which none exceeds for long.
         """
-        best = Rehearsal(scenario, None, None)
+        best: Rehearsal | None = None
         low, high = 0.0, self._samples_per_s
         least = _TOLERANCE * high
         while high - low > _TOLERANCE * low and high > least:
             rate = (low + high) / 2
             test, verdict = self.test(scenario, limits, rate)
             if verdict.valid:
-                low, best = rate, Rehearsal(scenario, rate, test)
+                low, best = rate, Rehearsal(scenario, rate, test, verdict)
             else:
                 high = rate
-        return best
+        return best or Rehearsal(scenario, None, None, verdict)
 
     def test(
         self, scenario: Scenario, limits: ScenarioLimits, rate: float | None

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from runtime.openvino.room import require_room
 from runtime.openvino.spec import EmulatedSpec, OpenVINOSpec
 from runtime.remote import RemoteExecutor
 
@@ -13,13 +14,15 @@ class OpenVINOExecutor(RemoteExecutor):
     """An Executor over an engine folder of the CPU target.
 
     Raises EngineError when the engine is damaged or was built by another version or for other
-    arithmetic, EngineDied when it does not start.
+    arithmetic, EnvironmentFault when the machine has too little memory free, EngineDied when it
+    does not start.
     """
 
     def __init__(self, spec: OpenVINOSpec) -> None:
         from build_engine.store.engine import check_loadable, open_engine
 
         check_loadable(open_engine(spec.folder))
+        require_room(spec)
         super().__init__("runtime.openvino.worker", spec)
 
 

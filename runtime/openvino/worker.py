@@ -10,10 +10,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from build_engine.openvino.sizes import KV_CACHE_SHARE, KV_RESERVED_BYTES
-from build_engine.roofline.memory import Elements
+from build_engine.free_memory import available_bytes
+from build_engine.openvino.sizes import KV_BLOCK_TOKENS, KV_CACHE_SHARE, request_bytes
 from runtime.executor import ExecutorStats, Request
-from runtime.memory import available_bytes
 from runtime.messages import Chunks
 from runtime.openvino.prompts import PromptsRead
 from runtime.openvino.spec import OpenVINOSpec
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from build_engine.store.limits import EngineLimits
     from runtime.messages import ChunkRow
 
-_KV_BLOCK_TOKENS = 32  # OpenVINO GenAI's block size on CPU
 # requests handed to the scheduler beyond the batch, so that a freed slot is filled in the next step
 _LOOKAHEAD = 8
 _MOST_CONFIGS = 256  # whoever asks may ask something else each time
@@ -205,8 +203,8 @@ def num_kv_blocks(config: LlamaConfig, limits: EngineLimits, free_bytes: int) ->
 
     Bytes are those of the widest cache that a CPU engine keeps.
     """
-    block_bytes = Elements.of(config).kv_token * KV_RESERVED_BYTES * _KV_BLOCK_TOKENS
-    blocks_per_sequence = -(-limits.max_seq_len // _KV_BLOCK_TOKENS) + 1
+    blocks_per_sequence = -(-limits.max_seq_len // KV_BLOCK_TOKENS) + 1
+    block_bytes = request_bytes(config, limits) // blocks_per_sequence
     wanted = limits.max_batch_size * blocks_per_sequence
     allowed = int(free_bytes * KV_CACHE_SHARE) // block_bytes
     if allowed < blocks_per_sequence:

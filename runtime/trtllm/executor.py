@@ -34,7 +34,7 @@ class TRTLLMExecutor(RemoteExecutor):
         # several would need the library's orchestrator, which kills its parent with a worker, or
         # processes that MPI starts
         require_executable(spec.backend, engine.limits.tensor_parallel)
-        require_room(engine, spec.gpu)
+        require_room(spec)
         self._silence_s = spec.silence_s
         self._count_lock = threading.Lock()
         self._num_open = 0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from build_engine.trtllm.sizes import KV_CACHE_SHARE
 from runtime.spec import EngineFolderSpec
+
+if TYPE_CHECKING:
+    from build_engine.store.engine import Engine
 
 SchedulerPolicy = Literal["guaranteed_no_evict", "max_utilization"]
 
@@ -38,3 +41,12 @@ class TRTLLMSpec(EngineFolderSpec):
     """Seconds without a token and without an iteration, while requests are open, after which the
     engine counts as hung.
     """
+
+    @classmethod
+    def of(cls, engine: Engine) -> TRTLLMSpec:
+        """With the share of the KV cache that the engine was planned with."""
+        share = engine.manifest.runtime.get("kv_cache_fraction")
+        return cls(
+            folder=engine.folder,
+            kv_cache_fraction=KV_CACHE_SHARE if share is None else float(share),
+        )

@@ -23,8 +23,8 @@ from build_engine.store.spec import EngineSpec
 from build_engine.target import load_target
 from build_engine.trtllm.algorithm import format_of
 from build_engine.trtllm.description import description
+from build_engine.trtllm.fit import fitted
 from build_engine.trtllm.pin import PIN
-from build_engine.trtllm.sizes import fitted
 from newsbrief import CHECKPOINT
 from tests.nvml_double import Card, nvml_module
 
@@ -39,7 +39,7 @@ def make_spec(
     rules = load_recipe(recipe).model_copy(update=changed)
     checkpoint, gpu = open_checkpoint(CHECKPOINT, "newsbrief"), load_target(target)
     limits = EngineLimits(max_input_len=640, max_seq_len=768)
-    limits = fitted(limits, checkpoint.config, rules, gpu, profile, False)
+    limits = fitted(limits, checkpoint.config, rules, gpu, profile, False).limits
     return EngineSpec(checkpoint, gpu, rules, limits, None, f"sm_{gpu.sm}", profile)
 
 

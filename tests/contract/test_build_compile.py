@@ -25,9 +25,11 @@ from build_engine.store.limits import EngineLimits
 from build_engine.store.store import EngineStore
 from build_engine.trtllm import artefact, tool
 from build_engine.trtllm.algorithm import format_of
+from build_engine.trtllm.fit import fitted
 from build_engine.trtllm.plan import timing_cache
-from build_engine.trtllm.sizes import fitted
 from build_engine.trtllm.tool import child_environment, run_tool
+from runtime.backend import engine_spec
+from runtime.trtllm.spec import TRTLLMSpec
 from tests.build_engine.specs import Notes
 from tests.contract.machines import fake_nvml, make_spec, set_up, split
 from tests.nvml_double import GIB, Card, install_nvml
@@ -56,6 +58,9 @@ def test_an_engine_is_what_was_asked_for(store: EngineStore) -> None:
     config = read_json(engine.folder / "config.json", BuildFailed, "")
     assert config["build_config"]["plugin_config"]["use_paged_context_fmha"] is False
     assert engine.manifest.runtime["chunked_context"] == "off"
+    assert engine.manifest.runtime["kv_cache_fraction"] == "0.92"
+    executor = engine_spec(engine)
+    assert isinstance(executor, TRTLLMSpec) and executor.kv_cache_fraction == 0.92
     assert engine.manifest.precision.activations == "int8, one scale per token"
     assert engine.manifest.identity.profile == "throughput"
     assert not [path for path in engine.folder.iterdir() if path.name.startswith(".")]
@@ -71,7 +76,9 @@ def test_sizes_below_a_page_are_asked_for_as_the_builder_would_raise_them(
 ) -> None:
     spec = make_spec("bf16", profile="latency")
     asked = EngineLimits(max_input_len=8, max_seq_len=16)
-    limits = fitted(asked, spec.checkpoint.config, spec.recipe, spec.target, "latency", False)
+    limits = fitted(
+        asked, spec.checkpoint.config, spec.recipe, spec.target, "latency", False
+    ).limits
     engine = build(replace(spec, limits=limits), store, Notes())
     assert engine.limits.max_num_tokens == 32
 

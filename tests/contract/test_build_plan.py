@@ -13,6 +13,7 @@ import pytest
 
 from build_engine.errors import BuildFailed, ConfigError, RecipeRefused
 from build_engine.planned import PlannedBuild
+from build_engine.sized import SizeReasons
 from build_engine.store.spec import EngineSpec
 from build_engine.trtllm.algorithm import format_of
 from build_engine.trtllm.engine_config import read_engine_config
@@ -189,7 +190,8 @@ def test_profiles_differ_in_sizes_and_in_the_shape_that_kernels_are_timed_for() 
 
 def test_the_batch_of_llama_8b_on_an_a30_comes_from_its_memory() -> None:
     from build_engine.store.limits import EngineLimits
-    from build_engine.trtllm.sizes import estimate, fitted
+    from build_engine.trtllm.fit import fitted
+    from build_engine.trtllm.sizes import estimate
 
     spec = make_spec()
     llama = replace(
@@ -204,13 +206,14 @@ def test_the_batch_of_llama_8b_on_an_a30_comes_from_its_memory() -> None:
         max_position_embeddings=131072,
     )
     asked = EngineLimits(max_input_len=2540, max_seq_len=2668)
-    limits = fitted(asked, llama, spec.recipe, spec.target, "throughput", False)
+    limits = fitted(asked, llama, spec.recipe, spec.target, "throughput", False).limits
     needed = estimate(llama, spec.recipe, limits)
     assert needed.kv_request == 2 * 32 * 8 * 128 * 2668
     assert limits.max_num_tokens == 2560
     assert 64 <= limits.max_batch_size <= 224
     own = replace(asked, max_batch_size=40)
-    assert fitted(own, llama, spec.recipe, spec.target, "throughput", True).max_batch_size == 40
+    found = fitted(own, llama, spec.recipe, spec.target, "throughput", True)
+    assert found.limits.max_batch_size == 40
 
 
 def test_layers_without_kernels_are_refused_before_anything_is_quantised() -> None:
@@ -218,4 +221,4 @@ def test_layers_without_kernels_are_refused_before_anything_is_quantised() -> No
     odd = replace(spec.checkpoint, config=replace(spec.checkpoint.config, hidden_size=576))
 
     with pytest.raises(RecipeRefused, match="layers of a multiple of 128 elements"):
-        planned(replace(spec, checkpoint=odd))
+        planned(replace(spec, checkpoint=odd), SizeReasons())

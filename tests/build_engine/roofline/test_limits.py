@@ -19,7 +19,7 @@ from build_engine.roofline.memory import (
     requests_in,
 )
 from build_engine.roofline.peaks import stated_peaks
-from build_engine.roofline.storage import Storage
+from build_engine.roofline.storage import CacheShare, Storage
 from build_engine.roofline.work import Lengths, Work
 from build_engine.target import load_target
 from build_engine.trtllm.sizes import storage as stored
@@ -58,7 +58,9 @@ def llama_on(target: str, recipe: str, kv_cache: str) -> Roofline:
     elements = Elements.of(LLAMA)
     weights = Weights.of(elements, storage)
     taken = MemoryEstimate(weights.resident, KEPT_BACK, 0)
-    room = cache_room(BYTES.get(target, 80 * 10**9), taken, replace(storage, cache_share=1.0))
+    room = cache_room(
+        BYTES.get(target, 80 * 10**9), taken, replace(storage, cache_share=CacheShare(1.0, 1.0))
+    )
     return Roofline(
         work=Work.of(LLAMA, NEWS),
         lengths=NEWS,

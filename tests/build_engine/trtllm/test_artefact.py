@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,13 +20,16 @@ from build_engine.errors import (
 )
 from build_engine.paths import cache_root
 from build_engine.progress import BuildProgress, NullProgress
+from build_engine.roofline.memory import checkpoint_bytes
 from build_engine.store.quantised import MANIFEST_NAME, open_quantised
 from build_engine.store.sealed import write_sealed
 from build_engine.store.spec import EngineSpec
 from build_engine.trtllm.artefact import identity_of, quantised_checkpoint
 from build_engine.trtllm.quantise import Quantised
+from build_engine.trtllm.sizes import build_needs
 from tests.build_engine.specs import Notes, versions
 from tests.build_engine.trtllm.specs import RandomExport, gpu_spec, untied_checkpoint
+from tests.nvml_double import Card, install_nvml
 
 WITH_MODELOPT = {"nvidia_modelopt": "0.37.0", "transformers": "4.57.3", "torch": "2.9.1"}
 
@@ -53,6 +57,47 @@ def _date(folder: Path, started_utc: str) -> None:
     build = manifest.build.model_copy(update={"started_utc": started_utc})
     dated = manifest.model_copy(update={"build": build})
     write_sealed(folder / MANIFEST_NAME, dated)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "recipe", "told"),
+    [
+        (False, "int8_sq", "take one with a GPU, which holds half of it"),
+        (True, "int8_sq", "or take a larger machine"),
+        (False, "int8_wo", "or take a larger machine"),
+    ],
+)
+def test_too_little_host_memory_is_told_before_anything_is_quantised(
+    checkpoint: Checkpoint,
+    export: RandomExport,
+    monkeypatch: pytest.MonkeyPatch,
+    gpu: bool,
+    recipe: str,
+    told: str,
+) -> None:
+    install_nvml(monkeypatch, *([Card()] if gpu else []))
+    whole = checkpoint_bytes(checkpoint.config)
+    spec = gpu_spec(checkpoint, recipe)
+    needs = build_needs(checkpoint.config, spec.recipe, spec.limits)
+    least = needs.quantise_host + (0 if gpu else needs.quantise_device)
+    assert least == {("int8_sq", False): 2 * whole, ("int8_sq", True): whole}.get(
+        (recipe, gpu), needs.quantise_host
+    )
+    monkeypatch.setattr("build_engine.free_memory.available_bytes", lambda: least - 1)
+    with pytest.raises(EnvironmentFault, match=f"quantising this checkpoint needs .*{told}"):
+        quantised_checkpoint(spec, NullProgress())
+    assert export.jobs == 0
+    monkeypatch.setattr("build_engine.free_memory.available_bytes", lambda: least)
+    assert quantised_checkpoint(spec, NullProgress()).is_dir()
+
+
+def test_a_full_disk_is_told_before_anything_is_quantised(
+    checkpoint: Checkpoint, export: RandomExport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=2**10))
+    with pytest.raises(EnvironmentFault, match=r"1\.0 kB of disk is free .* this quantised"):
+        quantised_checkpoint(gpu_spec(checkpoint, "int8_sq"), NullProgress())
+    assert export.jobs == 0
 
 
 def test_a_checkpoint_is_made_once_and_says_how(

@@ -23,7 +23,7 @@ from build_engine.trtllm.emulate import emulated_network, read_stored
 from build_engine.trtllm.quantise import QUANTISER, quantise
 from tests.build_engine.trtllm.specs import RandomExport, gpu_spec, untied_checkpoint
 
-NUMBERS = {"quantiser": 1, "emulated": 2, "tensorrt-llm": 2}
+NUMBERS = {"quantiser": 1, "emulated": 2, "tensorrt-llm": 3}
 CASES = [
     # recipe, settings, digest of the checkpoint's files, digest of the emulated graph
     ("bf16", (), "0a38031ed866", "ecab37ff7277"),

@@ -43,6 +43,7 @@ FROZEN = {
         "--markdown",
         "--runs",
         "--show",
+        "--simulated",
     ],
     _COMPLETION: ["--json", "--output", "--shell"],
     "dataset": [
@@ -65,6 +66,9 @@ FROZEN = {
     "engines why": ["--first", "--json", "--second"],
     "plan": [
         "--json",
+        "--max-batch-size",
+        "--max-batch-sizes",
+        "--max-num-tokens",
         "--model",
         "--recipe",
         "--recipes",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+import configs
 from build_engine.trtllm.plan import NOT_STATED
 from tests.harness.cli.line import Line
 
@@ -33,12 +37,56 @@ def test_the_plan_as_json(line: Line) -> None:
     assert {"field": "version", "values": ["1.2.1"], "rule": ""} in plan["expected"]
 
 
+def test_every_size_has_its_reason_and_so_has_the_cache(line: Line) -> None:
+    given = ("--max-batch-size", "32", "--max-input-len", "100")
+    plan = line(*_ENGINE, "int8_wo", "--target", "a30", *given, "--dry-run", "--json").document
+    stated = {item["flag"]: item for item in plan["settings"]}
+    assert stated["--max_batch_size"]["reason"].endswith(": as given")
+    assert stated["--max_input_len"]["reason"].startswith("the longest prompt, as given;")
+    plan = line(*_ENGINE, "int8_wo", "--target", "a30", "--dry-run", "--json").document
+    stated = {item["flag"]: item for item in plan["settings"]}
+    assert "as workload newsbrief asks" in stated["--max_seq_len"]["reason"]
+    assert "for each request in flight" in stated["--max_num_tokens"]["reason"]
+    loaded = {item["flag"]: item for item in plan["execution"]}
+    assert loaded["kv_cache_fraction"]["value"] == "0.92"
+    assert "free once it is loaded" in loaded["kv_cache_fraction"]["reason"]
+
+
+def test_a_cpu_engine_is_planned_without_a_command(line: Line) -> None:
+    said = line(*_ENGINE, "int8_sq", "--target", "cpu", "--dry-run", "--json")
+    assert said.code == 0
+    assert said.document["command"] == [] and said.document["program"] is None
+    sizes = {item["flag"]: item["value"] for item in said.document["settings"]}
+    assert sizes == {
+        "max_batch_size": "64",
+        "max_input_len": "640",
+        "max_seq_len": "768",
+        "max_num_tokens": "2048",
+    }
+    loaded = {item["flag"] for item in said.document["execution"]}
+    assert {"KV cache", "KV_CACHE_PRECISION"} <= loaded
+    assert "building takes about " in said.err and "are free here now" in said.err
+    assert said.err.splitlines()[-1].endswith("--recipe int8_sq --workload newsbrief")
+
+
+@pytest.mark.parametrize("stage", [("--dry-run",), ("--stage", "quantise")])
+def test_what_fits_no_gpu_of_the_target_is_refused_before_anything_is_made(
+    line: Line, tmp_path: Path, stage: tuple[str, ...]
+) -> None:
+    small = tmp_path / "small.yaml"
+    text = (Path(configs.__file__).parent / "targets" / "a30.yaml").read_text("utf-8")
+    small.write_text(re.sub(r"memory_gib: [\d.]+", "memory_gib: 8", text), "utf-8")
+    many = ("--target", small, "--max-batch-size", "1000000")
+    sentence = line.refused(2, *_ENGINE, "int8_wo", *many, *stage)
+    assert "of GPU memory for one request of 768 tokens" in sentence
+    assert "target `a30` has 8.6 GB; lower --max-batch-size by " in sentence
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
         (["fp8", "--dry-run"], 2, "`fp8` is refused on `a30`"),
         (["int8_wo", "--dry-run", "--profile", "lateny"], 2, "Did you mean `latency`?"),
-        (["int8_wo", "--dry-run", "--target", "cpu"], 2, "leave --dry-run out."),
         (["int8_wo", "--profile", "latency", "--target", "cpu"], 2, "leave --profile out."),
         (["int8_wo"], 3, "`enginebench build --stage quantise` makes the checkpoint"),
     ],

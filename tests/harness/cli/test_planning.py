@@ -78,6 +78,8 @@ def test_a_folder_without_weights_for_the_cpu(line: Line, tmp_path: Path) -> Non
         (("--target", ","), "names nothing"),
         (("--workload", "newsbreef"), "Did you mean `newsbrief`?"),
         (("--target", "a30", "--set", "recipe.kv=int8"), "kv"),
+        (("--target", "a30", "--max-batch-sizes", "8,many"), "--max-batch-size has `many`"),
+        (("--target", "a30", "--max-num-tokens", "0"), "--max-num-tokens has `0`"),
     ],
 )
 def test_wrong_names(line: Line, arguments: tuple[str, ...], told: str) -> None:
@@ -99,6 +101,52 @@ def test_a_plan_is_simulated_on_request_and_says_so(line: Line) -> None:
     assert offline["target_qps"] is None
     assert server["test"]["metrics"]["tpot_p99_s"] < 0.1
     assert 0 < interactive["target_qps"] < server["target_qps"]
+
+
+def test_a_rehearsal_ends_with_a_verdict_and_says_why_accuracy_is_skipped(line: Line) -> None:
+    few = ("--recipe", "int8_sq", "--set", "workload.num_samples=300", "--simulate")
+    said = line(*LLAMA, "--target", "a30", *few, "--json")
+    verdict = next(text for text in said.err.splitlines() if text.startswith("SIMULATED verdict"))
+    assert "Offline VALID; Server VALID up to " in verdict
+    assert verdict.endswith("accuracy skipped, as a time model writes no text.")
+    ((_, server, _),) = said.document["simulated"]
+    assert server["verdict"]["valid"] and server["accuracy_skipped"]
+    names = [rule["name"] for rule in server["verdict"]["rules"]]
+    assert names == ["TTFT at p99", "TPOT at p99"]
+
+
+def test_a_scenario_that_no_rate_serves_is_invalid_with_the_reason(line: Line) -> None:
+    slow = ("--recipe", "bf16", "--set", "workload.num_samples=300", "--simulate")
+    said = line(*LLAMA, "--target", "l4", *slow).err
+    assert (
+        "Server VALID up to " in said and "Interactive INVALID at every rate (TTFT at p99" in said
+    )
+
+
+def test_scheduler_limits_are_compared_side_by_side(line: Line) -> None:
+    sizes = ("--recipe", "int8_sq", "--max-batch-sizes", "16,224", "--max-num-tokens", "2560")
+    few = ("--set", "workload.num_samples=300", "--simulate", "--json")
+    said = line(*LLAMA, "--target", "a30", *sizes, *few)
+    assert "SIMULATED: int8_sq, batch=16, tokens=2560" in said.err
+    assert "SIMULATED, side by side" in said.err
+    limits = [plan["memory"]["limits"] for plan in said.document["plans"]]
+    assert [(each["max_batch_size"], each["max_num_tokens"]) for each in limits] == [
+        (16, 2560),
+        (224, 2560),
+    ]
+    (few_at_once, *_), (many, *_) = said.document["simulated"]
+    tokens = [each["test"]["metrics"]["tokens_per_s"] for each in (few_at_once, many)]
+    assert tokens[0] < 0.8 * tokens[1]
+    assert "--max-batch-size 224 --max-num-tokens 2560" in said.err.splitlines()[-1]
+
+
+def test_what_does_not_fit_says_what_to_lower(line: Line) -> None:
+    large = ("--recipe", "bf16", "--max-batch-size", "20000")
+    said = line(*LLAMA, "--target", "a30", *large).err
+    assert "It does not fit: `bf16` needs about " in said
+    assert "lower --max-batch-size by " in said
+    several = line(*LLAMA, "--target", "a30", "--recipes", "bf16,int8_wo", *large[2:]).err
+    assert "bf16, batch=20000 does not fit: `bf16` needs about " in several
 
 
 def test_without_peaks_nothing_is_simulated(line: Line) -> None:

@@ -162,6 +162,20 @@ def test_simulated_runs_are_never_among_measured_ones(tmp_path: Path) -> None:
         compared(first, pretence)
 
 
+def test_simulated_runs_are_compared_on_request_and_keep_their_mark(tmp_path: Path) -> None:
+    sides = candidates_of(
+        [
+            make_result(tmp_path / "a"),
+            make_result(tmp_path / "b", "int8_wo", marks=("simulated", "short")),
+        ]
+    )
+    found = compare(sides, sides[0], simulated=True)
+    assert "simulated" in found.candidates[1].marks
+    assert found.candidates[1].doubts == (
+        "int8_wo is simulated: a time model answered, and nothing is measured.",
+    )
+
+
 def test_an_emulated_run_has_scores_alone(tmp_path: Path) -> None:
     answers = references(10)
     first = make_result(tmp_path / "a", answers=answers)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from build_engine.errors import DatasetError, RunExists
+from build_engine.errors import DatasetError, EnvironmentFault, RunExists
 from build_engine.store.engine import Engine
 from harness.dataset.prepared import Dataset
 from harness.progress import NullProgress
@@ -22,12 +22,25 @@ from harness.runs.request import RunRequest
 from harness.runs.run import Run
 from harness.runs.scope import RunScope
 from runtime.simulated import SimulatedSpec
+from runtime.spec import ExecutorSpec
 from tests.build_engine.manifests import make_manifest
 from tests.harness import rehearsal
 from tests.harness.dataset.records import make_record
 from tests.harness.rehearsal import NUM_SAMPLES, rehearse, rehearse_elsewhere, worker_pids
 
 FAST = SimulatedSpec(num_tokens=5)
+
+
+def test_a_run_that_has_no_room_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(spec: ExecutorSpec) -> None:
+        raise EnvironmentFault("too little memory")
+
+    monkeypatch.setattr("harness.runs.execution.require_room", refuse)
+    with pytest.raises(EnvironmentFault, match="too little memory"):
+        rehearse(tmp_path, spec=FAST)
+    assert not [path for path in tmp_path.rglob("*") if path.name == "run.json"]
 
 
 def test_a_run_of_both_modes_keeps_logs_metrics_and_verdicts(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from build_engine.build import build, make_spec
 from build_engine.checkpoint.resolve import resolve_checkpoint
-from build_engine.errors import EngineDied, EngineError
+from build_engine.errors import EngineDied, EngineError, EnvironmentFault
 from build_engine.progress import NullProgress
 from build_engine.recipe import load_recipe
 from build_engine.store.contents import seal_files
@@ -28,6 +28,7 @@ from build_engine.target import load_target
 from runtime.backend import load
 from runtime.executor import Chunk, Request
 from runtime.openvino.executor import OpenVINOExecutor
+from runtime.openvino.room import require_room
 from runtime.openvino.spec import OpenVINOSpec
 from runtime.openvino.worker import Engine as Pipeline
 from runtime.openvino.worker import num_kv_blocks
@@ -255,6 +256,19 @@ def test_an_engine_of_another_version_is_refused(engine: Engine, tmp_path: Path)
     write_manifest(folder, resealed(engine.manifest, backend=older))
     with pytest.raises(EngineError, match=r"backend.openvino is 2024\.0\.0 in the engine"):
         load(OpenVINOSpec(folder=folder))
+
+
+def test_an_engine_that_has_no_room_is_not_started(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = OpenVINOSpec(folder=engine.folder)
+    monkeypatch.setattr("runtime.remote.Child", None)
+    monkeypatch.setattr("build_engine.free_memory.available_bytes", lambda: 1000)
+    for asked in (lambda: load(spec), lambda: require_room(spec)):
+        with pytest.raises(EnvironmentFault, match=r"1\.0 kB of host memory is free .* loading"):
+            asked()
+    monkeypatch.setattr("build_engine.free_memory.available_bytes", lambda: 10**12)
+    require_room(spec)
 
 
 def test_too_little_memory_for_one_sequence_is_said() -> None:

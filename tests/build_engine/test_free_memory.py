@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from runtime.memory import available_bytes
+from build_engine.errors import EnvironmentFault
+from build_engine.free_memory import available_bytes, require_free
 
 
 def write(group: Path, limit: str, stat: str = "anon 1000000\ninactive_file 4000000\n") -> None:
@@ -50,3 +51,27 @@ def test_a_group_that_does_not_tell_its_file_pages(tmp_path: Path) -> None:
 def test_this_machine_has_some(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     assert available_bytes() > 0
+
+
+def test_a_container_of_the_first_version_has_limits_too(tmp_path: Path) -> None:
+    group = tmp_path / "memory"
+    group.mkdir()
+    (group / "memory.limit_in_bytes").write_text("6000000\n")
+    (group / "memory.usage_in_bytes").write_text("5000000\n")
+    (group / "memory.stat").write_text("inactive_file 1\ntotal_inactive_file 2000000\n")
+    assert available_bytes(tmp_path) == 3_000_000
+    (group / "memory.limit_in_bytes").write_text(f"{2**63 - 4096}\n")  # none
+    assert available_bytes(tmp_path) == 8_000_000
+
+
+def test_what_is_not_free_is_told_with_how_much_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("build_engine.free_memory._GROUPS", ())
+    require_free(8_000_000, "this needs", "do less")
+    with pytest.raises(EnvironmentFault) as caught:
+        require_free(9_500_000, "this needs", "do less")
+    assert str(caught.value) == (
+        "8.0 MB of host memory is free here, and this needs about 9.5 MB, 1.5 MB more; end other "
+        "programs, raise the container's limit, or do less."
+    )
