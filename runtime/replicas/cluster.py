@@ -290,10 +290,14 @@ def _cores(spec: ReplicasSpec, places: Sequence[Place]) -> list[tuple[Core, ...]
     if spec.device != "cores":
         return [None] * len(places)
     parts = {
-        node: iter(shares(next(p.cores for p in places if p.node == node), count, node))
+        node: iter(shares(_cores_of(node, places), count, node, spec.cores_each))
         for node, count in Counter(place.node for place in places).items()
     }
     return [next(parts[place.node]) for place in places]
+
+
+def _cores_of(node: str, places: Sequence[Place]) -> tuple[Core, ...]:
+    return next(place.cores for place in places if place.node == node)
 
 
 def _require_loaded(told: Loaded | Fatal, handle: RayHandle) -> Loaded:

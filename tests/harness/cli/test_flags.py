@@ -79,6 +79,7 @@ FROZEN = {
     "report": ["--baseline", "--folders", "--json", "--output"],
     "run": [
         *_CALIBRATION,
+        "--cores-per-replica",
         "--count",
         "--dataset",
         "--duration",
