@@ -39,6 +39,7 @@ T = TypeVar("T")
 
 _LISTENER_S = 10.0
 _PLACE_S = 120.0  # until every replica has a process; other work may hold what it needs
+_START_S = 5.0  # and for each one that this machine may have to start
 _LOAD_S = 1800.0  # the largest engines load in minutes
 _READ_S = 120.0  # for a part of an engine's file to cross
 _CLOSE_S = 3.0
@@ -127,7 +128,10 @@ def replicas(
     actors = [_actor(spec, number) for number in range(spec.count)]
     try:
         places: list[Place] = _all(
-            [actor.where.remote(offer) for actor in actors], _PLACE_S, _no_place(spec), stopped
+            [actor.where.remote(offer) for actor in actors],
+            _place_s(spec),
+            _no_place(spec),
+            stopped,
         )
         _require_versions(places)
         cores = _cores(spec, places)
@@ -266,11 +270,15 @@ def _require_devices(spec: ReplicasSpec) -> None:
         )
 
 
+def _place_s(spec: ReplicasSpec) -> float:
+    return _PLACE_S + _START_S * spec.count
+
+
 def _no_place(spec: ReplicasSpec) -> str:
     what = {"gpu": "GPU", "cores": "core", "none": "process"}[spec.device]
     return (
-        f"Not every one of the {spec.count} replicas had a {what} within {_PLACE_S:.0f} s; look at "
-        "who else uses the Ray cluster, or give fewer --replicas."
+        f"Not every one of the {spec.count} replicas had a {what} within {_place_s(spec):.0f} s; "
+        "look at who else uses the Ray cluster, or give fewer --replicas."
     )
 
 

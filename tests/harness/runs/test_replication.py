@@ -94,9 +94,10 @@ def test_a_single_engine_tolerates_nothing() -> None:
 def test_cores_are_those_of_replicas_on_a_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for words, told in (((None, None, 1), "add --replicas"), (("2", None, 0), "give 1 or more")):
-        with pytest.raises(UsageError, match=told):
-            Replication.of(*words, False)
+    with pytest.raises(UsageError, match="add --replicas"):
+        Replication.of(None, None, 1, False)
+    with pytest.raises(UsageError, match="--cores-per-replica is 0; give 1 or more"):
+        Replication.of("2", None, 0, False)
     asked = Replication.of("1", None, 2, False)
     assert asked is not None
     made = asked.of_engine(engine(tmp_path), OpenVINOSpec(folder=tmp_path))
