@@ -57,20 +57,20 @@ def connected(address: str) -> Iterator[None]:
     Raises MissingLibrary, and EnvironmentFault with the remedy for a cluster that cannot be reached
     or has other versions.
     """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nobody asked for a report of this to anyone
+    if address == LOCAL:
+        # for the processes of this Ray alone; nothing of it is written to the disk
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     try:
         import ray
     except ImportError:
         raise MissingLibrary("ray", "ray") from None
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nobody asked for a report of this to anyone
     with contextlib.ExitStack() as stack:
         options: dict[str, bool | int | str] = {"log_to_driver": False, "logging_level": "ERROR"}
         if address == LOCAL:
-            # for the processes of this Ray alone; nothing of it is written to the disk
-            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
             options |= {
                 "include_dashboard": False,
                 "object_store_memory": _STORE_BYTES,
-                "_node_ip_address": "127.0.0.1",
                 "_temp_dir": str(stack.enter_context(_own_folder())),
             }
         stack.callback(ray.shutdown)
