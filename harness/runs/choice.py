@@ -98,6 +98,10 @@ class RunChoice:
     """A Ray cluster over whose machines the replicas are spread: HOST:PORT of its head, or `auto`
     for the one that this machine is a part of. Without it they are on this machine.
     """
+    cores_per_replica: int | None = None
+    """Physical cores of each replica on the CPU target; an equal share of each machine's when left
+    out.
+    """
     tolerate_failures: bool = False
     """Go on when a replica is lost, with a mark on the run: its requests go to the others."""
 
@@ -168,6 +172,7 @@ class RunChoice:
             "--round": self.round,
             "--replicas": self.replicas,
             "--ray-address": self.ray_address,
+            "--cores-per-replica": self.cores_per_replica,
             "--output": self.output,
         }
         words = ["enginebench", "run", *engine.options()]
@@ -192,7 +197,9 @@ class RunChoice:
         mode = one_of("mode", self.mode, tuple(_MODES))
         self._check_numbers(scenario, mode)
         self._check_queries(workload)
-        replication = Replication.of(self.replicas, self.ray_address, self.tolerate_failures)
+        replication = Replication.of(
+            self.replicas, self.ray_address, self.cores_per_replica, self.tolerate_failures
+        )
         return _Asked(workload, scenario, _MODES[mode], chosen, replication)
 
     def _checked_for(self, engine: Engine, settings: tuple[str, ...]) -> _Asked:

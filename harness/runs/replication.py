@@ -28,19 +28,28 @@ class Replication:
 
     count: int | None
     address: str
-    tolerate_failures: bool
+    cores_each: int | None = None
+    tolerate_failures: bool = False
 
     @classmethod
     def of(
-        cls, replicas: str | None, address: str | None, tolerate_failures: bool
+        cls,
+        replicas: str | None,
+        address: str | None,
+        cores_each: int | None,
+        tolerate_failures: bool,
     ) -> Replication | None:
         """What the options mean; None for one engine without Ray.
 
         Raises UsageError for values that mean nothing, MissingLibrary where Ray is not installed.
         """
+        if cores_each is not None and cores_each < 1:
+            raise UsageError(f"--cores-per-replica is {cores_each}; give 1 or more.")
         if replicas is None and address is None:
             if tolerate_failures:
                 raise UsageError("One engine has no other that could take over; add --replicas.")
+            if cores_each is not None:
+                raise UsageError("There are no replicas to share out cores to; add --replicas.")
             return None
         count = _count(AUTO if replicas is None else replicas)
         if address is not None and address not in (AUTO, LOCAL) and not _ADDRESS.fullmatch(address):
@@ -48,11 +57,11 @@ class Replication:
                 f"--ray-address is `{address}`; give HOST:PORT of the head, as `ray start` told "
                 f"it, or `{AUTO}` on a machine of the cluster."
             )
-        if count == 1 and address is None:
+        if count == 1 and address is None and cores_each is None:
             return None
         if find_spec("ray") is None:
             raise MissingLibrary("ray", "ray")
-        return cls(count, address or LOCAL, tolerate_failures)
+        return cls(count, address or LOCAL, cores_each, tolerate_failures)
 
     def of_engine(self, engine: Engine, spec: ExecutorSpec) -> ExecutorSpec:
         """`spec`, which executes one such engine, as often as was asked for.
@@ -63,7 +72,9 @@ class Replication:
             raise EngineError(
                 "An engine that several GPUs share has no replicas here; leave out --replicas."
             )
-        on_gpu = engine.identity.target.kind == "gpu" and not engine.emulated
+        on_gpu = _on_gpu(engine)
+        if on_gpu and self.cores_each is not None:
+            raise UsageError("A replica on a GPU has no cores; leave out --cores-per-replica.")
         count = self.count
         # also where the number is known: it is now that an address is seen to be wrong
         if count is None or self.address != LOCAL:
@@ -77,9 +88,14 @@ class Replication:
             each=(spec,),
             count=count,
             device="gpu" if on_gpu else "cores",
+            cores_each=self.cores_each,
             address=self.address,
             tolerate_failures=self.tolerate_failures,
         )
+
+
+def _on_gpu(engine: Engine) -> bool:
+    return engine.identity.target.kind == "gpu" and not engine.emulated
 
 
 def _count(text: str) -> int | None:

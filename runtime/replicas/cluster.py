@@ -39,6 +39,7 @@ T = TypeVar("T")
 
 _LISTENER_S = 10.0
 _PLACE_S = 120.0  # until every replica has a process; other work may hold what it needs
+_START_S = 5.0  # and for each one that this machine may have to start
 _LOAD_S = 1800.0  # the largest engines load in minutes
 _READ_S = 120.0  # for a part of an engine's file to cross
 _CLOSE_S = 3.0
@@ -56,20 +57,20 @@ def connected(address: str) -> Iterator[None]:
     Raises MissingLibrary, and EnvironmentFault with the remedy for a cluster that cannot be reached
     or has other versions.
     """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nobody asked for a report of this to anyone
+    if address == LOCAL:
+        # for the processes of this Ray alone; nothing of it is written to the disk
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     try:
         import ray
     except ImportError:
         raise MissingLibrary("ray", "ray") from None
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nobody asked for a report of this to anyone
     with contextlib.ExitStack() as stack:
         options: dict[str, bool | int | str] = {"log_to_driver": False, "logging_level": "ERROR"}
         if address == LOCAL:
-            # for the processes of this Ray alone; nothing of it is written to the disk
-            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
             options |= {
                 "include_dashboard": False,
                 "object_store_memory": _STORE_BYTES,
-                "_node_ip_address": "127.0.0.1",
                 "_temp_dir": str(stack.enter_context(_own_folder())),
             }
         stack.callback(ray.shutdown)
@@ -127,7 +128,10 @@ def replicas(
     actors = [_actor(spec, number) for number in range(spec.count)]
     try:
         places: list[Place] = _all(
-            [actor.where.remote(offer) for actor in actors], _PLACE_S, _no_place(spec), stopped
+            [actor.where.remote(offer) for actor in actors],
+            _place_s(spec),
+            _no_place(spec),
+            stopped,
         )
         _require_versions(places)
         cores = _cores(spec, places)
@@ -266,11 +270,15 @@ def _require_devices(spec: ReplicasSpec) -> None:
         )
 
 
+def _place_s(spec: ReplicasSpec) -> float:
+    return _PLACE_S + _START_S * spec.count
+
+
 def _no_place(spec: ReplicasSpec) -> str:
     what = {"gpu": "GPU", "cores": "core", "none": "process"}[spec.device]
     return (
-        f"Not every one of the {spec.count} replicas had a {what} within {_PLACE_S:.0f} s; look at "
-        "who else uses the Ray cluster, or give fewer --replicas."
+        f"Not every one of the {spec.count} replicas had a {what} within {_place_s(spec):.0f} s; "
+        "look at who else uses the Ray cluster, or give fewer --replicas."
     )
 
 
@@ -290,10 +298,14 @@ def _cores(spec: ReplicasSpec, places: Sequence[Place]) -> list[tuple[Core, ...]
     if spec.device != "cores":
         return [None] * len(places)
     parts = {
-        node: iter(shares(next(p.cores for p in places if p.node == node), count, node))
+        node: iter(shares(_cores_of(node, places), count, node, spec.cores_each))
         for node, count in Counter(place.node for place in places).items()
     }
     return [next(parts[place.node]) for place in places]
+
+
+def _cores_of(node: str, places: Sequence[Place]) -> tuple[Core, ...]:
+    return next(place.cores for place in places if place.node == node)
 
 
 def _require_loaded(told: Loaded | Fatal, handle: RayHandle) -> Loaded:

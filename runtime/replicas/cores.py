@@ -19,20 +19,23 @@ def own_cores(cpus: Path = _CPUS) -> tuple[Core, ...]:
     return tuple(_core(cpus, cpu) for cpu in sorted(os.sched_getaffinity(0)))
 
 
-def shares(cores: Sequence[Core], num_replicas: int, node: str) -> list[tuple[Core, ...]]:
-    """The CPUs of each replica: whole cores, as many for each, neighbours together; what is left
-    over stays with the rest of the machine's work.
+def shares(
+    cores: Sequence[Core], num_replicas: int, node: str, wanted: int | None = None
+) -> list[tuple[Core, ...]]:
+    """The CPUs of each replica: whole cores, as many for each (`wanted`, where that is given),
+    neighbours together; what is left over stays with the rest of the machine's work.
 
-    Raises EnvironmentFault where there are fewer cores than replicas.
+    Raises EnvironmentFault where there are too few cores.
     """
     by_core: dict[tuple[int, int], list[Core]] = {}
     for core in sorted(cores, key=lambda core: (core.package, core.core, core.cpu)):
         by_core.setdefault((core.package, core.core), []).append(core)
     whole = list(by_core.values())
-    each = len(whole) // num_replicas
-    if not each:
+    each = wanted or len(whole) // num_replicas
+    if not each or each * num_replicas > len(whole):
+        of = f" of {wanted}" if wanted else ""
         raise EnvironmentFault(
-            f"{node} has {len(whole)} cores for {num_replicas} replicas; give fewer --replicas."
+            f"{node} has {len(whole)} cores for {num_replicas} replicas{of}; give fewer --replicas."
         )
     parts = [whole[start * each : (start + 1) * each] for start in range(num_replicas)]
     return [tuple(core for cpus in part for core in cpus) for part in parts]

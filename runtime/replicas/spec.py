@@ -23,6 +23,8 @@ class ReplicasSpec(ExecutorSpec):
     count: PositiveInt
     device: Literal["gpu", "cores", "none"] = "none"
     """What each has to itself: a GPU, a share of the cores of its machine, or nothing."""
+    cores_each: PositiveInt | None = None
+    """Physical cores of each, where those are shared out; None for all there are."""
     address: str = LOCAL
     """A Ray cluster, as `ray.init` takes it."""
     tolerate_failures: bool = False

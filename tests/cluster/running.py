@@ -32,7 +32,7 @@ class Going:
         self.process = host.start(*words(host, folder, "--mode", "performance", *more))
 
     def __enter__(self) -> Going:
-        until_s = time.monotonic() + 120.0
+        until_s = time.monotonic() + 180.0
         while self.answered < 20:
             if self.process.poll() is not None or time.monotonic() > until_s:
                 self.process.kill()

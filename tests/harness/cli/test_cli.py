@@ -34,6 +34,7 @@ COMMANDS = [
     "report",
     "run",
     "runs",
+    "scaling",
     "serve",
     "submission",
     "sweep",

@@ -83,6 +83,7 @@ FROZEN = {
     "report": ["--baseline", "--folders", "--json", "--output"],
     "run": [
         *_CALIBRATION,
+        "--cores-per-replica",
         "--count",
         "--dataset",
         "--duration",
@@ -150,6 +151,27 @@ FROZEN = {
         "--target",
         "--workload",
     ],
+    "scaling": [
+        *_CALIBRATION,
+        "--cores-per-replica",
+        "--count",
+        "--dataset",
+        "--duration",
+        "--emulate",
+        "--json",
+        *_SIZES,
+        "--model",
+        "--output",
+        "--profile",
+        "--ray-address",
+        "--recipe",
+        "--replicas",
+        "--round",
+        "--set",
+        "--target",
+        "--tensor-parallel",
+        "--workload",
+    ],
     "submission check": ["--checker", "--json", "--round", "--submitter", "--tree"],
     "submission pack": [
         "--division",
@@ -207,7 +229,7 @@ def test_the_round_stands_once() -> None:
     }
     assert defaults.pop("audit") is None  # the run's own
     assert set(defaults.values()) == {DEFAULT}
-    assert len(defaults) == 8
+    assert len(defaults) == 9
     written = [
         path.name
         for room in ("cli", "runs", "loadgen")

@@ -49,24 +49,24 @@ def test_one_engine_needs_no_ray(
     replicas: str | None, address: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
-    assert Replication.of(replicas, address, False) is None
+    assert Replication.of(replicas, address, None, False) is None
 
 
 @pytest.mark.parametrize(
     ("replicas", "address", "meant"),
     [
-        ("2", None, Replication(2, LOCAL, False)),
-        ("auto", None, Replication(None, LOCAL, False)),
-        (None, "10.0.0.1:6379", Replication(None, "10.0.0.1:6379", False)),
-        ("1", "local", Replication(1, LOCAL, False)),
-        ("3", "auto", Replication(3, "auto", False)),
-        ("3", "[fd00::1]:6379", Replication(3, "[fd00::1]:6379", False)),
+        ("2", None, Replication(2, LOCAL)),
+        ("auto", None, Replication(None, LOCAL)),
+        (None, "10.0.0.1:6379", Replication(None, "10.0.0.1:6379")),
+        ("1", "local", Replication(1, LOCAL)),
+        ("3", "auto", Replication(3, "auto")),
+        ("3", "[fd00::1]:6379", Replication(3, "[fd00::1]:6379")),
     ],
 )
 def test_words_and_what_they_mean(
     replicas: str | None, address: str | None, meant: Replication
 ) -> None:
-    assert Replication.of(replicas, address, False) == meant
+    assert Replication.of(replicas, address, None, False) == meant
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,30 @@ def test_words_and_what_they_mean(
 )
 def test_words_that_mean_nothing(replicas: str, address: str | None, told: str) -> None:
     with pytest.raises(UsageError) as caught:
-        Replication.of(replicas, address, False)
+        Replication.of(replicas, address, None, False)
     assert str(caught.value).startswith(told)
 
 
 def test_a_single_engine_tolerates_nothing() -> None:
     with pytest.raises(UsageError, match="no other that could take over; add --replicas"):
-        Replication.of(None, None, True)
+        Replication.of(None, None, None, True)
+
+
+def test_cores_are_those_of_replicas_on_a_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="add --replicas"):
+        Replication.of(None, None, 1, False)
+    with pytest.raises(UsageError, match="--cores-per-replica is 0; give 1 or more"):
+        Replication.of("2", None, 0, False)
+    asked = Replication.of("1", None, 2, False)
+    assert asked is not None
+    made = asked.of_engine(engine(tmp_path), OpenVINOSpec(folder=tmp_path))
+    assert isinstance(made, ReplicasSpec)
+    assert (made.count, made.cores_each) == (1, 2)
+    target = make_manifest().identity.target.model_copy(update={"kind": "gpu"})
+    with pytest.raises(UsageError, match="leave out --cores-per-replica"):
+        asked.of_engine(engine(tmp_path, target=target), OpenVINOSpec(folder=tmp_path))
 
 
 def test_without_ray_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +113,7 @@ def test_without_ray_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(util, "find_spec", lambda name: None)
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(MissingLibrary, match=r"`ray` is not installed; .*'enginebench\[ray\]'"):
-        Replication.of("2", None, False)
+        Replication.of("2", None, None, False)
 
 
 def test_a_known_number_on_this_machine_asks_nobody(
@@ -104,7 +121,7 @@ def test_a_known_number_on_this_machine_asks_nobody(
 ) -> None:
     asked = cluster(monkeypatch)
     spec = OpenVINOSpec(folder=tmp_path)
-    made = Replication(2, LOCAL, True).of_engine(engine(tmp_path), spec)
+    made = Replication(2, LOCAL, tolerate_failures=True).of_engine(engine(tmp_path), spec)
     assert made == ReplicasSpec(each=(spec,), count=2, device="cores", tolerate_failures=True)
     assert asked == []
 
@@ -123,7 +140,7 @@ def test_auto_is_each_machine_or_each_gpu(
     asked = cluster(monkeypatch, 4, 0, 1)
     target = make_manifest().identity.target.model_copy(update={"kind": kind})
     spec = OpenVINOSpec(folder=tmp_path)
-    found = Replication(count, "a:1", False).of_engine(engine(tmp_path, target=target), spec)
+    found = Replication(count, "a:1").of_engine(engine(tmp_path, target=target), spec)
     assert isinstance(found, ReplicasSpec)
     assert (found.count, found.device) == made
     assert asked == ["a:1"]  # a wrong address is seen before the run begins
@@ -136,7 +153,7 @@ def test_a_cluster_without_gpus_has_no_room_for_a_gpu_engine(
     target = make_manifest().identity.target.model_copy(update={"kind": "gpu"})
     spec = OpenVINOSpec(folder=tmp_path)
     with pytest.raises(EnvironmentFault, match="No machine of Ray at a:1 has a GPU"):
-        Replication(None, "a:1", False).of_engine(engine(tmp_path, target=target), spec)
+        Replication(None, "a:1").of_engine(engine(tmp_path, target=target), spec)
 
 
 def test_an_engine_on_several_gpus_has_no_replicas(tmp_path: Path) -> None:
@@ -145,7 +162,7 @@ def test_an_engine_on_several_gpus_has_no_replicas(tmp_path: Path) -> None:
         max_input_len=limits.max_input_len, max_seq_len=limits.max_seq_len, tensor_parallel=2
     )
     with pytest.raises(EngineError, match="leave out --replicas"):
-        Replication(2, LOCAL, False).of_engine(
+        Replication(2, LOCAL).of_engine(
             engine(tmp_path, limits=shared), OpenVINOSpec(folder=tmp_path)
         )
 

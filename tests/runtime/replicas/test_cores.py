@@ -30,6 +30,12 @@ def test_all_get_as_much_and_what_is_left_over_stays_free() -> None:
     assert [num_physical(part) for part in parts] == [1, 1, 1]
 
 
+def test_each_has_as_many_as_were_asked_for() -> None:
+    assert [cpus(part) for part in shares(MACHINE, 2, "a", 1)] == [[0, 4], [1, 5]]
+    with pytest.raises(EnvironmentFault, match=r"^a has 4 cores for 2 replicas of 3; give fewer"):
+        shares(MACHINE, 2, "a", 3)
+
+
 def test_more_replicas_than_cores_are_refused_with_the_machine() -> None:
     with pytest.raises(EnvironmentFault, match=r"^node-b has 4 cores for 5 replicas; give fewer"):
         shares(MACHINE, 5, "node-b")

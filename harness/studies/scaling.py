@@ -1,0 +1,184 @@
+"""Scaling: the same Offline test with one replica and with more, and what the further ones bring.
+
+Every step takes the way through Ray, with the same cores for each replica, so that one is measured
+as the others are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import PositiveInt
+
+from build_engine.errors import Interrupted, UsageError
+from build_engine.files import cannot_write, write_json
+from build_engine.records import Record
+from build_engine.validation import Frozen
+from harness.dataset.sources.bundled import NAME as BUNDLED
+from harness.loadgen.replicas import read_replicas
+from harness.loadgen.supervise import Status
+from harness.rules.rounds import DEFAULT
+from harness.rules.scenario import Scenario
+from harness.runs.choice import RunChoice
+from harness.runs.execution import execute
+from harness.runs.replication import AUTO, Replication
+from harness.runs.run import require_free
+from harness.studies.place import check_study_folder, held
+from runtime.executor import ReplicaLoad
+from runtime.replicas.cores import num_physical, own_cores
+from runtime.replicas.spec import LOCAL
+
+if TYPE_CHECKING:
+    from harness.progress import Progress
+    from harness.runs.engine_choice import EngineChoice
+    from harness.runs.run import Run
+
+RECORD = "scaling.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingChoice:
+    """How an engine is scaled, as a user names it."""
+
+    replicas: str = "1,2,4"
+    """Numbers of replicas, with commas between them; the first is what the others are held
+    against.
+    """
+    output: Path | None = None
+    """Where the runs go, a new or empty folder: results/scaling-MODEL when left out."""
+    workload: str = BUNDLED
+    """A workload by its name, or a .yaml file."""
+    dataset: str | None = None
+    """As for `enginebench run`."""
+    count: int | None = None
+    """Short trials over the first COUNT samples, without a minimum duration."""
+    duration_s: float | None = None
+    """Minimum seconds of each test, instead of the workload's."""
+    round: str = DEFAULT
+    """The MLPerf round whose LoadGen and seeds the runs must have."""
+    ray_address: str | None = None
+    """As for `enginebench run`."""
+    cores_per_replica: int | None = None
+    """Physical cores of each replica on the CPU target; what each of the most replicas can have on
+    this machine when left out.
+    """
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The numbers of replicas, ascending. Raises UsageError."""
+        words = [word.strip() for word in self.replicas.split(",")]
+        for word in words:
+            if word == AUTO:
+                raise UsageError("--replicas takes numbers here, such as 1,2,4.")
+            Replication.of(word, LOCAL, None, False)
+        return tuple(sorted(set(map(int, words))))
+
+    def run_choice(self, count: int, folder: Path, *, on_cpu: bool) -> RunChoice:
+        """The run with `count` replicas."""
+        cores = self.cores_per_replica
+        if cores is None and on_cpu and self.ray_address is None:
+            cores = max(1, num_physical(own_cores()) // self.steps[-1])
+        return RunChoice(
+            scenario=Scenario.OFFLINE,
+            output=folder,
+            workload=self.workload,
+            dataset=self.dataset,
+            mode="performance",
+            count=self.count,
+            duration_s=self.duration_s,
+            round=self.round,
+            replicas=str(count),
+            ray_address=self.ray_address or LOCAL,
+            cores_per_replica=cores,
+        )
+
+
+class ScalingStep(Frozen):
+    """One number of replicas. `efficiency` is the tokens/s of a replica, as a share of those of one
+    in the first step; None where either has none.
+    """
+
+    replicas: PositiveInt
+    folder: str
+    status: Status
+    cause: str | None
+    tokens_per_s: float | None
+    efficiency: float | None
+    loads: tuple[ReplicaLoad, ...]
+
+    @property
+    def dispatch_p99_s(self) -> float | None:
+        """Of the replica that took longest to be handed its requests."""
+        known = [load.dispatch_p99_s for load in self.loads if load.dispatch_p99_s is not None]
+        return max(known, default=None)
+
+
+class ScalingRecord(Record):
+    """The content of `scaling.json`."""
+
+    SCHEMA: ClassVar[int] = 1
+
+    schema_version: int = SCHEMA
+    command: str
+    steps: tuple[ScalingStep, ...]
+
+
+def run_scaling(
+    engine: EngineChoice, choice: ScalingChoice, folder: Path, command: str, progress: Progress
+) -> ScalingRecord:
+    """Measure every step below `folder`, and write its record there after each.
+
+    Raises UsageErrors and EnvironmentFaults before anything is measured, and Interrupted when the
+    user stops it; what is complete stays.
+    """
+    steps = choice.steps
+    check_study_folder(folder, choice.dataset)
+    require_free(folder)
+    made: list[ScalingStep] = []
+    record = ScalingRecord(command=command, steps=())
+    with held(folder):
+        for number, run in enumerate(_runs(engine, choice, folder, progress), start=1):
+            if run.record.status == "interrupted":
+                raise Interrupted(f"Interrupted; what is complete is in {folder}.")
+            made.append(_step(steps[number - 1], run, made[0] if made else None))
+            record = record.model_copy(update={"steps": tuple(made)})
+            try:
+                write_json(folder / RECORD, record.to_json())
+            except OSError as error:
+                raise cannot_write(folder, error) from None
+    return record
+
+
+def _runs(
+    engine: EngineChoice, choice: ScalingChoice, folder: Path, progress: Progress
+) -> Iterator[Run]:
+    from build_engine.target import load_target
+
+    on_cpu = engine.emulate or load_target(engine.target).kind == "cpu"
+    for count in choice.steps:
+        place = folder / f"replicas-{count}"
+        wanted = choice.run_choice(count, place, on_cpu=on_cpu)
+        yield execute(wanted.request(engine, progress), progress)
+
+
+def _step(count: int, run: Run, first: ScalingStep | None) -> ScalingStep:
+    record, test = run.record, run.record.tests.performance
+    rate = test.metrics.tokens_per_s if test and test.metrics else None
+    base, share = (first.tokens_per_s, first.replicas) if first else (rate, count)
+    assert record.status != "running", "a run that has ended"
+    try:
+        loads = read_replicas(run.folder.test("performance").replicas).replicas
+    except FileNotFoundError:  # it failed before
+        loads = ()
+    return ScalingStep(
+        replicas=count,
+        folder=run.folder.path.name,
+        status=record.status,
+        cause=record.cause,
+        tokens_per_s=rate,
+        efficiency=(rate / count) / (base / share) if rate and base else None,
+        loads=loads,
+    )

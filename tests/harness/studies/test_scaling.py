@@ -1,0 +1,126 @@
+"""Scaling: its steps, what is asked in each, and what the figures are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from build_engine.errors import Interrupted, RunExists, UsageError
+from harness.cli.output import Output
+from harness.cli.scaling import _show, _words
+from harness.loadgen.replicas import ReplicaLoads
+from harness.progress import NullProgress
+from harness.runs.engine_choice import EngineChoice
+from harness.runs.run import Run
+from harness.studies import scaling as module
+from harness.studies.scaling import ScalingChoice, run_scaling
+from runtime.executor import ReplicaLoad
+from runtime.simulated import SimulatedSpec
+from tests.harness.rehearsal import rehearse
+
+ENGINE = EngineChoice(model="newsbrief", recipe="int8_wo")
+LOAD = ReplicaLoad(1, "a (10.0.0.1)", "CPU 0", 8, 800, 80, 2.0, 0.001)
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, elsewhere: Path, **changes: Any) -> list[Run]:
+    """Simulated runs in place of those of an engine, each step twice as fast as the one before."""
+    made: list[Run] = []
+
+    def runs(engine: Any, choice: ScalingChoice, folder: Path, progress: Any) -> Iterator[Run]:
+        for number, count in enumerate(choice.steps):
+            spec = SimulatedSpec(num_tokens=5, samples_per_s=40.0 * 2**number)
+            run = rehearse(elsewhere / str(count), spec=spec)
+            loads = [replace(LOAD, number=n + 1, busy_s=2.0 - n) for n in range(min(count, 2))]
+            after = ReplicaLoads(replicas=tuple(loads))
+            after.write(run.folder.test("performance").replicas)
+            record = run.record.model_copy(update=changes)
+            made.append(replace(run, record=record))
+            yield made[-1]
+
+    monkeypatch.setattr(module, "_runs", runs)
+    return made
+
+
+def scale(folder: Path, replicas: str) -> module.ScalingRecord:
+    choice = ScalingChoice(replicas=replicas)
+    return run_scaling(ENGINE, choice, folder, "enginebench scaling", NullProgress())
+
+
+def test_each_step_is_held_against_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = stand_in(monkeypatch, tmp_path)
+    record = scale(tmp_path / "study", "4,2")
+    first, second = record.steps
+    assert (first.replicas, second.replicas) == (2, 4)
+    assert first.efficiency == 1.0
+    rates = [run.record.tests.performance.metrics for run in runs if run.record.tests.performance]
+    assert [step.tokens_per_s for step in record.steps] == [
+        metrics.tokens_per_s for metrics in rates if metrics
+    ]
+    assert second.tokens_per_s is not None and first.tokens_per_s is not None
+    assert second.efficiency == second.tokens_per_s / first.tokens_per_s / 2
+    assert second.dispatch_p99_s == 0.001
+    assert (tmp_path / "study" / "scaling.json").read_text().count('"replicas":') == 2
+    _show(Output(as_json=False), record)
+    said = capsys.readouterr().err
+    assert "Efficiency is against one of 2 replicas." in said
+    assert "100.0%" in said and "50% to 100%" in said
+
+
+def test_a_step_that_failed_has_no_figure_and_its_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tests = {"tests": module_tests(), "status": "failed", "cause": "replica 2 was lost"}
+    stand_in(monkeypatch, tmp_path, **tests)
+    (step,) = scale(tmp_path / "study", "1").steps
+    assert (step.tokens_per_s, step.efficiency, step.cause) == (None, None, "replica 2 was lost")
+    _show(Output(as_json=False), module.ScalingRecord(command="c", steps=(step,)))
+    assert "1 replicas: failed: replica 2 was lost" in capsys.readouterr().err
+
+
+def module_tests() -> Any:
+    from harness.runs.record import TestRecords
+
+    return TestRecords()
+
+
+def test_an_interrupted_step_is_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = stand_in(monkeypatch, tmp_path, status="interrupted")
+    with pytest.raises(Interrupted):
+        scale(tmp_path / "study", "1,2")
+    assert len(made) == 1
+
+
+def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunExists):
+        scale(tmp_path, "1,2")
+
+
+@pytest.mark.parametrize("words", ["auto", "1,x", "0", "", "1,,2"])
+def test_what_is_no_list_of_numbers_is_refused(words: str) -> None:
+    with pytest.raises(UsageError, match="--replicas"):
+        _ = ScalingChoice(replicas=words).steps
+
+
+def test_all_steps_have_the_same_cores_and_take_the_same_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "num_physical", lambda cores: 8)
+    choice = ScalingChoice(replicas="1, 4", count=10)
+    for count in choice.steps:
+        asked = choice.run_choice(count, Path("run"), on_cpu=True)
+        assert (asked.replicas, asked.ray_address, asked.cores_per_replica) == (
+            str(count),
+            "local",
+            2,
+        )
+    assert choice.run_choice(1, Path("run"), on_cpu=False).cores_per_replica is None
+    far = replace(choice, ray_address="a:1")
+    assert far.run_choice(1, Path("run"), on_cpu=True).cores_per_replica is None
+    assert _words(far) == ["--replicas", "1, 4", "--count", "10", "--ray-address", "a:1"]
