@@ -40,7 +40,6 @@ def require_build(spec: EngineSpec, folder: Path) -> None:
     needed = build_needs(config, recipe, spec.limits)
     weights, name = file_bytes(config, recipe), f"`{recipe.name}` of this checkpoint"
     require_free(needed.build_host, f"building {name} takes", _LESS)
-    require_loading(weights, recipe.weights, spec.compute, name)
     require_request(config, spec.limits, weights, name)
     require_disk(folder, needed.disk, "this engine needs")
 

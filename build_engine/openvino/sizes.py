@@ -33,14 +33,16 @@ _MATHS = {"bf16": "bf16", "f32": "fp32"}
 
 
 def build_needs(config: LlamaConfig, recipe: RecipeRules, _limits: EngineLimits) -> BuildNeeds:
-    """What making an engine needs of the host."""
+    """What making an engine needs of the host: its trial loads it, and may take the most."""
+    weights, quantised = file_bytes(config, recipe), recipe.weights in ("int8", "int4")
+    making = int(_BUILD_SHARES[recipe.algorithm] * checkpoint_bytes(config))
     return BuildNeeds(
         quantise_device=0,
         quantise_host=0,
         quantise_disk=0,
         build_device=0,
-        build_host=int(_BUILD_SHARES[recipe.algorithm] * checkpoint_bytes(config)),
-        disk=file_bytes(config, recipe),
+        build_host=max(making, load_bytes(weights, quantised, detect_cpu_compute().value)),
+        disk=weights,
     )
 
 

@@ -134,7 +134,9 @@ def _show_memory(out: Output, memory: MemoryPlan) -> None:
                 continue
             fits = "fits" if device <= memory.device else "does not fit"
             told = f"{size_text(device)} of the GPU ({fits})" if device else "no GPU"
-            out.say(f"  To {stage}: {told}, and {size_text(host)} of host memory")
+            lacks = memory.on_host and host > memory.device
+            note = " (more than is free here now)" if lacks else ""
+            out.say(f"  To {stage}: {told}, and {size_text(host)} of host memory{note}")
 
 
 def _show_speed(out: Output, seen: Forecast, at_once: int) -> None:

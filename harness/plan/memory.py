@@ -39,6 +39,8 @@ class MemoryPlan:
 
     device: int
     device_source: str
+    on_host: bool
+    """Whether the device's memory is that of this machine."""
     weights: Weights
     activations: int
     cache: int
@@ -86,6 +88,7 @@ def memory_plan(asked: Asked) -> MemoryPlan:
     return MemoryPlan(
         device=device,
         device_source=source,
+        on_host=asked.target.memory_gib is None,
         weights=Weights.of(elements, storage),
         activations=needed.activations,
         cache=cache,

@@ -149,6 +149,16 @@ def test_what_does_not_fit_says_what_to_lower(line: Line) -> None:
     assert "bf16, batch=20000 does not fit: `bf16` needs about " in several
 
 
+@pytest.mark.parametrize(("free", "lacks"), [(20 * 10**9, True), (10**11, False)])
+def test_a_build_that_takes_more_than_a_cpu_has_is_told(
+    line: Line, monkeypatch: pytest.MonkeyPatch, free: int, lacks: bool
+) -> None:
+    monkeypatch.setattr("build_engine.free_memory.available_bytes", lambda: free)
+    said = line(*LLAMA, "--target", "cpu", "--recipe", "bf16").err
+    assert "To compile: no GPU, and " in said
+    assert ("of host memory (more than is free here now)" in said) == lacks
+
+
 def test_without_peaks_nothing_is_simulated(line: Line) -> None:
     said = line("plan", "--model", "newsbrief", "--recipe", "int8_wo", "--simulate", "--json")
     assert "int8_wo is not simulated: target `cpu` states no peaks" in said.err
