@@ -10,6 +10,7 @@ from build_engine.errors import EXIT_OK
 from build_engine.progress import size_text
 from build_engine.validation import counted
 from harness.runs.folder import new_folder
+from harness.runs.limits import has_limits
 from harness.runs.marks import named_plainly
 from harness.runs.repeats import folder_name
 from harness.runs.worth import told
@@ -89,8 +90,7 @@ def _lacks_peaks(record: RunRecord) -> bool:
     engine, test = record.engine, record.tests.performance
     if engine is None or test is None or test.status != "complete":
         return False
-    computed = not {"simulated", "emulated"} & {*record.marks}
-    return computed and engine.identity.target.kind == "cpu"
+    return has_limits(record.executor) and engine.identity.target.kind == "cpu"
 
 
 def _show_load(out: Output, load: MachineLoad) -> None:

@@ -46,11 +46,11 @@ def limits_of(
     answer_tokens: float,
     timeline: Sequence[ProgressFigures],
 ) -> LimitsRecord | None:
-    """Of a test whose prompts and answers had so many tokens on average; None where no engine
-    computed its answers, or the peaks of its machine are not known.
+    """Of a test whose prompts and answers had so many tokens on average; None where no engine, or
+    more than one, computed its answers, or the peaks of its machine are not known.
     """
     identity, config = manifest.identity, manifest.model.config
-    if not backend(executor.backend).measured or prompt_tokens <= 0 or answer_tokens <= 0:
+    if not has_limits(executor) or prompt_tokens <= 0 or answer_tokens <= 0:
         return None
     peaks = _peaks(manifest)
     if peaks is None:
@@ -68,6 +68,12 @@ def limits_of(
     parts = tuple(_parts(limits, scenario, metrics, answer_tokens, timeline))
     inputs = _inputs(limits, peaks, manifest, storage, answer_tokens)
     return LimitsRecord(inputs=inputs, parts=parts) if parts else None
+
+
+def has_limits(executor: ExecutorSpec) -> bool:
+    """Whether one engine computes the answers, on one device: peaks are those of one."""
+    alone = executor.answers_by == executor.backend
+    return alone and backend(executor.backend).measured
 
 
 def _peaks(manifest: EngineManifest) -> Peaks | None:

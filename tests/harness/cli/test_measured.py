@@ -12,9 +12,12 @@ from harness.cli.output import Output
 from harness.cli.summary import show_run
 from harness.machine.measured import MeasuredPeaks, read_measured
 from harness.runs.limits_record import LimitInputs, LimitsRecord, PartOfLimit
+from runtime.simulated import SimulatedSpec
 from tests.harness.cli.line import Line
 from tests.harness.machine.test_measured import make_measured
 from tests.harness.report.results import make_run
+
+SIMULATED = SimulatedSpec()
 
 
 @pytest.fixture
@@ -105,6 +108,6 @@ def test_a_run_says_how_close_it_came(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_no_limits_are_asked_for_where_nothing_computed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show_run(Output(as_json=False), make_run(tmp_path / "bf16", marks=("emulated",)))
+    show_run(Output(as_json=False), make_run(tmp_path / "bf16", marks=(), executor=SIMULATED))
     said = capsys.readouterr().err
     assert "of the limit" not in said and "--measure" not in said

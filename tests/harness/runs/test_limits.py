@@ -16,6 +16,7 @@ from harness.runs.limits import limits_of
 from harness.runs.limits_record import LimitsRecord, PartOfLimit
 from harness.runs.run import Run
 from runtime.openvino.spec import EmulatedSpec, OpenVINOSpec
+from runtime.replicas.spec import ReplicasSpec
 from runtime.simulated import SimulatedSpec
 from runtime.spec import ExecutorSpec
 from tests.build_engine.manifests import make_manifest
@@ -106,8 +107,16 @@ def test_single_stream_goes_by_its_latencies() -> None:
     assert decode.overlap_limit < 1e10 / found.inputs.step_bytes  # each token reads the weights
 
 
-@pytest.mark.parametrize("executor", [SimulatedSpec(), EmulatedSpec(folder=Path("/e"))])
-def test_what_computed_nothing_has_no_limits(executor: ExecutorSpec) -> None:
+@pytest.mark.parametrize(
+    "executor",
+    [
+        SimulatedSpec(),
+        EmulatedSpec(folder=Path("/e")),
+        ReplicasSpec(each=(ENGINE,), count=2),
+    ],
+    ids=lambda executor: executor.backend,
+)
+def test_what_no_one_engine_computed_has_no_limits(executor: ExecutorSpec) -> None:
     assert _limits(executor=executor) is None
 
 
