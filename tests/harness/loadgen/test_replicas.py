@@ -24,5 +24,5 @@ def test_it_holds_what_was_done_since(tmp_path: Path) -> None:
 
 def test_a_broken_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "replicas.json").write_text('{"schema_version": 1, "replicas": [{}]}')
-    with pytest.raises(UsageError, match="run again with a new --output"):
+    with pytest.raises(UsageError, match="Run again with a new --output"):
         read_replicas(tmp_path / "replicas.json")
