@@ -139,6 +139,10 @@ class EngineDied(RunFailed):
 
 
 class Interrupted(EnginebenchError):
-    """The user stopped the command."""
+    """The user stopped the command; `again` are the words of the one that goes on, if any does."""
 
     exit_code = EXIT_INTERRUPTED
+
+    def __init__(self, message: str, again: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.again = tuple(again)

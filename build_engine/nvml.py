@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from build_engine.errors import EnvironmentFault
+from build_engine.libraries import import_fault
 
 
 class NoNvml(EnvironmentFault):
@@ -110,8 +111,12 @@ def open_nvml() -> Iterator[Nvml]:
     """NVML, closed afterwards. Raises NoNvml where the library or the driver is missing."""
     try:
         module: Any = importlib.import_module("pynvml")
-    except ImportError:
-        raise NoNvml("pynvml is not installed", "pip install nvidia-ml-py") from None
+    except ImportError as error:
+        reason = import_fault(error, "pynvml")
+        if reason is None:
+            raise NoNvml("pynvml is not installed", "pip install nvidia-ml-py") from None
+        again = "pip install --force-reinstall nvidia-ml-py"
+        raise NoNvml(f"pynvml cannot be imported ({reason})", again) from None
     try:
         module.nvmlInit()
     except module.NVMLError as error:

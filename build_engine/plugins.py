@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from build_engine.errors import EnvironmentFault
+from build_engine.libraries import was_interrupted
 
 
 def brought_names(group: str) -> set[str]:
@@ -22,6 +23,8 @@ def brought(group: str, name: str) -> Any:
     try:
         return point.load()
     except (ImportError, AttributeError) as error:
+        if was_interrupted(error):
+            raise KeyboardInterrupt from error
         raise EnvironmentFault(
             f"`{point.value}`, which is installed as `{name}` of {group}, cannot be loaded "
             f"({error}); update that package, or uninstall it."

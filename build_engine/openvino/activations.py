@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from build_engine.errors import EnvironmentFault, MissingLibrary, RecipeRefused
+from build_engine.errors import EnvironmentFault, RecipeRefused
+from build_engine.libraries import library_fault
 
 if TYPE_CHECKING:
     from build_engine.checkpoint.architecture import LlamaConfig
@@ -59,7 +60,7 @@ def require_int8() -> None:
         import openvino as ov
         from openvino import opset15 as op
     except ImportError as error:
-        raise MissingLibrary("openvino", "cpu") from error
+        raise library_fault(error, "openvino", "cpu") from error
     size = _GROUP_SIZE
     hidden = op.parameter([-1, -1, size], np.float32)
     weights = np.ones((size, size), np.int8)

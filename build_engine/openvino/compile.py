@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from build_engine.checkpoint.tokenizer import Tokenizer
 from build_engine.checkpoint.values import check_values
-from build_engine.errors import MissingLibrary, OutputError
+from build_engine.errors import OutputError
+from build_engine.libraries import library_fault
 from build_engine.store.manifest import Precision
 from build_engine.store.spec import BuildFacts
 
@@ -81,7 +82,7 @@ def require_openvino() -> None:
     try:
         importlib.import_module("openvino")
     except ImportError as error:
-        raise MissingLibrary("openvino", "cpu") from error
+        raise library_fault(error, "openvino", "cpu") from error
 
 
 def save_engine(model: ov.Model, checkpoint: Checkpoint, folder: Path) -> None:

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from build_engine.errors import MissingLibrary, RecipeRefused
+from build_engine.errors import RecipeRefused
+from build_engine.libraries import library_fault
 from build_engine.openvino.samples import MAX_CALIBRATION_TOKENS, Sample, Shown
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def _quiet_nncf(progress: BuildProgress) -> Iterator[Any]:
     try:
         import nncf
     except ImportError as error:
-        raise MissingLibrary("nncf", "cpu") from error
+        raise library_fault(error, "nncf", "cpu") from error
     logger = logging.getLogger("nncf")
     handlers = logger.handlers
     logger.handlers = [_Notes(progress)]

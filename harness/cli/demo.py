@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from build_engine.errors import Interrupted
 from harness.cli.options import RoundName
 from harness.cli.output import Output
 from harness.rules.rounds import DEFAULT
@@ -41,11 +42,18 @@ def demo(
     from harness.studies.place import REPORT
 
     out = Output(as_json=json)
+    of_round = [] if round == DEFAULT else ["--round", round]
     progress = make_progress()
     try:
         chosen = load_round(round)
         rows = [runs.row for runs in run_demo(output, progress, fresh=fresh, chosen=chosen)]
         page = write_report([output], output / REPORT)
+    except (Interrupted, KeyboardInterrupt):
+        raise Interrupted(
+            "Interrupted; the same command goes on where it was, with what is complete in "
+            f"{output}.",
+            ["demo", "--output", str(output), *of_round],
+        ) from None
     finally:
         progress.close()
     out.say()
@@ -56,7 +64,6 @@ def demo(
     out.say(f"The report, for a browser: {page}")
     out.result([row.model_dump(mode="json") for row in rows])
     server = ["--model", "newsbrief", "--recipe", "int8_wo", "--scenario", Scenario.SERVER]
-    of_round = [] if round == DEFAULT else ["--round", round]
     trial = ["--count", 1000, *of_round]
     out.next("run", *server, *trial)
 

@@ -12,6 +12,9 @@ import os
 import re
 import signal
 import sys
+import threading
+import time
+from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -21,9 +24,11 @@ from build_engine.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
     EnginebenchError,
+    Interrupted,
     UnknownName,
     UsageError,
 )
+from build_engine.libraries import was_interrupted
 from harness.cli.help import HelpPages, help_console
 from harness.cli.program import NAME
 from harness.streams import finish, prepare, tell, write
@@ -56,6 +61,7 @@ _MOST_CHARS = 4000  # of what is said of an error: a value from a file may be as
 
 _NO_NAME = re.compile(r"[^\s/]{256,}")  # longer than the name of any file
 
+_TELLING_S = 1.0  # in which the last words are surely told; one that hangs can be ended then
 _GROUPS = ("engines", "runs", "submission")  # commands with commands of their own
 
 _COMPLETION = "Teach bash, zsh or fish to complete commands and options by Tab."
@@ -102,6 +108,8 @@ def run(arguments: list[str]) -> int:
     try:
         try:
             return _call(arguments)
+        except Interrupted as error:
+            return _report(str(error), error.exit_code, arguments, error.again)
         except EnginebenchError as error:
             return _report(str(error), error.exit_code, arguments)
         except KeyboardInterrupt:
@@ -109,6 +117,8 @@ def run(arguments: list[str]) -> int:
         except OSError as error:
             return _report(_os_error(error), EXIT_ENVIRONMENT, arguments)
         except BaseException as error:  # a panic of a library written in Rust is no Exception
+            if isinstance(error, ImportError) and was_interrupted(error):
+                return _report("Interrupted.", EXIT_INTERRUPTED, arguments)
             return _report(_last_words(error, arguments), EXIT_FAILED, arguments)
     except KeyboardInterrupt:  # once more, while the first was told of
         return EXIT_INTERRUPTED
@@ -185,14 +195,37 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
     os._exit(EXIT_INTERRUPTED)
 
 
-def _report(text: str, code: int, arguments: list[str]) -> int:
+def _report(text: str, code: int, arguments: list[str], again: Sequence[str] = ()) -> int:
+    """Say why the command ends, and how it goes on; `code`. Somebody who keeps pressing Ctrl-C gets
+    to read it all the same.
+    """
+    if code != EXIT_INTERRUPTED or threading.current_thread() is not threading.main_thread():
+        return _tell(text, code, arguments, again)
+    began_s = time.monotonic()
+
+    def wait(_signal: int, _frame: FrameType | None) -> None:
+        if time.monotonic() - began_s > _TELLING_S:
+            os._exit(EXIT_INTERRUPTED)
+
+    before = {number: signal.signal(number, wait) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return _tell(text, code, arguments, again)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tell(text: str, code: int, arguments: list[str], again: Sequence[str]) -> int:
     sentence = _NO_NAME.sub(lambda found: f"{found.group()[:57]}...", " ".join(text.split()))
     if len(sentence) > _MOST_CHARS:
         sentence = f"{sentence[:_MOST_CHARS]}..."
     try:
         from harness.cli.output import Output
 
-        Output(as_json="--json" in arguments).error(sentence, code)
+        out = Output(as_json="--json" in arguments)
+        out.error(sentence, code)
+        if again:
+            out.next(*again)
     except OSError:  # standard output is full; standard error has it
         pass
     except Exception:  # no memory for a library that prints

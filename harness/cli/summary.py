@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EXIT_OK
@@ -170,9 +171,16 @@ def _again(run: Run) -> list[str]:
     """The words of the same run, into a folder of its own; of a whole one after a trial."""
     record = run.record
     less = _OF_A_TRIAL if record.status == "complete" else ()
-    given = shlex.split(record.command)[1:]
+    return again_in(record.command, run.folder.path, less)
+
+
+def again_in(command: str, folder: Path, less: tuple[str, ...] = ()) -> list[str]:
+    """The words of a run's `command`, into another folder than `folder`, without the options in
+    `less`.
+    """
+    given = shlex.split(command)[1:]
     words = list(_without(given, ("--output", *less)))
-    return [*words, "--output", new_folder(str(run.folder.path))] if "--output" in given else words
+    return [*words, "--output", new_folder(str(folder))] if "--output" in given else words
 
 
 def _without(words: list[str], options: tuple[str, ...]) -> Iterator[str]:

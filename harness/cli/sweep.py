@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from build_engine.errors import EXIT_FAILED, EXIT_OK
+from build_engine.errors import EXIT_FAILED, EXIT_OK, Interrupted
 from harness.cli.options import FIELDS, option_name
 from harness.cli.output import Output
 from harness.streams import shell_word
@@ -59,8 +59,13 @@ def sweep(
         finished = run_sweep(plan, folder, command, progress, fresh=fresh)
     finally:
         progress.close()
-    _show(out, finished)
-    _report(out, finished)
+    try:
+        _show(out, finished)
+        _report(out, finished)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"Interrupted; the runs are in {folder}.", ["report", str(folder)]
+        ) from None
     return EXIT_FAILED if finished.failed else EXIT_OK
 
 

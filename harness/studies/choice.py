@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 _MOST_ENGINES = 1000
+_CACHE_SAMPLES = 512  # as other recipes of GPUs are calibrated
 _MOST_DIGITS = 9  # of a size
 _Value = TypeVar("_Value")
 
@@ -201,6 +202,8 @@ class SweepChoice:
                 emulate=emulate,
                 set=(*self.set, *changed),
             )
+            if limits.kv_cache == "int8":
+                choice = _with_cache_scales(choice)
             label = self._label(choice, limits.kv_cache if other else None)
             yield WantedEngine(label, choice, recipe.name)
 
@@ -230,6 +233,13 @@ class SweepChoice:
         words = [f"{name}={value}" for name, value in told.items() if value is not None]
         where = [f"emulated {choice.target}"] if choice.emulate else []
         return " ".join([choice.recipe, *words, *where])
+
+
+def _with_cache_scales(choice: EngineChoice) -> EngineChoice:
+    """The same, calibrated where its INT8 KV cache is refused for want of that alone."""
+    calibrated = replace(choice, set=(*choice.set, f"recipe.calibration_samples={_CACHE_SAMPLES}"))
+    needed = _refusal(choice) is not None and _refusal(calibrated) is None
+    return calibrated if needed else choice
 
 
 def _refusal(choice: EngineChoice) -> str | None:

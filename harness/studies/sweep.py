@@ -7,6 +7,7 @@ that fails is recorded with its cause, and the others go on.
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -176,7 +177,8 @@ def run_sweep(
         except (Interrupted, KeyboardInterrupt):
             raise Interrupted(
                 "Interrupted; the same command goes on where it was, with what is complete in "
-                f"{folder}."
+                f"{folder}.",
+                again=shlex.split(command)[1:],
             ) from None
 
 

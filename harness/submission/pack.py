@@ -6,16 +6,18 @@ truncated is kept whole in a folder beside it.
 
 from __future__ import annotations
 
+import contextlib
 import re
+import secrets
 import shutil
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import build_engine
 from build_engine.errors import NotPacked, RunExists, UnknownName, UsageError
 from build_engine.files import cannot_write, write_json
+from build_engine.temporary import mark, sweep
 from harness.rules.rounds import DEFAULT, Round, load_round
 from harness.runs.place import require_own_place
 from harness.submission.check import check_tree
@@ -29,6 +31,7 @@ from harness.submission.truncate import truncate
 _PACKAGES = ("enginebench", "build_engine", "runtime", "harness", "configs", "newsbrief")
 _NOT_SOURCE = ("__pycache__", "*.pyc", "*.safetensors")
 _NETWORK = "network"
+_SCRATCH = ".enginebench-pack"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +75,9 @@ def pack(request: PackRequest, output: Path) -> Packed:
     system = describe(request.system, runs[0].record, chosen, request.submitter, request.division)
     originals = root.with_name(root.name + ORIGINALS)
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as scratch:
+        with _scratch(root.parent) as scratch:
             by = Submitter(
-                root=Path(scratch) / "tree",
+                root=scratch / "tree",
                 layout=chosen.layout,
                 division=request.division,
                 name=request.submitter,
@@ -92,6 +95,20 @@ def pack(request: PackRequest, output: Path) -> Packed:
     here = moved(by, root)
     placed = (Result(here, r.system, r.benchmark, r.scenario) for r in results)
     return Packed(root, originals, tuple(placed))
+
+
+@contextlib.contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A folder in `folder` for as long as it is needed; those of processes that were killed are
+    removed. Raises OSError.
+    """
+    sweep(folder, _SCRATCH)
+    scratch = folder / f"{_SCRATCH}{mark()}{secrets.token_hex(4)}"
+    try:
+        scratch.mkdir()
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def system_id(name: str) -> str:

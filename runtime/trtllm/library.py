@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from build_engine.errors import EngineError, EnvironmentFault
+from build_engine.libraries import was_interrupted
 from build_engine.trtllm.environment import without_launchers
 from runtime.trtllm.contract import differing_defaults
 
@@ -93,6 +94,8 @@ def bindings(built_with: str) -> Any:
         import tensorrt_llm
         from tensorrt_llm.bindings import executor as trt
     except ImportError as error:
+        if was_interrupted(error):
+            raise KeyboardInterrupt from error
         raise EnvironmentFault(
             f"TensorRT-LLM cannot be imported ({error}); run in its container."
         ) from None

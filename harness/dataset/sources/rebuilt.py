@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from build_engine.digest import file_sha256
-from build_engine.errors import DatasetError, EnvironmentFault, MissingLibrary
+from build_engine.errors import DatasetError, EnvironmentFault
 from build_engine.files import CACHE_REMEDY, cannot_write, write_beside, write_json
+from build_engine.libraries import library_fault
 from build_engine.records import Record, read_record
 from build_engine.validation import Sha256, Text
 from harness.dataset.record import Origin
@@ -267,7 +268,7 @@ def _datasets() -> Any:
     try:
         datasets = importlib.import_module("datasets")
     except ImportError as error:
-        raise MissingLibrary("datasets", "hub") from error
+        raise library_fault(error, "datasets", "hub") from error
     datasets.disable_progress_bars()
     datasets.utils.logging.set_verbosity(logging.CRITICAL)  # what it finds wrong is said by us
     return datasets

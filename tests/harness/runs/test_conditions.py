@@ -9,11 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from build_engine.checkpoint.tokenizer import Tokenizer
 from build_engine.errors import RunFailed
 from harness.loadgen.given import GivenAnswers
+from harness.rules.verdict import Rule
 from harness.runs.caching import most_alike, not_cached
 from harness.runs.conditions.both_tests import of_both_tests, shared
+from harness.runs.conditions.content import ids_are_text
 from harness.runs.conditions.pace import as_made, first_computed
+from harness.runs.reading import Language, Reading
+from newsbrief import CHECKPOINT
+from tests.cheats.cheats import SPACE, STOP
 
 
 def ids(values: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
@@ -93,3 +99,52 @@ def test_the_different_samples_are_like_the_one() -> None:
 def test_without_a_test_of_caching_there_is_no_verdict_on_it(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match="has no test of caching; audit the run again"):
         not_cached(tmp_path)
+
+
+LANGUAGE = Language(Tokenizer.load(CHECKPOINT), 4096, (STOP,))
+SENTENCE = "The council voted for a new school in Harbour, and a ferry was late by two hours."
+
+
+def text_rule(answers: Sequence[Sequence[int]]) -> Rule:
+    """Of answers, which are told apart by their first word."""
+    return ids_are_text(Reading([ids(each) for each in answers], LANGUAGE))
+
+
+def honest(number: int, most: int = 16) -> list[int]:
+    """What a model says that is sure of its words."""
+    (found,) = LANGUAGE.tokenizer.encode_batch([f" {number} {SENTENCE}"])
+    return [i for i in found.tolist() if i not in LANGUAGE.tokenizer.special_ids][:most]
+
+
+def stuck(number: int) -> list[int]:
+    """What a model says that is lost: it counts digit by digit, which is tokenised together."""
+    (digits,) = LANGUAGE.tokenizer.encode_batch(["$23.4"])
+    return [*honest(number, 6), *[int(digits[-1])] * 10]
+
+
+def test_a_few_answers_of_a_lost_model_are_no_cheat() -> None:
+    answers = [*(honest(number) for number in range(5)), *(stuck(number) for number in range(3))]
+    rule = text_rule(answers)
+    assert rule.value is not None and rule.limit is not None
+    assert rule.limit < rule.value < 0.9
+    assert rule.passed
+
+
+@pytest.mark.parametrize("num", [4, 6, 48, 300])
+def test_filling_all_answers_up_by_a_sixth_is_seen_however_few_they_are(num: int) -> None:
+    padded = [[*honest(number, 18), *[SPACE] * 5, STOP] for number in range(num)]
+    assert not text_rule(padded).passed
+    assert text_rule([[*honest(number, 18), STOP] for number in range(num)]).passed
+
+
+@pytest.mark.parametrize(("num", "every"), [(6, 2), (48, 4), (300, 4), (2000, 8)])
+def test_filling_some_answers_up_much_is_seen(num: int, every: int) -> None:
+    answers = [
+        [*honest(number), *([SPACE] * 32 if number % every == 0 else []), STOP]
+        for number in range(num)
+    ]
+    assert not text_rule(answers).passed
+
+
+def test_one_answer_to_everything_leaves_little_in_doubt() -> None:
+    assert not text_rule([[*honest(1), *[SPACE] * 12, STOP]] * 50).passed

@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,7 @@ from tests.harness.submission.finished_runs import (
 )
 from tests.harness.submission.packing import pack_runs, refusal
 
+ROOT = Path(__file__).parents[3]
 REPOSITORY = os.environ.get("MLPERF_INFERENCE_REPO")
 
 
@@ -298,6 +301,47 @@ def test_the_whole_logs_are_in_place_before_the_tree(
     kept = {path.name for path in tmp_path.iterdir()} - {path.name for path in runs.values()}
     assert kept == {f"tree{ORIGINALS}", "system.yaml"}
     assert list((tmp_path / f"tree{ORIGINALS}").rglob("mlperf_log_accuracy.json"))
+
+
+_KILLED = """
+import sys, time
+from pathlib import Path
+from harness.submission import pack
+
+def stop(*_):
+    print("begun", flush=True)
+    time.sleep(60)
+
+pack.check_tree = stop
+top, *runs = map(Path, sys.argv[1:])
+pack.pack(
+    pack.PackRequest(
+        runs=runs, submitter="ExampleOrg", system=top / "system.yaml", division="closed"
+    ),
+    top / "another",
+)
+"""
+
+
+def test_what_a_killed_pack_left_goes_with_the_next(
+    sound_runs: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "system.yaml").write_text(SYSTEM.format(system_type="datacenter"))
+    packed = (sound_runs["Offline"], sound_runs["Server"])
+    command = [sys.executable, "-c", _KILLED, str(tmp_path), *map(str, packed)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        (left,) = tmp_path.glob(".*")
+        assert list(left.rglob("mlperf_log_accuracy.json"))
+        pack_runs(tmp_path, *packed)
+        assert left.exists()  # of one that is at work
+        shutil.rmtree(tmp_path / "tree")
+        shutil.rmtree(tmp_path / f"tree{ORIGINALS}")
+        process.kill()
+    assert left.exists()
+    pack_runs(tmp_path, *packed)
+    assert {path.name for path in tmp_path.iterdir()} == {"system.yaml", "tree", f"tree{ORIGINALS}"}
 
 
 def test_a_system_name_becomes_a_folder() -> None:
