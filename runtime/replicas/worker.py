@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 from build_engine.errors import EnginebenchError
-from runtime.messages import Fatal, Ready, Start, Work
+from runtime.messages import Cancel, Fatal, Ready, Start, Work
 from runtime.process import Hangup, Line
 from runtime.replicas.cluster import connected, nodes, offer_of, replicas
 from runtime.replicas.head import Head
@@ -44,6 +44,8 @@ class _Ears:
         try:
             while True:
                 work = self._line.receive()
+                if isinstance(work, Cancel):
+                    continue  # replicas answer what they have begun
                 assert isinstance(work, Work)
                 with self._lock:
                     if self._head is None:
