@@ -40,12 +40,13 @@ ROOMS = {
     "doctor": 7,
     "studies": 7,
     "plan": 7,
-    "report": 8,
-    "simulation": 8,
-    "demo": 9,
-    "cli": 10,
+    "search": 8,
+    "report": 9,
+    "simulation": 9,
+    "demo": 10,
+    "cli": 11,
 }
-MAX_ROOM_ARROWS = 80
+MAX_ROOM_ARROWS = 86
 MAX_UNTYPED_LINES = 20
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60

@@ -49,6 +49,7 @@ _COMMANDS = {
     "serve": "Answer OpenAI's requests with a built engine.",
     "sweep": "Measure several recipes of a model in turn, and show which one to run.",
     "scaling": "Measure one replica of an engine and more, and say what each brings.",
+    "search": "Find the highest rate of Server or Interactive whose run is VALID.",
     "report": "Show runs as one HTML page: which recipe to run, and on what evidence.",
     "compare": "Say how runs differ, and whether that is more than noise.",
     "runs": "Find runs, of any time.",

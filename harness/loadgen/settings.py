@@ -8,7 +8,7 @@ The arithmetic follows LoadGen's own `test_settings_internal.cc` and `GenerateQu
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from build_engine.validation import Word
@@ -106,6 +106,12 @@ class LoadgenPlan:
                 lines.append(f"{name}.Server.ttft_latency = {self.ttft_ms:g}")
                 lines.append(f"{name}.Server.tpot_latency = {self.tpot_ms:g}")
         return "".join(f"{line}\n" for line in lines)
+
+    def shortened(self, queries: int) -> LoadgenPlan:
+        """The same for so many queries, drawn at random: a part of a pass cannot be asked for."""
+        return replace(
+            self, min_query_count=queries, min_duration_s=0.0, equal_issue=False, trial=True
+        )
 
     @property
     def is_estimate(self) -> bool:

@@ -8,7 +8,6 @@ leaves no process behind.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -43,6 +42,10 @@ _WARM_UP_LIMIT_S = 3600.0  # it says nothing while it loads and warms up
 _STOP_GRACE_S = 10.0
 _END_GRACE_S = 3.0
 
+_STOPPED = "stopped by the user"
+GIVEN_UP = "given up: too many answers were beyond a latency limit"
+"""The cause of a test that `give_up` ended."""
+
 Status = Literal["complete", "interrupted", "failed"]
 
 
@@ -70,13 +73,15 @@ def run_test(
     on_figures: Callable[[ProgressFigures], None] = lambda figures: None,
     audit_config: Path | None = None,
     num_queries: int | None = None,
+    give_up: Callable[[Sequence[AnswerRecord]], bool] = lambda records: False,
     silence_s: float = _SILENCE_S,
 ) -> Outcome:
     """Run one LoadGen test in `folder`, which exists; always returns an Outcome.
 
     `make_plan` turns the warm-up's probe into the plan, and may tell the user about it; what it
     raises is raised here, after the process has ended. `on_figures` sees each progress report.
-    `num_queries` is given where an `audit_config` asks for fewer than the plan.
+    `num_queries` is given where an `audit_config` asks for fewer than the plan. `give_up` sees the
+    answers of each report; where it says so, the test is stopped, and is `interrupted`.
     """
     files = TestFolder(folder)
     write_json(files.job, job.to_json())
@@ -88,7 +93,7 @@ def run_test(
         folder=folder,
         own_group=True,  # Ctrl-C reaches the supervisor alone
     )
-    watch = _Watch(child, files, progress, on_figures, silence_s)
+    watch = _Watch(child, files, progress, on_figures, give_up, silence_s)
 
     def begin(ready: Ready) -> tuple[StartTest, TimeLeft]:
         plan = make_plan(ready.probe)
@@ -112,6 +117,7 @@ class _Watch:
         files: TestFolder,
         progress: Progress,
         on_figures: Callable[[ProgressFigures], None],
+        give_up: Callable[[Sequence[AnswerRecord]], bool],
         silence_s: float,
     ) -> None:
         self._child = child
@@ -119,6 +125,7 @@ class _Watch:
         self._files = files
         self._progress = progress
         self._on_figures = on_figures
+        self._give_up = give_up
         self._silence_s = silence_s
         self._probe: Probe | None = None
         self._plan: LoadgenPlan | None = None
@@ -144,26 +151,31 @@ class _Watch:
                 case Report(figures, records):
                     append_rows(self._files.partial, records)
                     self._report(figures, records)
+                    if self._give_up(records):
+                        return self.interrupt(GIVEN_UP)
                 case Done():
                     return self._done()
                 case Failed(cause, figures, exit_code):
                     self._figures = figures or self._figures
                     return self._failed(cause, exit_code)
 
-    def interrupt(self) -> Outcome:
+    def interrupt(self, cause: str = _STOPPED) -> Outcome:
         """Stop the test and keep what it measured."""
-        cause = "stopped by the user"
         if self._plan is None:  # it loads or warms up: there is nothing to wait for
             return Outcome("interrupted", cause, self._probe, self._plan)
         self._child.line.tell(Stop())
         deadline_s = time.monotonic() + _STOP_GRACE_S
-        with contextlib.suppress(Hangup, KeyboardInterrupt):
+        try:
             while (left_s := deadline_s - time.monotonic()) > 0:
                 news = self._inbox.receive(left_s)
                 if isinstance(news, Report):
                     append_rows(self._files.partial, news.records)
                 if isinstance(news, Report | Stopped):
                     self._figures = news.figures
+        except Hangup:
+            pass
+        except KeyboardInterrupt:
+            cause = _STOPPED
         return Outcome("interrupted", cause, self._probe, self._plan, self._figures)
 
     def _start(self, start: StartTest, left: TimeLeft) -> None:

@@ -54,9 +54,9 @@ _MODES: dict[str, tuple[Mode, ...]] = {
     "both": ("performance", "accuracy"),
 }
 _RESULTS = Path("results")
-_MAX_QPS = 1_000_000  # LoadGen spaces queries by whole nanoseconds
+MOST_QPS = 1_000_000  # LoadGen spaces queries by whole nanoseconds
 _MAX_QUERIES = 10_000_000  # in a test
-_MIN_QPS = 0.001  # a query in a quarter of an hour
+MIN_QPS = 0.001  # a query in a quarter of an hour
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,10 +276,10 @@ class RunChoice:
         for option, value in (("--qps", self.qps), ("--duration", self.duration_s)):
             if value is not None and not 0 < value < float("inf"):
                 raise UsageError(f"{option} is {value:g}; give a number above 0.")
-        if self.qps is not None and self.qps > _MAX_QPS:
-            raise UsageError(f"--qps is {self.qps:g}; give {_MAX_QPS:,} or less.")
-        if self.qps is not None and self.qps < _MIN_QPS:
-            raise UsageError(f"--qps is {self.qps:g}; give {_MIN_QPS:g} or more.")
+        if self.qps is not None and self.qps > MOST_QPS:
+            raise UsageError(f"--qps is {self.qps:g}; give {MOST_QPS:,} or less.")
+        if self.qps is not None and self.qps < MIN_QPS:
+            raise UsageError(f"--qps is {self.qps:g}; give {MIN_QPS:g} or more.")
         if self.duration_s is not None and self.duration_s > MAX_DURATION_S:
             raise UsageError(
                 f"--duration is {self.duration_s:g}; give {MAX_DURATION_S:,} (a day) or less, and "

@@ -31,25 +31,33 @@ from harness.runs.verdict import judge_unfinished, with_accuracy_test
 from runtime.backend import require_room
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from build_engine.store.engine import Engine
     from harness.loadgen.folder import TestFolder
     from harness.loadgen.job import Probe
     from harness.loadgen.logs import LoggedAnswer
+    from harness.loadgen.messages import AnswerRecord
     from harness.loadgen.settings import LoadgenPlan, Mode
     from harness.progress import Progress
     from harness.runs.limits_record import LimitsRecord
     from harness.runs.request import RunRequest
 
 
-def execute(request: RunRequest, progress: Progress) -> Run:
-    """Run every test that was asked for, stopping at the first that does not complete.
+def execute(
+    request: RunRequest,
+    progress: Progress,
+    give_up: Callable[[Sequence[AnswerRecord]], bool] = lambda records: False,
+) -> Run:
+    """Run every test that was asked for, stopping at the first that does not complete; `give_up`
+    sees answers as they come, and may end a test (see `run_test`).
 
     Raises EnvironmentFault (a LoadGen of another round, too little memory), RunExists and
     OutputError before anything runs; after that the returned Run says how it went.
     """
     require_loadgen(request.scope.round)
     require_room(request.executor)
-    running = _Execution(request, progress, claim(request))
+    running = _Execution(request, progress, claim(request), give_up)
     model = request.scope.workload.model
     if "other weights" in request.marks and model is not None:
         progress.note(
@@ -110,7 +118,14 @@ def claim(request: RunRequest) -> Run:
 class _Execution:
     """A run that goes on, and its latest record."""
 
-    def __init__(self, request: RunRequest, progress: Progress, run: Run) -> None:
+    def __init__(
+        self,
+        request: RunRequest,
+        progress: Progress,
+        run: Run,
+        give_up: Callable[[Sequence[AnswerRecord]], bool],
+    ) -> None:
+        self._give_up = give_up
         self._request = request
         self._progress = progress
         self._run = run
@@ -132,6 +147,7 @@ class _Execution:
             folder.path,
             self._progress,
             on_figures=lambda figures: self._run.log_progress(name, figures),
+            give_up=self._give_up,
         )
         complete = outcome.status == "complete"
         answers = logs.read_answers(folder.path) if complete and mode == "accuracy" else []

@@ -14,6 +14,8 @@ from build_engine.roofline.memory import Elements
 from harness.loadgen.job import Probe
 from harness.plan.forecast import roofline, seen_efficiencies
 from harness.runs.scope import RunScope
+from harness.search.highest import Goal, find_highest, rounded
+from harness.search.watch import Watch, most_over
 from harness.simulation.simulated import SimulatedTest, simulate
 from runtime.simulated.model import EngineModel
 from runtime.simulated.time_model import TimeModel
@@ -22,16 +24,21 @@ if TYPE_CHECKING:
     from build_engine.roofline.limits import Efficiency
     from build_engine.roofline.peaks import Peaks
     from build_engine.roofline.work import Lengths
+    from harness.loadgen.settings import LoadgenPlan
     from harness.plan.forecast import Forecast
     from harness.plan.plan import EnginePlan
     from harness.rules.limits import ScenarioLimits
     from harness.rules.rounds import Round
     from harness.rules.scenario import Scenario
     from harness.rules.verdict import Verdict
+    from harness.search.outcome import ProbeOutcome, Step
+    from runtime.simulated.virtual import GiveUp
 
 _BLOCK_TOKENS = 32  # of TensorRT-LLM's cache, by its own default
 _SHORTEST = 16
-_TOLERANCE = 0.02
+_TOLERANCE = 0.03
+_FURTHEST = 64.0  # below the rate of Offline, a rate is not worth looking for
+_MOST_OF_OFFLINE = 1.2  # which none exceeds for long
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,36 +135,77 @@ class Trials:
         return cls(plan, plan.forecast, model, chosen)
 
     def highest(self, scenario: Scenario, limits: ScenarioLimits) -> Rehearsal:
-        """That of the highest rate within the limits, to a fiftieth: found by halving below the
-        rate of Offline, which none exceeds for long.
-        """
-        best: Rehearsal | None = None
-        low, high = 0.0, self._samples_per_s
-        least = _TOLERANCE * high
-        while high - low > _TOLERANCE * low and high > least:
-            rate = (low + high) / 2
-            test, verdict = self.test(scenario, limits, rate)
-            if verdict.valid:
-                low, best = rate, Rehearsal(scenario, rate, test, verdict)
-            else:
-                high = rate
-        return best or Rehearsal(scenario, None, None, verdict)
+        """That of the highest rate within the limits, as `enginebench search` finds it."""
+        tests: dict[float, SimulatedTest] = {}
+
+        def probe(step: Step) -> ProbeOutcome:
+            outcome, tests[step.rate] = self.probe(scenario, limits, step)
+            return outcome
+
+        found = find_highest(self.goal(scenario), probe)
+        rate = found.best.rate if found.best else min(tests)
+        verdict = tests[rate].verdict(self._loadgen(scenario, rate), limits)
+        if found.best is None:
+            return Rehearsal(scenario, None, None, verdict)
+        return Rehearsal(scenario, rate, tests[rate], verdict)
+
+    def goal(self, scenario: Scenario) -> Goal:
+        """The search for the highest rate, from the plan's on."""
+        likely, most = self.seen.rates[scenario].likely.typical, self._samples_per_s
+        return Goal(
+            start=rounded(min(max(likely, most / _FURTHEST), most)),
+            lowest=rounded(most / _FURTHEST),
+            highest=rounded(_MOST_OF_OFFLINE * most),
+            tolerance=_TOLERANCE,
+            whole=lambda rate: self._loadgen(scenario, rate).num_queries,
+            most_over=most_over,
+        )
+
+    def probe(
+        self, scenario: Scenario, limits: ScenarioLimits, step: Step
+    ) -> tuple[ProbeOutcome, SimulatedTest]:
+        """A probe, and the test that it was."""
+        assert limits.ttft_ms is not None and limits.tpot_ms is not None, "a scenario with a rate"
+        watch = Watch(limits.ttft_ms / 1e3, limits.tpot_ms / 1e3, step.most_over)
+        loadgen = self._loadgen(scenario, step.rate)
+        if step.kind != "whole":
+            loadgen = loadgen.shortened(step.queries)
+
+        def give_up(ttft_s: float, latency_s: float, num_tokens: int) -> bool:
+            watch.add(ttft_s, latency_s, num_tokens)
+            return watch.lost
+
+        test = self._simulated(loadgen, give_up)
+        given_up = watch.num_answers < test.num_queries
+        valid = not given_up and test.verdict(loadgen, limits).valid
+        whole = valid if step.kind == "whole" else None
+        return watch.outcome(step, given_up=given_up, valid=whole), test
 
     def test(
         self, scenario: Scenario, limits: ScenarioLimits, rate: float | None
     ) -> tuple[SimulatedTest, Verdict]:
         """One performance test, and whether its latencies are within limits."""
-        asked, seeds = self.plan.asked, self.round.loadgen.seeds
-        workload, lengths = asked.workload, asked.lengths
-        count = workload.num_samples
-        scope = RunScope(
-            workload=workload, scenario=scenario, num_samples=count, qps=rate, round=self.round
-        )
-        alone_s = self.seen.single_stream.likely_s.typical
-        loadgen = scope.plan("performance", Probe(0.0, alone_s, self._samples_per_s))
-        drawn, answers = prompts(lengths, count, seeds.qsl), [lengths.answer] * count
-        test = simulate(loadgen, self.model, drawn, answers, seeds)
+        loadgen = self._loadgen(scenario, rate)
+        test = self._simulated(loadgen, None)
         return test, test.verdict(loadgen, limits)
+
+    def _loadgen(self, scenario: Scenario, rate: float | None) -> LoadgenPlan:
+        """The whole test of a scenario."""
+        workload, alone = self.plan.asked.workload, self.seen.single_stream.likely_s.typical
+        scope = RunScope(
+            workload=workload,
+            scenario=scenario,
+            num_samples=workload.num_samples,
+            qps=rate,
+            round=self.round,
+        )
+        return scope.plan("performance", Probe(0.0, alone, self._samples_per_s))
+
+    def _simulated(self, loadgen: LoadgenPlan, give_up: GiveUp | None) -> SimulatedTest:
+        lengths, seeds = self.plan.asked.lengths, self.round.loadgen.seeds
+        count = loadgen.num_samples
+        drawn, answers = prompts(lengths, count, seeds.qsl), [lengths.answer] * count
+        return simulate(loadgen, self.model, drawn, answers, seeds, give_up)
 
     @property
     def _samples_per_s(self) -> float:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from harness.rules.rounds import Seeds
     from harness.rules.scenario import Scenario
     from runtime.simulated.model import EngineModel
-    from runtime.simulated.virtual import Answered
+    from runtime.simulated.virtual import Answered, GiveUp
 
     Seconds = NDArray[np.float64]
 
@@ -67,10 +67,12 @@ def simulate(
     prompts: Sequence[int],
     answers: Sequence[int],
     seeds: Seeds,
+    give_up: GiveUp | None = None,
 ) -> SimulatedTest:
-    """The performance test of `plan` on an engine. `prompts` and `answers` are the tokens of each
-    sample's prompt and answer, `seeds` those of a round. Raises UsageError for a sample that the
-    engine could never answer, and for lengths that are not of `plan.num_samples` samples.
+    """The performance test of `plan` on an engine, or as much of it as comes before `give_up`.
+    `prompts` and `answers` are the tokens of each sample's prompt and answer, `seeds` those of a
+    round. Raises UsageError for a sample that the engine could never answer, and for lengths that
+    are not of `plan.num_samples` samples.
     """
     import numpy as np
 
@@ -83,10 +85,12 @@ def simulate(
     count = plan.num_queries if times is None else len(times)
     order = samples(plan, count, seeds)
     lengths = np.asarray(answers)[order]
-    done = drive(model, Load(prompts=np.asarray(prompts)[order], answers=lengths, arrivals_s=times))
+    load = Load(prompts=np.asarray(prompts)[order], answers=lengths, arrivals_s=times)
+    done = drive(model, load, give_up)
+    lengths = lengths[done.numbers]
     duration_s = float(done.last_s.max())
     return SimulatedTest(
-        num_queries=count,
+        num_queries=done.num_arrived,
         duration_s=duration_s,
         metrics=_metrics(plan.scenario, done, lengths, duration_s),
         num_iterations=done.num_iterations,

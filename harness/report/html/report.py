@@ -26,6 +26,7 @@ from harness.report.html.provenance import (
 )
 from harness.report.html.recommendation import recommend
 from harness.report.html.render import render
+from harness.report.html.searches import search_failures, search_folders, search_groups
 from harness.report.html.sections import make_groups
 from harness.report.html.stamps import make_stamps
 from harness.report.html.verdicts import verdicts_table, warnings_of
@@ -61,7 +62,7 @@ def make_page(found: Found, paths: Sequence[Path], named: str | None = None) -> 
     comparison = compare(candidates, baseline)
     scenarios = [each for candidate in candidates for each in candidate.scenarios]
     outcomes = outcomes_of(comparison, compared_scenario(comparison, scenarios))
-    advice = recommend(outcomes)
+    advice, searches = recommend(outcomes), search_folders(found, paths)
     return Page(
         title=_title(candidates),
         about=_about(found, candidates),
@@ -73,8 +74,11 @@ def make_page(found: Found, paths: Sequence[Path], named: str | None = None) -> 
         warnings=warnings_of(comparison),
         verdicts=verdicts_table(outcomes, advice.chosen),
         invalid=invalid_tests(results),
-        failures=failures_of(found, _studies(found, paths)),
-        groups=make_groups(outcomes, candidates, advice.chosen),
+        failures=(
+            *failures_of(found, _studies(found, paths)),
+            *search_failures(searches),
+        ),
+        groups=(*search_groups(searches), *make_groups(outcomes, candidates, advice.chosen)),
         cards=make_cards(candidates, comparison.candidates),
         drops=make_drops(comparison),
         drops_lead=f"Where an answer lost most ROUGE-1 against that of {comparison.baseline}.",

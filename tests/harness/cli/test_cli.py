@@ -35,6 +35,7 @@ COMMANDS = [
     "run",
     "runs",
     "scaling",
+    "search",
     "serve",
     "submission",
     "sweep",

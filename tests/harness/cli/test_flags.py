@@ -127,6 +127,30 @@ FROZEN = {
         "--name",
         "--port",
     ],
+    "search": [
+        *_CALIBRATION,
+        "--count",
+        "--dataset",
+        "--dry-run",
+        "--duration",
+        "--emulate",
+        "--fresh",
+        "--highest",
+        "--json",
+        *_SIZES,
+        "--model",
+        "--output",
+        "--profile",
+        "--qps",
+        "--recipe",
+        "--round",
+        "--scenario",
+        "--set",
+        "--target",
+        "--tensor-parallel",
+        "--tolerance",
+        "--workload",
+    ],
     "sweep": [
         *_CALIBRATION,
         "--count",
@@ -229,7 +253,7 @@ def test_the_round_stands_once() -> None:
     }
     assert defaults.pop("audit") is None  # the run's own
     assert set(defaults.values()) == {DEFAULT}
-    assert len(defaults) == 9
+    assert len(defaults) == 10
     written = [
         path.name
         for room in ("cli", "runs", "loadgen")

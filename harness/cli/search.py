@@ -1,0 +1,192 @@
+"""`enginebench search`."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated
+
+from build_engine.errors import EXIT_OK, EXIT_RESULT
+from harness.cli.options import FIELDS, option_name
+from harness.cli.output import Output
+from harness.runs.engine_choice import EngineChoice
+from harness.search.choice import SearchChoice, default_output
+from harness.streams import shell_word
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.progress import Progress
+    from harness.search.outcome import ProbeOutcome, Tail
+    from harness.search.record import SearchRecord, Start
+    from harness.search.search import Search, SearchPlan
+
+
+def search(
+    *,
+    engine: Annotated[EngineChoice, FIELDS],
+    choice: Annotated[SearchChoice, FIELDS],
+    fresh: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
+) -> int:
+    """Find the highest rate of Server or Interactive whose run is VALID, by short probes and whole
+    runs near the edge; the same command goes on where it was stopped.
+
+    Parameters
+    ----------
+    fresh
+        Forget what was probed before.
+    dry_run
+        Say where it would begin and how long it takes.
+    json
+        Write what was found, and every probe, to standard output as JSON.
+    """
+    from harness.progress import make_progress
+    from harness.search.search import SearchPlan, earlier_search, run_search
+
+    out = Output(as_json=json)
+    progress = make_progress()
+    try:
+        plan = SearchPlan.of(choice, engine, progress)
+        scenario = choice.asked_scenario
+        folder = choice.output or default_output(engine.model, engine.recipe, scenario)
+        words = _words(engine, choice)
+        earlier = None if fresh else earlier_search(folder)
+        _foretell(out, plan, earlier)
+        if dry_run:
+            out.result(_foretold(plan, folder, earlier))
+            out.next("search", *words, *(["--fresh"] if fresh else []))
+            return EXIT_OK
+        command = " ".join(map(shell_word, ["enginebench", "search", *words]))
+        table = _Table(progress)
+        found = run_search(plan, folder, command, progress, table.row, fresh=fresh)
+    finally:
+        progress.close()
+    _show(out, found)
+    _report(out, found, engine, choice)
+    return EXIT_RESULT if found.best is None else EXIT_OK
+
+
+class _Table:
+    """A line for each probe, as soon as it ended."""
+
+    _COLUMNS = "{:5}  {:>9}  {:>15}  {:>13}  {:>13}  {}"
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._begun = False
+
+    def row(self, outcome: ProbeOutcome) -> None:
+        """One of them."""
+        if not self._begun:
+            self._begun = True
+            heads = ("probe", "queries/s", "queries", "TTFT p99, ms", "TPOT p99, ms", "")
+            self._progress.note(self._COLUMNS.format(*heads).rstrip())
+        of = "" if outcome.answered == outcome.queries else f"{outcome.answered:,} of "
+        self._progress.note(
+            self._COLUMNS.format(
+                outcome.kind,
+                f"{outcome.rate:,.4g}",
+                f"{of}{outcome.queries:,}",
+                _beside(outcome.ttft),
+                _beside(outcome.tpot),
+                outcome.verdict,
+            )
+        )
+
+
+def _beside(tail: Tail) -> str:
+    """What was measured, and the limit."""
+    digits = 0 if tail.limit_s >= 0.2 else 1
+    return f"{tail.p99_s * 1e3:,.{digits}f}/{tail.limit_s * 1e3:,g}"
+
+
+def _words(engine: EngineChoice, choice: SearchChoice) -> list[str]:
+    """The options that make this search again."""
+    words = [*engine.options]
+    for setting in engine.workload_settings:
+        words += ["--set", f"workload.{setting}"]
+    for field in fields(choice):
+        value = getattr(choice, field.name)
+        if value != field.default:
+            words += [f"--{option_name(field.name)}", str(value)]
+    return words
+
+
+def _foretell(out: Output, plan: SearchPlan, earlier: SearchRecord | None) -> None:
+    """Where it begins, and how long it takes."""
+    from harness.figures import duration
+
+    start = _start(plan, earlier)
+    takes_s, at_least = plan.expected_s(start.rate if start else None)
+    begins = f"at {start.rate:.4g} queries/s ({start.source})" if start else "with a burst"
+    more = " or more" if at_least else ""
+    known = f"; {len(earlier.probes)} probes are there already" if earlier else ""
+    out.say(
+        f"The search begins {begins} and takes about {duration(takes_s)}{more}, beside loading the "
+        f"engine for each probe{known}."
+    )
+
+
+def _foretold(plan: SearchPlan, folder: Path, earlier: SearchRecord | None) -> dict[str, object]:
+    """The same as plain JSON values."""
+    start = _start(plan, earlier)
+    takes_s, at_least = plan.expected_s(start.rate if start else None)
+    return {
+        "folder": str(folder),
+        "start": start.model_dump(mode="json") if start else None,
+        "expected_s": takes_s,
+        "at_least": at_least,
+        "num_probes": len(earlier.probes) if earlier else 0,
+    }
+
+
+def _start(plan: SearchPlan, earlier: SearchRecord | None) -> Start | None:
+    return plan.known_start or (earlier.start if earlier else None)
+
+
+def _show(out: Output, found: Search) -> None:
+    best = found.best_probe
+    out.say()
+    if best is None:
+        lowest = min(found.probes, key=lambda probe: probe.rate)
+        out.say(
+            f"No rate is VALID: {lowest.rate:.4g} queries/s was the lowest that was tried, with "
+            f"TTFT {_beside(lowest.ttft)} ms and TPOT {_beside(lowest.tpot)} ms at p99."
+        )
+    else:
+        out.say(
+            f"Highest rate: {best.rate:.5g} queries/s, by a whole run with TTFT "
+            f"{_beside(best.ttft)} ms and TPOT {_beside(best.tpot)} ms at p99."
+        )
+        if found.record.limited:
+            out.say("No higher rate was allowed; --highest allows one.")
+        out.say(f"Its run is {found.best}")
+    out.result(
+        {
+            "folder": str(found.folder),
+            "qps": best.rate if best else None,
+            "limited": found.record.limited,
+            "run": str(found.best) if found.best else None,
+            "probes": [probe.model_dump(mode="json") for probe in found.probes],
+        }
+    )
+
+
+def _report(out: Output, found: Search, engine: EngineChoice, choice: SearchChoice) -> None:
+    """The page where there is a result, and what to do with the rate."""
+    from harness.report.html.report import write_report
+    from harness.studies.place import REPORT
+
+    best = found.best_probe
+    if best is None:
+        out.advice("choose a recipe with fewer bits, or another target")
+        return
+    page = write_report([found.folder], found.folder / REPORT)
+    out.say(f"The report, for a browser: {page}")
+    words = _words(engine, choice)
+    for option in ("--output", "--qps", "--highest", "--tolerance"):
+        if option in words:
+            at = words.index(option)
+            del words[at : at + 2]
+    out.next("run", *words, "--qps", f"{best.rate:g}")

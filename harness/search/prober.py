@@ -1,0 +1,213 @@
+"""Probes by LoadGen: each a test in a process of its own, watched as it goes; whole ones are runs.
+
+What a probe leaves lies below the search's folder: a run that is VALID in a folder that reports
+find, everything else in a hidden one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from build_engine.errors import EXIT_OK, Interrupted, RunFailed
+from build_engine.files import cannot_write
+from harness.loadgen import logs
+from harness.loadgen.settings import LoadgenPlan
+from harness.loadgen.supervise import run_test
+from harness.machine.facts import library_versions
+from harness.rules.scenario import Scenario
+from harness.runs.execution import execute
+from harness.search.watch import Watch
+
+if TYPE_CHECKING:
+    from build_engine.store.engine import Engine
+    from harness.dataset.prepared import Dataset
+    from harness.loadgen.job import Probe
+    from harness.loadgen.messages import AnswerRecord
+    from harness.loadgen.metrics import Metrics
+    from harness.loadgen.supervise import Outcome
+    from harness.progress import Progress
+    from harness.runs.request import RunRequest
+    from harness.search.choice import SearchChoice
+    from harness.search.outcome import ProbeOutcome, Step
+
+HIDDEN = ".probes"
+_BURST = 256  # samples
+
+
+@dataclass(frozen=True, slots=True)
+class Prober:
+    """Probes of one engine on one dataset; `settings` change the workload."""
+
+    choice: SearchChoice
+    engine: Engine
+    dataset: Dataset
+    settings: tuple[str, ...]
+    folder: Path
+    progress: Progress
+
+    @property
+    def asked(self) -> str:
+        """The digest of all that decides what is found, but for where it begins."""
+        choice = self.choice
+        return _digest(
+            self.engine.key,
+            choice.asked_scenario,
+            choice.workload,
+            self.settings,
+            self.dataset.digest,
+            self.dataset.num_samples,
+            choice.duration_s,
+            choice.round,
+            library_versions(),
+        )
+
+    def key(self, step: Step) -> str:
+        """The digest of all that decides what a probe shows."""
+        return _digest(self.asked, step.model_dump(mode="json"))
+
+    def place(self, step: Step) -> Path:
+        """The folder of a run that is VALID, or of a shorter probe."""
+        name = f"{step.kind}-{step.rate:g}-{self.key(step)}"
+        return self.folder / name if step.kind == "whole" else self.folder / HIDDEN / name
+
+    def request(self, rate: float, output: Path | None = None) -> RunRequest:
+        """A whole run at a rate. Raises what `RunChoice.request_on` raises."""
+        choice = self.choice.run_choice(rate, output)
+        return choice.request_on(self.engine, self.dataset, self.settings)
+
+    def probe(self, step: Step) -> tuple[ProbeOutcome, Path]:
+        """Make one, and say where it lies. Raises RunFailed, Interrupted and OutputError."""
+        place = self.place(step)
+        _clear(place)
+        request = self.request(step.rate, place)
+        rules = request.scope.workload.rules_of(request.scope.scenario)
+        assert rules.ttft_ms is not None and rules.tpot_ms is not None, "a scenario with a rate"
+        watch = Watch(rules.ttft_ms / 1e3, rules.tpot_ms / 1e3, step.most_over)
+        if step.kind == "whole":
+            return self._run(request, step, watch)
+
+        def plan(probe: Probe) -> LoadgenPlan:
+            return request.scope.plan("performance", probe).shortened(step.queries)
+
+        outcome = self._test(request, plan, place, watch)
+        lost = outcome.status != "complete"
+        metrics = None if lost else logs.read_detail(place).metrics()
+        return _measured(watch, step, metrics, given_up=lost), place
+
+    def burst(self) -> float:
+        """Samples a second of a few that are asked for all at once, which no rate exceeds for long.
+        Raises as `probe`.
+        """
+        request, place = self.request(1.0), self.folder / HIDDEN / "burst"
+        count = min(self.dataset.num_samples, _BURST)
+        plan = LoadgenPlan(
+            scenario=Scenario.OFFLINE,
+            mode="performance",
+            model=request.scope.workload.loadgen_model,
+            num_samples=self.dataset.num_samples,
+            min_duration_s=0.0,
+            min_query_count=count,
+            target_qps=1.0,
+            trial=True,
+        )
+        _clear(place)
+        self._test(request, lambda probe: plan, place, None)
+        found = logs.read_detail(place).metrics().samples_per_s
+        if not found:
+            raise RunFailed("The burst has no rate by LoadGen's log; give --qps.")
+        return found
+
+    def _run(self, request: RunRequest, step: Step, watch: Watch) -> tuple[ProbeOutcome, Path]:
+        """A whole run; one that is no result goes where no report looks for it."""
+        run = execute(request, self.progress, _give_up(watch))
+        test = run.record.tests.performance
+        if run.record.status == "failed":
+            raise RunFailed(_failed(run.record.cause))
+        if run.record.status == "interrupted" and not watch.lost:
+            raise Interrupted("Interrupted.")
+        lost = run.record.status == "interrupted"
+        valid = not lost and run.exit_code == EXIT_OK
+        metrics = test.metrics if test else None
+        outcome = _measured(watch, step, metrics, given_up=lost, valid=valid)
+        if valid:
+            return outcome, run.folder.path
+        aside = self.folder / HIDDEN / run.folder.path.name
+        _clear(aside)
+        run.folder.path.rename(aside)
+        return outcome, aside
+
+    def _test(
+        self,
+        request: RunRequest,
+        plan: Callable[[Probe], LoadgenPlan],
+        place: Path,
+        watch: Watch | None,
+    ) -> Outcome:
+        """A LoadGen test that is no run; complete, or given up."""
+        try:
+            place.mkdir(parents=True)
+        except OSError as error:
+            raise cannot_write(place, error) from None
+        give_up = _give_up(watch) if watch else _never
+        outcome = run_test(request.job, plan, place, self.progress, give_up=give_up)
+        if outcome.status == "failed":
+            raise RunFailed(_failed(outcome.cause))
+        if outcome.status == "interrupted" and not (watch and watch.lost):
+            raise Interrupted("Interrupted.")
+        return outcome
+
+
+def _give_up(watch: Watch) -> Callable[[Sequence[AnswerRecord]], bool]:
+    def seen(records: Sequence[AnswerRecord]) -> bool:
+        for _, ttft_s, latency_s, num_tokens in records:
+            watch.add(ttft_s, latency_s, num_tokens)
+        return watch.lost
+
+    return seen
+
+
+def _never(_records: Sequence[AnswerRecord]) -> bool:
+    return False
+
+
+def _measured(
+    watch: Watch,
+    step: Step,
+    metrics: Metrics | None,
+    *,
+    given_up: bool,
+    valid: bool | None = None,
+) -> ProbeOutcome:
+    """What the watch saw, with LoadGen's own p99 where the test went to its end."""
+    seen = watch.outcome(step, given_up=given_up, valid=valid)
+    if metrics is None or metrics.ttft_p99_s is None or metrics.tpot_p99_s is None:
+        return seen
+    return seen.model_copy(
+        update={
+            "ttft": seen.ttft.model_copy(update={"p99_s": metrics.ttft_p99_s}),
+            "tpot": seen.tpot.model_copy(update={"p99_s": metrics.tpot_p99_s}),
+        }
+    )
+
+
+def _failed(cause: str | None) -> str:
+    return (
+        f"A probe failed: {cause or 'no cause was recorded'}. Mend that, and give the same command "
+        "again: the probes that ended are not repeated."
+    )
+
+
+def _clear(place: Path) -> None:
+    """Remove what a probe that did not end has left."""
+    if place.exists():
+        shutil.rmtree(place)
+
+
+def _digest(*inputs: object) -> str:
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]

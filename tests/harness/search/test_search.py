@@ -1,0 +1,235 @@
+"""A search that is stopped, fails, meets an edited record, or another search in its folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from build_engine.errors import EnvironmentFault, Interrupted, RunFailed, UsageError
+from harness.progress import NullProgress
+from harness.rules.scenario import Scenario
+from harness.runs.engine_choice import EngineChoice
+from harness.search import search as search_module
+from harness.search.choice import SearchChoice
+from harness.search.outcome import ProbeOutcome, Step, Tail
+from harness.search.prober import HIDDEN
+from harness.search.record import SEARCH, read_search
+from harness.search.search import Search, SearchPlan, run_search
+
+EDGE = 20.0
+
+
+def plan_of(**options: Any) -> SearchPlan:
+    asked = {"scenario": "Server", "count": 2000, **options}
+    engine = EngineChoice(model="newsbrief", recipe="bf16", set=asked.pop("set", ()))
+    return SearchPlan.of(SearchChoice(**asked), engine, NullProgress())
+
+
+@dataclass
+class FakeProber:
+    """An engine whose TPOT is at its limit at `EDGE`; it may fail at some probe."""
+
+    folder: Path
+    asked: str = "this"
+    edge: float = EDGE
+    made: list[Step] = field(default_factory=list)
+    fails: Callable[[int], Exception | None] = lambda number: None
+    progress: NullProgress = field(default_factory=NullProgress)
+    bursts: int = 0
+
+    dataset = SimpleNamespace(num_samples=2000, record=SimpleNamespace(own_set=False))
+    engine = SimpleNamespace(
+        manifest=SimpleNamespace(model=SimpleNamespace(name="newsbrief")), recipe="bf16"
+    )
+
+    def key(self, step: Step) -> str:
+        return f"{step.kind}-{step.rate}-{step.queries}"
+
+    def burst(self) -> float:
+        self.bursts += 1
+        return 30.0
+
+    def probe(self, step: Step) -> tuple[ProbeOutcome, Path]:
+        if error := self.fails(len(self.made)):
+            raise error
+        self.made.append(step)
+        load = (step.rate / self.edge) ** 4
+        outcome = ProbeOutcome(
+            kind=step.kind,
+            rate=step.rate,
+            queries=step.queries,
+            answered=step.queries,
+            given_up=False,
+            ttft=Tail(limit_s=2.0, p99_s=0.1, over=0),
+            tpot=Tail(limit_s=0.1, p99_s=0.1 * load, over=0),
+            valid=load < 1 if step.kind == "whole" else None,
+        )
+        return outcome, self.folder / self.key(step)
+
+
+@pytest.fixture
+def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Search]:
+    """Runs a search by a fake prober in a folder; runs that it recorded are taken to be there."""
+    monkeypatch.setattr(search_module, "finished_run", lambda folder: object())
+
+    def run(prober: FakeProber | None = None, *, fresh: bool = False, **options: Any) -> Search:
+        prober = prober or FakeProber(tmp_path)
+        monkeypatch.setattr(search_module, "_prober", lambda *_: prober)
+        told: list[ProbeOutcome] = []
+        done = run_search(
+            plan_of(**options), tmp_path, "the command", NullProgress(), told.append, fresh=fresh
+        )
+        assert tuple(told) == done.probes
+        return done
+
+    return run
+
+
+def test_it_ends_with_the_highest_valid_run(
+    searched: Callable[..., Search], tmp_path: Path
+) -> None:
+    prober = FakeProber(tmp_path)
+    done = searched(prober)
+    best = done.best_probe
+    assert best is not None and done.best is not None
+    assert 0.96 * EDGE < best.rate < EDGE
+    (step,) = [step for step in prober.made if (step.kind, step.rate) == ("whole", best.rate)]
+    assert done.best.name == prober.key(step)
+    record = read_search(tmp_path)
+    assert (record.ended, record.limited, record.scenario) == (True, False, Scenario.SERVER)
+    assert record.start is not None
+    assert (record.start.rate, record.start.highest) == (21.0, 36.0)
+    assert "burst of 30" in record.start.source
+
+
+@pytest.mark.parametrize("after", [1, 3])
+@pytest.mark.parametrize("error", [Interrupted("Stop."), RunFailed("The engine died."), KeyError()])
+def test_no_probe_that_ended_is_made_again(
+    after: int, error: Exception, searched: Callable[..., Search], tmp_path: Path
+) -> None:
+    first = FakeProber(tmp_path, fails=lambda number: error if number == after else None)
+    with pytest.raises(type(error)):
+        searched(first)
+    assert len(read_search(tmp_path).probes) == after
+    second = FakeProber(tmp_path)
+    done = searched(second)
+    assert second.bursts == 0
+    assert not any(step in first.made for step in second.made)
+    assert len(done.probes) == len(first.made) + len(second.made)
+    third = FakeProber(tmp_path)
+    assert searched(third).probes == done.probes
+    assert third.made == []
+    fourth = FakeProber(tmp_path)
+    searched(fourth, fresh=True)
+    assert len(fourth.made) == len(done.probes)
+
+
+def test_a_run_that_is_not_there_any_more_is_made_again(
+    searched: Callable[..., Search], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = searched()
+    monkeypatch.setattr(search_module, "finished_run", lambda folder: None)
+    again = FakeProber(tmp_path)
+    searched(again)
+    assert {step.kind for step in again.made} == {"whole"}
+    assert len(again.made) == sum(bool(probe.valid) for probe in done.probes)
+
+
+def test_an_edited_record_is_refused(searched: Callable[..., Search], tmp_path: Path) -> None:
+    searched()
+    record = json.loads((tmp_path / SEARCH).read_text())
+    record["probes"][0]["outcome"]["rate"] = 99.0
+    (tmp_path / SEARCH).write_text(json.dumps(record))
+    with pytest.raises(UsageError, match="was changed after it was written"):
+        searched()
+    searched(fresh=True)
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"schema_version": 99}'])
+def test_a_record_that_cannot_be_read_is_refused(
+    content: str, searched: Callable[..., Search], tmp_path: Path
+) -> None:
+    (tmp_path / SEARCH).write_text(content)
+    with pytest.raises(UsageError, match=SEARCH):
+        searched()
+
+
+def test_another_search_lies_elsewhere(searched: Callable[..., Search], tmp_path: Path) -> None:
+    searched()
+    with pytest.raises(UsageError, match="holds a search of something else"):
+        searched(FakeProber(tmp_path, asked="that"))
+
+
+def test_no_rate_is_valid(searched: Callable[..., Search], tmp_path: Path) -> None:
+    done = searched(FakeProber(tmp_path, edge=0.001), qps=5.0)
+    assert (done.best, done.best_probe) == (None, None)
+    assert read_search(tmp_path).ended
+
+
+def test_a_rate_above_the_highest_is_not_asked_for(
+    searched: Callable[..., Search], tmp_path: Path
+) -> None:
+    prober = FakeProber(tmp_path)
+    done = searched(prober, qps=5.0, highest=8.0)
+    assert done.record.limited
+    assert max(step.rate for step in prober.made) == 8.0
+
+
+def test_a_run_that_is_too_short_for_a_p99_is_refused(
+    searched: Callable[..., Search], tmp_path: Path
+) -> None:
+    prober = FakeProber(tmp_path)
+    prober.dataset = SimpleNamespace(num_samples=100, record=SimpleNamespace(own_set=False))
+    with pytest.raises(UsageError, match="raise --count or --duration"):
+        searched(prober, count=100, qps=5.0)
+    assert prober.made == []
+
+
+def test_fresh_removes_only_what_a_search_leaves(
+    searched: Callable[..., Search], tmp_path: Path
+) -> None:
+    (tmp_path / HIDDEN).mkdir()
+    (tmp_path / "whole-3-abc").mkdir()
+    (tmp_path / "mine").mkdir()
+    searched(fresh=True)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"scenario": "Offline"}, "has no rate to be searched for"),
+        ({"scenario": "Serve"}, "Did you mean `Server`"),
+        ({"qps": 0.0}, "--qps is 0"),
+        ({"highest": -1.0}, "--highest is -1"),
+        ({"qps": 9.0, "highest": 8.0}, "is above --highest"),
+        ({"tolerance": 0.0}, "--tolerance is 0"),
+        ({"dataset": "nothing.jsonl"}, "nothing.jsonl"),
+    ],
+)
+def test_what_can_be_refused_is_refused_first(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        plan_of(**options)
+
+
+def test_a_target_that_is_not_here_is_not_searched() -> None:
+    engine = EngineChoice(model="newsbrief", recipe="bf16", target="a30")
+    with pytest.raises(EnvironmentFault):
+        SearchPlan.of(SearchChoice(scenario="Server"), engine, NullProgress())
+
+
+def test_time_is_foretold() -> None:
+    plan = plan_of(count=None, duration_s=100.0)
+    takes_s, at_least = plan.expected_s(None)
+    assert takes_s == pytest.approx(230.0)
+    assert at_least
+    takes_s, at_least = plan.expected_s(500.0)  # four whole passes of 13,368 fill it
+    assert takes_s == pytest.approx(2.3 * 53_472 / 500)
+    assert not at_least
+    assert plan_of(count=1000).expected_s(10.0)[0] == pytest.approx(230.0)
