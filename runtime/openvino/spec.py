@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import PositiveInt
+from pydantic import PositiveInt, SerializerFunctionWrapHandler, model_serializer
 
 from runtime.spec import EngineFolderSpec, ExecutorSpec
 
@@ -16,6 +16,14 @@ class _OnCPU(EngineFolderSpec):
     """CPU threads of the engine; None leaves it to OpenVINO (one per physical core)."""
     num_sharing: PositiveInt = 1
     """Engines that share the memory of the machine, this one among them."""
+
+    @model_serializer(mode="wrap")
+    def _alone_without_saying(self, serialize: SerializerFunctionWrapHandler) -> object:
+        """A record of before there were replicas has no such field, and its seal holds."""
+        written = serialize(self)
+        if self.num_sharing == 1:
+            written.pop("num_sharing", None)
+        return written
 
     def on_part(self, num_cores: int, num_sharing: int) -> ExecutorSpec:
         """See `ExecutorSpec.on_part`."""
