@@ -27,12 +27,13 @@ def most_over_early(queries: int) -> int:
     Source: `early_stopping.cc`, MinPassingQueriesFinder: so many or fewer of `queries` have, at one
     in a hundred each, a probability of 0.01 or less.
     """
-    term = math.exp(queries * math.log1p(-_P99_OVER))
-    total, over = term, 0
+    odds = _P99_OVER / (1 - _P99_OVER)
+    log_term = queries * math.log1p(-_P99_OVER)  # of many queries, the term itself is 0
+    total, over = math.exp(log_term), 0
     while total <= _DOUBT:
-        term *= (queries - over) / (over + 1) * _P99_OVER / (1 - _P99_OVER)
+        log_term += math.log((queries - over) / (over + 1) * odds)
         over += 1
-        total += term
+        total += math.exp(log_term)
     return over - 1
 
 

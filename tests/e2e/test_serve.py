@@ -28,9 +28,18 @@ KEY = "open-sesame-1001"
 
 
 @pytest.fixture(scope="module")
-def engine(shared_cache: Path) -> Engine:
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Of all these tests and of no others: an engine is named by its model, target and recipe."""
+    home = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ENGINEBENCH_HOME", str(home))
+        yield home
+
+
+@pytest.fixture(scope="module")
+def engine(own_cache: Path) -> Engine:
     assert run(["build", "--model", "newsbrief", "--recipe", "int8_wo"]) == 0
-    [folder] = (shared_cache / "engines/newsbrief/cpu").glob("int8_wo-*")
+    [folder] = (own_cache / "engines/newsbrief/cpu").glob("int8_wo-*")
     return Engine.load(folder)
 
 

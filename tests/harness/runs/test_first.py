@@ -96,7 +96,7 @@ def test_a_number_of_repeats(choice: Choice, built: list[EngineSpec]) -> None:
     assert " --repeat 3 " in request.command
     built.clear()
     none = with_run(choice, repeat=0)
-    with pytest.raises(UsageError, match="--repeat is 0; give 1 or more"):
+    with pytest.raises(UsageError, match="--repeat is 0; give 1 to 1,000"):
         none.request()
     scored = with_run(choice, repeat=2, mode="accuracy")
     with pytest.raises(UsageError, match="same answers every time; leave out --repeat"):
