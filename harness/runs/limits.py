@@ -3,7 +3,8 @@
 Whole answers are held against the limits of `build_engine/roofline/limits.py`. In SingleStream the
 medians of TTFT and TPOT say how fast prompts are read and tokens made. Where requests are computed
 together, the seconds of a prompt token and of an answer's token are those that explain the test's
-timeline best (least squares), if both came in ratios that differ enough to tell them apart.
+timeline best (least squares), if both came in ratios that differ enough to tell them apart, and
+neither is then beyond its limit.
 """
 
 from __future__ import annotations
@@ -133,13 +134,19 @@ def _parts(
         alone_s = limits.weights_s if scenario.one_at_a_time else 0.0
         traffic_s = limits.memory_s + alone_s
         yield PartOfLimit.of("all", achieved, limits.compute_s / answer, traffic_s / answer)
+    apart = []
     if prefill:
         read_s = limits.weights_s if scenario.one_at_a_time else 0.0
         written_s = limits.kv_token_bytes / limits.bandwidth
         traffic_s = read_s / lengths.prompt + written_s
-        yield PartOfLimit.of("prefill", prefill, limits.prompt_s / lengths.prompt, traffic_s)
+        work_s = limits.prompt_s / lengths.prompt
+        apart.append(PartOfLimit.of("prefill", prefill, work_s, traffic_s))
     if decode:
-        yield PartOfLimit.of("decode", decode, limits.answer_s / later, limits.memory_s / later)
+        work_s = limits.answer_s / later
+        apart.append(PartOfLimit.of("decode", decode, work_s, limits.memory_s / later))
+    # beyond a limit, the timeline did not tell one from the other
+    if scenario.one_at_a_time or all(part.of_overlap <= 1 for part in apart):
+        yield from apart
 
 
 def _rates(timeline: Sequence[ProgressFigures]) -> tuple[float, float] | None:

@@ -89,8 +89,9 @@ def test_a_timeline_tells_prefill_and_decode_apart() -> None:
         _timeline(0.001, 0.01, mixed=False),
         _timeline(0.001, 0.01)[:5],
         [make_figures(), make_figures(elapsed_s=5.0)],
+        _timeline(1e-9, 0.01),
     ],
-    ids=["one ratio", "short", "nothing made"],
+    ids=["one ratio", "short", "nothing made", "beyond a limit"],
 )
 def test_nothing_is_made_up_where_they_cannot_be_told(timeline: list[ProgressFigures]) -> None:
     found = _limits(timeline=timeline)
