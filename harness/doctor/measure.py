@@ -56,6 +56,7 @@ def measure(progress: BuildProgress, now_utc: str) -> MeasuredPeaks:
     products = tuple(_products(here.arithmetic))
     progress.phase("memory")
     read = read_bytes_per_s(max(_LEAST_READ_BYTES, _CACHES * here.cache_bytes))
+    load = meter.read()  # the engines below are processes of their own, and would count as others
     found = MeasuredPeaks(
         schema_version=MeasuredPeaks.SCHEMA,
         fingerprint=here,
@@ -63,11 +64,10 @@ def measure(progress: BuildProgress, now_utc: str) -> MeasuredPeaks:
         products=products,
         read_bytes_per_s=Measurement.of(read),
         steps=_NONE,
-        busy=None,
+        busy=load.busy if load else None,
     )
     progress.phase("steps of small engines")
-    steps, load = _step_costs(found.peaks, progress), meter.read()
-    return found.model_copy(update={"steps": steps, "busy": load.busy if load else None})
+    return found.model_copy(update={"steps": _step_costs(found.peaks, progress)})
 
 
 def _products(compute: str) -> Iterator[Products]:
