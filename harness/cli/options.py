@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, default_name_transform
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    from harness.runs.engine_choice import EngineChoice
 
 FIELDS = Parameter(name="*")
 """Makes each field of a dataclass an option of the command that takes it."""
@@ -20,3 +27,18 @@ def option_name(field: str) -> str:
     the help, so that `duration_s` is `--duration`.
     """
     return default_name_transform(field.removesuffix("_s"))
+
+
+def words_of(choice: DataclassInstance) -> Iterator[str]:
+    """The options that make a choice again: its fields that are not as they are when left out."""
+    for field in fields(choice):
+        value = getattr(choice, field.name)
+        if value != field.default:
+            for each in value if isinstance(value, tuple) else (value,):
+                yield from (f"--{option_name(field.name)}", str(each))
+
+
+def words_on(engine: EngineChoice, choice: DataclassInstance) -> list[str]:
+    """The options that make a choice again, on this engine and with its changes of the workload."""
+    changed = (("--set", f"workload.{setting}") for setting in engine.workload_settings)
+    return [*engine.options, *(word for pair in changed for word in pair), *words_of(choice)]

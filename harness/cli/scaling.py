@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from build_engine.errors import EXIT_FAILED, EXIT_OK
-from harness.cli.options import FIELDS, option_name
+from harness.cli.options import FIELDS, words_on
 from harness.cli.output import Output
 from harness.runs.engine_choice import EngineChoice
 from harness.streams import shell_word
@@ -39,7 +38,7 @@ def scaling(
     out = Output(as_json=json)
     name = folder_name(Path(engine.model).name)
     folder = choice.output or Path("results") / f"scaling-{name}"
-    words = ["enginebench", "scaling", *engine.options, *_words(choice)]
+    words = ["enginebench", "scaling", *words_on(engine, choice)]
     progress = make_progress()
     try:
         command = " ".join(map(shell_word, words))
@@ -55,16 +54,6 @@ def scaling(
         return EXIT_FAILED
     out.next("report", folder)
     return EXIT_OK
-
-
-def _words(choice: ScalingChoice) -> list[str]:
-    """The options that make this choice again."""
-    words: list[str] = []
-    for field in fields(choice):
-        value = getattr(choice, field.name)
-        if value != field.default:
-            words += [f"--{option_name(field.name)}", str(value)]
-    return words
 
 
 def _show(out: Output, record: ScalingRecord) -> None:

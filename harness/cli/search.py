@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated
 
 from build_engine.errors import EXIT_OK, EXIT_RESULT
-from harness.cli.options import FIELDS, option_name
+from harness.cli.options import FIELDS, words_on
 from harness.cli.output import Output
 from harness.runs.engine_choice import EngineChoice
 from harness.search.choice import SearchChoice, default_output
@@ -50,7 +49,7 @@ def search(
         plan = SearchPlan.of(choice, engine, progress)
         scenario = choice.asked_scenario
         folder = choice.output or default_output(engine.model, engine.recipe, scenario)
-        words = _words(engine, choice)
+        words = words_on(engine, choice)
         earlier = None if fresh else earlier_search(folder)
         _foretell(out, plan, earlier)
         if dry_run:
@@ -99,18 +98,6 @@ def _beside(tail: Tail) -> str:
     """What was measured, and the limit."""
     digits = 0 if tail.limit_s >= 0.2 else 1
     return f"{tail.p99_s * 1e3:,.{digits}f}/{tail.limit_s * 1e3:,g}"
-
-
-def _words(engine: EngineChoice, choice: SearchChoice) -> list[str]:
-    """The options that make this search again."""
-    words = [*engine.options]
-    for setting in engine.workload_settings:
-        words += ["--set", f"workload.{setting}"]
-    for field in fields(choice):
-        value = getattr(choice, field.name)
-        if value != field.default:
-            words += [f"--{option_name(field.name)}", str(value)]
-    return words
 
 
 def _foretell(out: Output, plan: SearchPlan, earlier: SearchRecord | None) -> None:
@@ -184,7 +171,7 @@ def _report(out: Output, found: Search, engine: EngineChoice, choice: SearchChoi
         return
     page = write_report([found.folder], found.folder / REPORT)
     out.say(f"The report, for a browser: {page}")
-    words = _words(engine, choice)
+    words = words_on(engine, choice)
     for option in ("--output", "--qps", "--highest", "--tolerance"):
         if option in words:
             at = words.index(option)

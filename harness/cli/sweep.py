@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from build_engine.errors import EXIT_FAILED, EXIT_OK, Interrupted
-from harness.cli.options import FIELDS, option_name
+from harness.cli.options import FIELDS, words_of
 from harness.cli.output import Output
 from harness.streams import shell_word
 from harness.studies.choice import SweepChoice
@@ -71,15 +70,7 @@ def sweep(
 
 def _words(choice: SweepChoice, output: Path | None) -> list[str]:
     """The options that make this choice again."""
-    words: list[str] = []
-    for field in fields(choice):
-        value = getattr(choice, field.name)
-        if value == field.default:
-            continue
-        option = f"--{option_name(field.name)}"
-        for each in value if isinstance(value, tuple) else (value,):
-            words += [option, str(each)]
-    return words + ([] if output is None else ["--output", str(output)])
+    return [*words_of(choice), *([] if output is None else ["--output", str(output)])]
 
 
 def _show_plan(

@@ -6,9 +6,6 @@ find, everything else in a hidden one.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from build_engine.errors import EXIT_OK, Interrupted, RunFailed
 from build_engine.files import cannot_write
+from build_engine.store.sealed import content_key
+from build_engine.store.spec import SHORT_KEY_LEN
 from harness.loadgen import logs
 from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.supervise import run_test
@@ -23,6 +22,7 @@ from harness.machine.facts import library_versions
 from harness.rules.scenario import Scenario
 from harness.runs.execution import execute
 from harness.search.watch import Watch
+from harness.studies.place import clear
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
@@ -84,7 +84,7 @@ class Prober:
     def probe(self, step: Step) -> tuple[ProbeOutcome, Path]:
         """Make one, and say where it lies. Raises RunFailed, Interrupted and OutputError."""
         place = self.place(step)
-        _clear(place)
+        clear(place)
         request = self.request(step.rate, place)
         rules = request.scope.workload.rules_of(request.scope.scenario)
         assert rules.ttft_ms is not None and rules.tpot_ms is not None, "a scenario with a rate"
@@ -116,7 +116,7 @@ class Prober:
             target_qps=1.0,
             trial=True,
         )
-        _clear(place)
+        clear(place)
         self._test(request, lambda probe: plan, place, None)
         found = logs.read_detail(place).metrics().samples_per_s
         if not found:
@@ -138,7 +138,7 @@ class Prober:
         if valid:
             return outcome, run.folder.path
         aside = self.folder / HIDDEN / run.folder.path.name
-        _clear(aside)
+        clear(aside)
         run.folder.path.rename(aside)
         return outcome, aside
 
@@ -203,11 +203,5 @@ def _failed(cause: str | None) -> str:
     )
 
 
-def _clear(place: Path) -> None:
-    """Remove what a probe that did not end has left."""
-    if place.exists():
-        shutil.rmtree(place)
-
-
 def _digest(*inputs: object) -> str:
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
+    return content_key(inputs)[:SHORT_KEY_LEN]

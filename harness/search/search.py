@@ -6,9 +6,9 @@ what was going on when it was stopped is done anew.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ from harness.search.outcome import ProbeOutcome, Step
 from harness.search.prober import HIDDEN, Prober
 from harness.search.record import SEARCH, ProbeRecord, SearchRecord, Start, read_search
 from harness.search.watch import most_over_early
-from harness.studies.place import check_study_folder, held
+from harness.studies.place import check_study_folder, clear, held
 from harness.studies.turns import finished_run
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ _LEAST_QUERIES = 459  # of which none is beyond a limit
 Told = Callable[[ProbeOutcome], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SearchPlan:
     """What is searched; all that can be refused has been."""
 
@@ -111,7 +111,7 @@ class SearchPlan:
         rates = forecast.rates.get(self.choice.asked_scenario) if forecast else None
         return rates.likely.typical if rates and rates.likely.typical > 0 else None
 
-    @property
+    @cached_property
     def known_start(self) -> Start | None:
         """Where to begin, as far as it is known without a test."""
         if self.choice.qps is not None:
@@ -229,7 +229,7 @@ def _forget(folder: Path) -> None:
     (folder / SEARCH).unlink(missing_ok=True)
     for place in (folder / HIDDEN, *folder.glob("whole-*")):
         if place.is_dir():
-            shutil.rmtree(place)
+            clear(place)
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,28 @@ def check_study_folder(folder: Path, dataset: str | None = None) -> None:
     check_writable(folder)
     if (folder / RECORD).is_file():
         raise UsageError(f"{folder} is the folder of one run; give a study another --output.")
+
+
+def require_folder(place: Path) -> None:
+    """Raise UsageError for what no study leaves where a run of it belongs."""
+    if place.is_symlink() or (place.exists() and not place.is_dir()):
+        kind = "a link" if place.is_symlink() else "no folder"
+        raise UsageError(
+            f"{place} is {kind}, and a run of this study belongs there; move it away, or give "
+            "another --output."
+        )
+
+
+def clear(place: Path) -> None:
+    """Remove what an earlier command left where a run of a study belongs. Raises UsageError for
+    what is none of ours, OutputError for what cannot be removed.
+    """
+    require_folder(place)
+    if place.exists():
+        try:
+            shutil.rmtree(place)
+        except OSError as error:
+            raise cannot_write(place, error) from None
 
 
 @contextlib.contextmanager

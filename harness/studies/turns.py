@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build_engine.errors import Interrupted, UsageError
-from build_engine.files import cannot_write
 from harness.machine.facts import library_versions
 from harness.runs.execution import execute
 from harness.runs.integrity import edits
 from harness.runs.run import Run
+from harness.studies.place import clear, require_folder
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
@@ -103,12 +102,7 @@ def _earlier(folder: Path, *, fresh: bool) -> Run | None:
 
     Raises UsageError for what no study leaves there, OutputError for what cannot be cleared.
     """
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        kind = "a link" if folder.is_symlink() else "no folder"
-        raise UsageError(
-            f"{folder} is {kind}, and a run of this study belongs there; move it away, or give "
-            "another --output."
-        )
+    require_folder(folder)
     if not folder.exists():
         return None
     if not fresh and (finished := finished_run(folder)) is not None:
@@ -123,8 +117,5 @@ def _earlier(folder: Path, *, fresh: bool) -> Run | None:
             f"A run goes on in {folder} (process {process.pid} on {process.host}, since "
             f"{run.record.started_utc}); wait for it, or remove that folder if it is gone."
         )
-    try:
-        shutil.rmtree(folder)
-    except OSError as error:
-        raise cannot_write(folder, error) from None
+    clear(folder)
     return None

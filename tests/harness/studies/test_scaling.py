@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from build_engine.errors import Interrupted, RunExists, UsageError
+from harness.cli.options import words_of, words_on
 from harness.cli.output import Output
-from harness.cli.scaling import _show, _words
+from harness.cli.scaling import _show
 from harness.loadgen.replicas import ReplicaLoads
 from harness.progress import NullProgress
 from harness.runs.engine_choice import EngineChoice
@@ -123,4 +124,8 @@ def test_all_steps_have_the_same_cores_and_take_the_same_way(
     assert choice.run_choice(1, Path("run"), on_cpu=False).cores_per_replica is None
     far = replace(choice, ray_address="a:1")
     assert far.run_choice(1, Path("run"), on_cpu=True).cores_per_replica is None
-    assert _words(far) == ["--replicas", "1, 4", "--count", "10", "--ray-address", "a:1"]
+    assert list(words_of(far)) == ["--replicas", "1, 4", "--count", "10", "--ray-address", "a:1"]
+    changed = EngineChoice(model="m", recipe="bf16", set=("workload.max_new_tokens=8",))
+    again = words_on(changed, far)
+    at = again.index("--set")
+    assert again[at : at + 2] == ["--set", "workload.max_new_tokens=8"]

@@ -244,7 +244,7 @@ def test_a_leftover_that_cannot_be_cleared_is_a_sentence(
     def refuse(folder: Path) -> None:
         raise PermissionError(13, "Permission denied", str(folder))
 
-    monkeypatch.setattr("harness.studies.turns.shutil.rmtree", refuse)
+    monkeypatch.setattr("harness.studies.place.shutil.rmtree", refuse)
     with pytest.raises(OutputError, match=r"Cannot write to .*Permission denied"):
         take_turn(tmp_path, TURN, "title", NullProgress(), fresh=False)
 
