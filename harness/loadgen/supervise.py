@@ -29,7 +29,7 @@ from harness.loadgen.messages import (
     Stop,
     Stopped,
 )
-from harness.loadgen.partial import append_rows
+from harness.loadgen.partial import PartialLog
 from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.time_left import TimeLeft
 from harness.machine.load import LoadMeter, MachineLoad
@@ -106,6 +106,7 @@ def run_test(
         return watch.interrupt()
     finally:
         child.end(_END_GRACE_S)
+        watch.close()
 
 
 class _Watch:
@@ -123,6 +124,7 @@ class _Watch:
         self._child = child
         self._inbox = Inbox(child.line)
         self._files = files
+        self._partial = PartialLog(files.partial)
         self._progress = progress
         self._on_figures = on_figures
         self._give_up = give_up
@@ -149,7 +151,7 @@ class _Watch:
                     self._probe = news.probe
                     self._start(*begin(news))
                 case Report(figures, records):
-                    append_rows(self._files.partial, records)
+                    self._partial.append(records)
                     self._report(figures, records)
                     if self._give_up(records):
                         return self.interrupt(GIVEN_UP)
@@ -169,7 +171,7 @@ class _Watch:
             while (left_s := deadline_s - time.monotonic()) > 0:
                 news = self._inbox.receive(left_s)
                 if isinstance(news, Report):
-                    append_rows(self._files.partial, news.records)
+                    self._partial.append(news.records)
                 if isinstance(news, Report | Stopped):
                     self._figures = news.figures
         except Hangup:
@@ -177,6 +179,10 @@ class _Watch:
         except KeyboardInterrupt:
             cause = _STOPPED
         return Outcome("interrupted", cause, self._probe, self._plan, self._figures)
+
+    def close(self) -> None:
+        """Keep what was measured, if anything was."""
+        self._partial.close(keep=True)
 
     def _start(self, start: StartTest, left: TimeLeft) -> None:
         write_beside(self._files.user_conf, start.plan.user_conf)
@@ -198,7 +204,7 @@ class _Watch:
             return self._failed("LoadGen's process did not end after the test")
         if code != 0:
             return self._failed(self._child.obituary())
-        self._files.partial.unlink(missing_ok=True)
+        self._partial.close(keep=False)
         return Outcome("complete", None, self._probe, self._plan, self._figures, 0, self._load)
 
     def _failed(self, cause: str, exit_code: int = EXIT_FAILED) -> Outcome:

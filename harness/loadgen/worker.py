@@ -65,15 +65,15 @@ def _serve(job: Job, line: Line, orders: Orders) -> int:
     cause = LoadgenTest(start, sut, len(prompts), stall_s).run(line, orders)
     if before:
         ReplicaLoads.between(before, executor.stats().replicas).write(files.replicas)
+    sut.finish()  # what is kept and what is told now agree to the last answer
     if cause is None and not orders.stopped.is_set():
-        sut.finish()
         executor.close()
         counts = [num_tokens for *_, num_tokens in sut.records]
         files.token_counts.write_text(json.dumps(counts), encoding="utf-8")
         GivenAnswers.of(sut.records, sut.given, sut.paces).save(files.given)
         line.tell(Done())
         return EXIT_OK
-    save_rows(files.partial, list(sut.records), sut.answers)
+    save_rows(files.partial, sut.records, sut.answers)
     executor.close()
     if cause is None:
         line.tell(Stopped(sut.snapshot()))

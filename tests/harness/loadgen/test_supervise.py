@@ -213,13 +213,11 @@ def test_a_process_that_goes_silent_is_ended(tmp_path: Path) -> None:
 
 def test_a_supervisor_that_was_stopped_for_long_goes_on(tmp_path: Path) -> None:
     """Ctrl-Z stops us and not LoadGen's process: its words wait in the pipe when we wake up."""
-    impatient = (
-        "import runpy; from harness.loadgen.supervise import run_test\n"
+    supervisor = _run_elsewhere(
+        "import sys, runpy; from harness.loadgen.supervise import run_test\n"
         "run_test.__kwdefaults__['silence_s'] = 2.0\n"
+        f"sys.argv[1:] = {str(tmp_path)!r}, '160'\n"
         "runpy.run_module('tests.harness.rehearsal', run_name='__main__')"
-    )
-    supervisor = subprocess.Popen(
-        [sys.executable, "-c", impatient, str(tmp_path), "160"], cwd=Path(__file__).parents[3]
     )
     _wait(lambda: (tmp_path / "run" / "progress.jsonl").exists())
     supervisor.send_signal(signal.SIGSTOP)
@@ -259,25 +257,21 @@ def test_ctrl_c_keeps_what_was_measured_and_leaves_no_process(tmp_path: Path) ->
     assert processes_in(tmp_path) == []
 
 
-def test_ctrl_c_while_the_engine_warms_up_waits_for_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervise, "_STOP_GRACE_S", 120.0)
-    dataset = make_dataset(tmp_path / "dataset")
-    folder = tmp_path / "test"
-    folder.mkdir()
-
-    def interrupt() -> None:
-        _wait(lambda: worker_pids(folder) != [])
-        time.sleep(0.5)  # its start is behind us, and its warm-up takes for ever
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=interrupt).start()
-    job = make_job(dataset, SimulatedSpec(ttft_s=600.0))
-    started_s = time.monotonic()
-    outcome = run_test(job, lambda probe: make_plan(), folder, NullProgress())
-    assert time.monotonic() - started_s < 60.0
-    assert (outcome.status, outcome.plan) == ("interrupted", None)
+def test_ctrl_c_while_the_engine_warms_up_waits_for_nothing(tmp_path: Path) -> None:
+    supervisor = _run_elsewhere(
+        "from pathlib import Path\n"
+        "from harness.loadgen import supervise\n"
+        "supervise._STOP_GRACE_S = 600.0\n"
+        "from runtime.simulated import SimulatedSpec\n"
+        "from tests.harness.rehearsal import rehearse\n"
+        f"rehearse(Path({str(tmp_path)!r}), spec=SimulatedSpec(ttft_s=600.0))"
+    )
+    folder = tmp_path / "run" / "performance"
+    _wait(lambda: worker_pids(folder) != [])
+    time.sleep(1.0)  # its start is behind us, and its warm-up takes for ever
+    supervisor.send_signal(signal.SIGINT)
+    assert supervisor.wait(60.0) == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
     assert processes_in(tmp_path) == []
 
 
@@ -316,6 +310,10 @@ def test_the_process_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None:
     supervisor.kill()
     supervisor.wait()
     _wait(lambda: worker_pids(folder) == [])
+
+
+def _run_elsewhere(code: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[3])
 
 
 def _wait(condition: object, limit_s: float = 60.0) -> None:
