@@ -24,6 +24,7 @@ from build_engine.errors import (
 from build_engine.libraries import installed_version
 from build_engine.plugins import brought, brought_names, load_object
 from build_engine.sized import USUAL, Sized
+from build_engine.validation import shortened
 
 if TYPE_CHECKING:
     from build_engine.checkpoint.architecture import LlamaConfig
@@ -171,7 +172,9 @@ class Backend:
         if name is None:
             return self.profiles[0] if self.profiles else None
         if not self.profiles:
-            raise ConfigError(f"{self.framework} engines have no profiles; leave --profile out.")
+            raise ConfigError(
+                f"{self.framework} engines have no profiles; leave `{shortened(name)}` out."
+            )
         if name not in self.profiles:
             raise UnknownName("profile", name, self.profiles)
         return name
@@ -285,8 +288,8 @@ BACKENDS = {
             load_libraries=("tensorrt-llm", "tensorrt"),
             extra=None,
             absent="are built in its container on a machine with that GPU; here, "
-            "`enginebench build --stage quantise` makes the checkpoint, `--dry-run` shows the "
-            "plan, and `--target cpu` builds an engine.",
+            "`enginebench build --stage quantise` makes the checkpoint, `enginebench build "
+            "--dry-run` shows the plan, and `--target cpu` builds an engine.",
             compile="build_engine.trtllm.compile:compile_engine",
             properties={
                 "chunked_context": "on|off",

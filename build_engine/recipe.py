@@ -7,7 +7,7 @@ of a recipe is refused, never served by a silent substitute.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
@@ -17,6 +17,8 @@ from build_engine.errors import RecipeRefused
 from build_engine.target import Target
 from build_engine.validation import Frozen, Name, Text
 
+KvPrecision: TypeAlias = Literal["bf16", "fp16", "int8", "fp8"]
+KV_PRECISIONS: tuple[str, ...] = get_args(KvPrecision)
 BITS = {"bf16": 16, "fp16": 16, "int8": 8, "fp8": 8, "int4": 4}
 _PLAIN = ("bf16", "fp16")  # not quantised
 
@@ -37,7 +39,7 @@ class RecipeRules(Frozen):
     name: Name
     weights: Literal["bf16", "fp16", "int8", "int4", "fp8"]
     activations: Literal["bf16", "fp16", "int8", "fp8"]
-    kv_cache: Literal["bf16", "fp16", "int8", "fp8"]
+    kv_cache: KvPrecision
     algorithm: Literal["none", "round_to_nearest", "smoothquant", "awq", "max"]
     group_size: PositiveInt | None = None
     symmetric: bool = True

@@ -16,7 +16,7 @@ from build_engine.backend import backend
 from build_engine.checkpoint.resolve import BUNDLED as BUNDLED_MODEL
 from build_engine.errors import ConfigError, RecipeRefused, UsageError
 from build_engine.paths import user_path
-from build_engine.recipe import load_recipe, recipe_names
+from build_engine.recipe import KV_PRECISIONS, load_recipe, recipe_names
 from build_engine.target import load_target
 from build_engine.validation import one_of, shortened
 from harness.dataset.sources.bundled import NAME as BUNDLED
@@ -210,7 +210,7 @@ class SweepChoice:
     @property
     def _limits(self) -> list[_Limits]:
         """All combinations. Raises UsageErrors, also for more than anybody waits for."""
-        caches = _or_as_it_is(_items(self.kv_caches, "--kv-caches"))
+        caches = _or_as_it_is(_precisions(self.kv_caches))
         batches = _or_as_it_is(_numbers(self.max_batch_sizes, "--max-batch-sizes"))
         tokens = _or_as_it_is(_numbers(self.max_num_tokens, "--max-num-tokens"))
         profiles = _or_as_it_is(_items(self.profiles, "--profiles"))
@@ -273,6 +273,13 @@ def _numbers(text: str | None, option: str) -> list[int]:
                 f"{_MOST_DIGITS} digits at most, with commas between them."
             )
     return [int(item) for item in items]
+
+
+def _precisions(text: str | None) -> list[str]:
+    return [
+        one_of("precision of a KV cache", item, KV_PRECISIONS)
+        for item in _items(text, "--kv-caches")
+    ]
 
 
 def _or_as_it_is(values: Sequence[_Value]) -> list[_Value | None]:

@@ -102,8 +102,9 @@ def test_recipes_of_gpus_are_emulated_beside_those_of_the_target() -> None:
             UsageError,
             "make 1,001 engines of one target; give fewer values, for 1,000 or fewer",
         ),
-        ({"profiles": "latency"}, ConfigError, "have no profiles"),
-        ({"kv_caches": "int3"}, ConfigError, "kv_cache"),
+        ({"profiles": "latency"}, ConfigError, "have no profiles; leave `latency` out"),
+        ({"profiles": "lat", "target": "a30"}, UnknownName, "Unknown profile `lat`"),
+        ({"kv_caches": "int3"}, UnknownName, "Unknown precision of a KV cache `int3`"),
         ({"set": ("recipe.group=3",)}, ConfigError, "group"),
     ],
 )
