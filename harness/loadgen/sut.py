@@ -106,9 +106,10 @@ class SystemUnderTest:
         self._before = executor.stats()
         self._started_s = time.perf_counter()
         self.last_sign_s = self._started_s
-        """When the executor last produced something, or was last given something to do after
-        idling.
+        """When the executor last produced something, told or only counted, or was last given
+        something to do after idling.
         """
+        self._counted = (self._before.prompt_tokens, self._before.tokens)
 
     def start(self) -> None:
         """Start reporting."""
@@ -191,6 +192,10 @@ class SystemUnderTest:
         try:
             while not self._stop.is_set():
                 chunks = self._executor.poll(_POLL_S)
+                stats = self._executor.stats()
+                counted = (stats.prompt_tokens, stats.tokens)
+                if counted != self._counted:  # of answers that are told when they are whole
+                    self._counted, self.last_sign_s = counted, time.perf_counter()
                 if chunks:
                     self._report(chunks)
         except Exception as error:  # a thread that died in silence would leave LoadGen waiting

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runtime.messages import ChunkRow
-
 
 class PromptsRead:
     """A count of prompt tokens, over steps of at most `tokens_per_step` tokens."""
@@ -31,12 +29,14 @@ class PromptsRead:
         """The pipeline holds one more prompt."""
         self._unread[request_id] = length
 
-    def step(self, rows: Sequence[ChunkRow]) -> None:
-        """A step was computed; `rows` are its news."""
+    def step(self, made: Sequence[tuple[int, int]]) -> None:
+        """A step was computed: `made` has the requests with new tokens, or at their end, and the
+        number of these.
+        """
         if not self._unread:
             return
         num_read = self._tokens_per_step
-        for request_id, num_new, _, _ in rows:
+        for request_id, num_new in made:
             length = self._unread.pop(request_id, None)
             if length is None:
                 num_read -= num_new

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from build_engine.free_memory import available_bytes
@@ -25,8 +26,18 @@ if TYPE_CHECKING:
 
 # requests handed to the scheduler beyond the batch, so that a freed slot is filled in the next step
 _LOOKAHEAD = 8
+_FIGURES_S = 0.1  # between two figures without news
 _MOST_CONFIGS = 256  # whoever asks may ask something else each time
 _CANCELLED = "it was given up by whoever asked"
+
+
+@dataclass(slots=True)
+class _Open:
+    """A request that the pipeline holds, and the ids of its answer that were not told yet."""
+
+    handle: Any
+    streaming: bool
+    untold: list[int] = field(default_factory=list)
 
 
 class Engine:
@@ -66,11 +77,13 @@ class Engine:
             str(spec.folder), scheduler, "CPU", properties
         )
         self._waiting: deque[Request] = deque()
-        self._active: dict[int, Any] = {}
+        self._active: dict[int, _Open] = {}
         self._failed: list[ChunkRow] = []
         self._prompts = PromptsRead(self._limits.max_num_tokens)
         self._configs: dict[tuple[Any, ...], Any] = {}
         self._iteration_s: float | None = None
+        self._num_tokens = 0
+        self._told_s = 0.0
 
     @property
     def idle(self) -> bool:
@@ -87,10 +100,12 @@ class Engine:
         self._failed += [(r.id, 0, True, _CANCELLED) for r in self._waiting if r.id in given_up]
         self._waiting = deque(r for r in self._waiting if r.id not in given_up)
         for request_id in given_up & self._active.keys():
-            self._active[request_id].cancel()
+            self._active[request_id].handle.cancel()
 
-    def step(self) -> Chunks:
-        """One iteration: all that has news, and the figures after it."""
+    def step(self) -> Chunks | None:
+        """One iteration: all that has news, and the figures after it; None where nobody waits for
+        the news, and the figures were told a moment ago.
+        """
         import numpy as np
 
         while self._waiting and len(self._active) < self._limits.max_batch_size + _LOOKAHEAD:
@@ -99,11 +114,13 @@ class Engine:
             started_s = time.perf_counter()
             self._pipeline.step()
             self._iteration_s = time.perf_counter() - started_s
-        rows: list[ChunkRow] = []
-        ids = self._collect(rows)
-        self._prompts.step(rows)
+        rows, ids = self._collect()
         rows += self._failed
         self._failed = []
+        now_s = time.perf_counter()
+        if not rows and now_s - self._told_s < _FIGURES_S:
+            return None
+        self._told_s = now_s
         metrics = self._pipeline.get_metrics()
         batch = min(len(self._active), self._limits.max_batch_size)
         stats = ExecutorStats(
@@ -113,6 +130,7 @@ class Engine:
             kv_blocks_total=self._kv_blocks,
             iteration_s=self._iteration_s,
             prompt_tokens=self._prompts.num_tokens,
+            tokens=self._num_tokens,
         )
         return Chunks(rows, np.array(ids, np.int32), stats)
 
@@ -123,7 +141,8 @@ class Engine:
         if error is None:
             ids = self._ov.Tensor(np.ascontiguousarray(request.prompt_ids, np.int64).reshape(1, -1))
             config = self._config(request)
-            self._active[request.id] = self._pipeline.add_request(request.id, ids, config)
+            handle = self._pipeline.add_request(request.id, ids, config)
+            self._active[request.id] = _Open(handle, request.streaming)
             self._prompts.add(request.id, len(request.prompt_ids))
         else:
             self._failed.append((request.id, 0, True, error))
@@ -172,29 +191,39 @@ class Engine:
             self._configs[key] = config
         return self._configs[key]
 
-    def _collect(self, rows: list[ChunkRow]) -> list[int]:
-        """Append a row for each request with news; their ids, end to end."""
+    def _collect(self) -> tuple[list[ChunkRow], list[int]]:
+        """A row for each request with news that are to be told, and their ids, end to end."""
         status = self._genai.GenerationStatus
+        rows: list[ChunkRow] = []
         ids: list[int] = []
-        for request_id, handle in list(self._active.items()):
-            num_before = len(ids)
+        made: list[tuple[int, int]] = []
+        for request_id, opened in list(self._active.items()):
+            handle, untold = opened.handle, opened.untold
+            num_before = len(untold)
             while handle.can_read():
                 for output in handle.read().values():
-                    ids += output.generated_ids
-            num_new = len(ids) - num_before
+                    untold += output.generated_ids
+            num_new = len(untold) - num_before
             state = handle.get_status()
-            if not num_new and state == status.RUNNING:
-                continue
-            error = None
-            if state == status.IGNORED:
-                error = "the engine has no key/value cache left for it"
-            elif state == status.CANCEL:
-                error = _CANCELLED
             finished = state != status.RUNNING
-            rows.append((request_id, num_new, finished, error))
+            if num_new or finished:
+                made.append((request_id, num_new))
+                self._num_tokens += num_new
+            if finished or (untold and opened.streaming):
+                rows.append((request_id, len(untold), finished, _error(state, status)))
+                ids += untold
+                opened.untold = []
             if finished:
                 del self._active[request_id]
-        return ids
+        self._prompts.step(made)
+        return rows, ids
+
+
+def _error(state: Any, status: Any) -> str | None:
+    """Why a request ended without its whole answer, None where it did not."""
+    if state == status.IGNORED:
+        return "the engine has no key/value cache left for it"
+    return _CANCELLED if state == status.CANCEL else None
 
 
 def num_kv_blocks(config: LlamaConfig, limits: EngineLimits, free_bytes: int) -> int:

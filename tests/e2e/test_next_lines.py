@@ -29,11 +29,17 @@ FEW = "6"  # samples, where a user would take more time
 def in_a_small_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of its own, a workload of few samples, and a demo that is over."""
     monkeypatch.chdir(tmp_path)
-    shipped = Path(configs.__file__).parent
-    shutil.copytree(shipped, tmp_path / "configs")
+    shutil.copytree(Path(configs.__file__).parent, tmp_path / "configs")
     workload = tmp_path / "configs" / "workloads" / "newsbrief.yaml"
-    text = workload.read_text().replace("num_samples: 13368", f"num_samples: {FEW}")
-    workload.write_text(text.replace("min_duration_s: 600", "min_duration_s: 0"))
+    text = workload.read_text()
+    for shipped, small in (
+        ("num_samples: 13368", f"num_samples: {FEW}"),
+        ("min_duration_s: 600", "min_duration_s: 0"),
+        ("min_query_count: 1000", f"min_query_count: {FEW}"),
+    ):
+        assert shipped in text
+        text = text.replace(shipped, small)
+    workload.write_text(text)
     monkeypatch.setattr(configs, "__file__", str(tmp_path / "configs" / "__init__.py"))
     rows = [SimpleNamespace(row=make_row(recipe)) for recipe in ("bf16", "int8_wo")]
     monkeypatch.setattr("harness.demo.run_demo", lambda *_, **__: rows)

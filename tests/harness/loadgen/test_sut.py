@@ -246,3 +246,21 @@ def test_what_only_the_engine_knows_counts_from_the_start_of_the_test(
     assert (before.prompt_tokens, before.tokens) == (0, 0)
     assert (after.prompt_tokens, after.tokens) == (4, 7)
     assert again.prompt_tokens == again.prompt_tokens_issued == 5
+
+
+def test_tokens_that_are_only_counted_are_a_sign_of_life(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = Scripted()
+    sut = start(executor, ledger, monkeypatch)
+    sut.issue([Sample(7, 0)])
+    for tokens in (1, 2):
+        before_s = sut.last_sign_s
+        time.sleep(0.05)
+        assert sut.last_sign_s == before_s
+        executor.now = ExecutorStats(active=1, queued=0, tokens=tokens)
+        deadline_s = time.monotonic() + 10.0
+        while sut.last_sign_s == before_s:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.001)
+    sut.finish()

@@ -100,6 +100,19 @@ def test_tokens_come_as_they_are_made(executor: OpenVINOExecutor) -> None:
     assert [chunk.finished for chunk in chunks] == [False] * 7 + [True]
 
 
+def test_an_answer_that_nobody_waits_for_comes_at_once(executor: OpenVINOExecutor) -> None:
+    as_made = answers(executor, [request(1), request(2)])
+    before = executor.stats().tokens
+    assert before is not None
+    executor.submit([request(1, streaming=False), request(2), request(3, 999, streaming=False)])
+    chunks = collect(executor, 3)
+    told = {number: [c for c in chunks if c.id == number] for number in (1, 2, 3)}
+    assert [len(told[number]) for number in (1, 2, 3)] == [1, 8, 1]
+    assert told[1][0].token_ids.tolist() == as_made[1]
+    assert told[3][0].error is not None
+    assert executor.stats().tokens == before + 16
+
+
 def test_a_request_that_is_given_up_ends_and_makes_room(executor: OpenVINOExecutor) -> None:
     long = [request(number, length=8, max_new_tokens=56) for number in range(1, 21)]
     executor.submit(long)  # five batches: the last of them wait in front of the pipeline
@@ -178,8 +191,11 @@ def test_stats_follow_the_work(executor: OpenVINOExecutor) -> None:
     assert executor.stats().active == 0
 
 
-def test_the_prompt_tokens_told_are_those_that_the_cache_holds(engine: Engine) -> None:
+def test_the_prompt_tokens_told_are_those_that_the_cache_holds(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Blocks of the cache are the only other trace of a prompt that is read in part."""
+    monkeypatch.setattr("runtime.openvino.worker._FIGURES_S", 0.0)
     block, lengths = 32, (48, 45, 9, 33, 3, 48, 40)
     pipeline = Pipeline(OpenVINOSpec(folder=engine.folder))
     pipeline.add([request(i, length) for i, length in enumerate(lengths)])
@@ -187,6 +203,7 @@ def test_the_prompt_tokens_told_are_those_that_the_cache_holds(engine: Engine) -
     whole, in_part = 0, []
     while not pipeline.idle:
         step = pipeline.step()
+        assert step is not None
         for number, num_new, _, _ in step.rows:
             whole += 0 if number in held else lengths[number]
             held[number] = held.get(number, lengths[number] - 1) + num_new
