@@ -24,10 +24,11 @@ def require_own_place(output: Path, dataset: str | None = None) -> None:
     if folder is not None and folder.is_dir() and place.is_relative_to(folder):
         raise _inside(output, "the dataset", folder)
     for above in (place, *place.parents):
-        if (above / MANIFEST_NAME).is_file():
+        if (above / RECORD).is_file():  # with the manifest of its engine beside it
+            if above != place:
+                raise _inside(output, "another run", above)
+        elif (above / MANIFEST_NAME).is_file():
             raise _inside(output, "an engine", above)
-        if above != place and (above / RECORD).is_file():
-            raise _inside(output, "another run", above)
         if _is_checkpoint(above):
             raise _inside(output, "a checkpoint", above)
 

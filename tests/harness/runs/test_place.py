@@ -31,6 +31,7 @@ def damaged_checkpoint(folder: Path) -> None:
 
 def run(folder: Path) -> None:
     claim(folder)
+    write_manifest(folder, make_manifest())  # a run keeps its engine's
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,11 @@ def test_nothing_is_written_into_what_is_something_else(
     for place in ("it/new", "it/new/deeper", "link/new", "beside/../it/new"):
         with pytest.raises(UsageError, match=rf"lies in {what}, .*/it; choose another place\.$"):
             require_own_place(tmp_path / place)
+
+
+def test_a_run_that_is_there_is_not_called_an_engine(tmp_path: Path) -> None:
+    run(tmp_path / "run")
+    require_own_place(tmp_path / "run")  # whether there may be another is for others to say
 
 
 @pytest.mark.parametrize("name", KEPT)
