@@ -11,7 +11,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ceiling, dataset, efficiency, emulation, peers, recipes, simulation, startup
+from benchmarks import (
+    ceiling,
+    dataset,
+    efficiency,
+    emulation,
+    head,
+    peers,
+    recipes,
+    simulation,
+    startup,
+)
 from benchmarks.noise import StolenTime
 from benchmarks.result import Result
 from build_engine.errors import EXIT_INTERRUPTED, EXIT_OK, EnginebenchError, UnknownName
@@ -45,6 +55,10 @@ def _simulation(options: Options, progress: Progress) -> Result:
         server_s=options.seconds,
     )
     return simulation.measure(load, options.repeats or 3, progress)
+
+
+def _head(options: Options, progress: Progress) -> Result:
+    return head.measure(options.samples or 4096, options.repeats or 3, progress)
 
 
 def _dataset(options: Options, progress: Progress) -> Result:
@@ -103,6 +117,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "dataset": _dataset,
     "ceiling": _ceiling,
     "simulation": _simulation,
+    "head": _head,
     "efficiency": _efficiency,
     "emulation": _emulation,
     "peers": _peers,

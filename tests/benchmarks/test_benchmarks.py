@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import newsbrief
-from benchmarks import ceiling, dataset, efficiency, emulation, simulation
+from benchmarks import ceiling, dataset, efficiency, emulation, head, simulation
 from benchmarks.__main__ import main
 from benchmarks.drive import drive
 from benchmarks.null_system import loadgen_order
@@ -69,6 +69,18 @@ def test_the_ceiling_is_read_from_loadgens_log() -> None:
     latency = [found[f"Server, added latency p{p}"] for p in ("50", "99", "99.9")]
     assert latency == sorted(latency)
     assert latency[0] > 0
+
+
+def test_the_head_of_the_replicas_hands_out_and_passes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head, "REPLICAS", (2,))
+    monkeypatch.setattr(head, "_BATCH", 4)
+    result = head.measure(20, 2, NullProgress())
+    assert [(item.name[:10], item.unit, len(item.samples)) for item in result.figures] == [
+        ("2 replicas", "1/s", 2),
+        ("2 replicas", "tokens/s", 2),
+        ("2 replicas", "tokens/s", 2),
+    ]
+    assert all(item.value > 0 for item in result.figures)
 
 
 @pytest.mark.parametrize(("efficiency", "tokens_per_s"), [(1.0, 2200), (0.5, 1242), (0.4, 1020)])
