@@ -1,4 +1,4 @@
-"""deploy/ssh.sh for real: two hosts as network namespaces, without a Ray before or after it."""
+"""The scripts for real: two hosts as network namespaces, without a Ray before or after them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,11 +20,14 @@ from tests.cluster.hosts import ROOT, Host, NotPermitted, two_hosts
 
 pytestmark = pytest.mark.cluster
 
+SSH = ("ssh.sh", "second", "--")
+SLURM = ("slurm.sh",)
+HEAD = "10.77.0.1"
 RUN = ("run", "--model", "newsbrief", "--recipe", "int8_wo", "--mode", "performance")
 
 
 class Pair:
-    """The hosts, and the script on the first with an `ssh` that leads to the second."""
+    """The hosts, and the scripts on the first, whose `ssh` and `srun` lead to the second."""
 
     def __init__(self, a: Host, b: Host, folder: Path) -> None:
         self.a, self.b, self.output = a, b, folder / "run"
@@ -32,25 +35,32 @@ class Pair:
         programs.mkdir()
         names = ("ENGINEBENCH_HOME", "PYTHONPATH", "RAY_USAGE_STATS_ENABLED")
         variables = [f"{name}={b.environment[name]}" for name in names]
+        variables += [f"RAY_TMPDIR={b.folder}", f"SSH_CONNECTION={a.address} 1 {b.address} 22"]
         there = b.words(["env", "-i", *variables, f"PATH={os.defpath}"], pinned=True)
-        lines = [
-            "#!/bin/bash",
-            "while [[ $1 == -o ]]; do shift 2; done",
-            "shift",
-            f"exec {_joined(there)} RAY_TMPDIR={b.folder} \\",
-            f"    SSH_CONNECTION='{a.address} 1 {b.address} 22' sh -c \"$*\"",
-        ]
-        (programs / "ssh").write_text("\n".join(lines) + "\n")
-        (programs / "ssh").chmod(0o755)
+        second = f"exec {_joined(there)}"
+        shims = {
+            "ssh": f'while [[ $1 == -o ]]; do shift 2; done\n{second} sh -c "${{*:2}}"',
+            "scontrol": "echo first; echo second",
+            "srun": "while [[ $1 == --* ]]; do\n"
+            "[[ $1 == --nodelist=* ]] && on=${1#*=}\nshift\ndone\n"
+            f'[[ $on == first ]] && exec "$@"\n{second} "$@"',
+        }
+        for name, text in shims.items():
+            (programs / name).write_text(f"#!/bin/bash\n{text}\n")
+            (programs / name).chmod(0o755)
         self.environment = {
             **{name: text for name, text in a.environment.items() if "TOKEN" not in name},
             "PATH": f"{programs}:{os.environ['PATH']}",
             "ENGINEBENCH_PYTHON": sys.executable,
             "RAY_TMPDIR": str(a.folder),
+            "SLURM_JOB_NODELIST": "first,second",
+            "SLURM_SUBMIT_DIR": str(ROOT),
         }
 
-    def start(self, *more: str, **changes: str) -> subprocess.Popen[str]:
-        words = [str(ROOT / "deploy" / "ssh.sh"), "second", "--", *RUN, "--output"]
+    def start(
+        self, *more: str, script: Sequence[str] = SSH, **changes: str
+    ) -> subprocess.Popen[str]:
+        words = [str(ROOT / "deploy" / script[0]), *script[1:], *RUN, "--output"]
         return subprocess.Popen(
             self.a.words([*words, str(self.output), *more], pinned=False),
             env={**self.environment, **changes},
@@ -61,9 +71,9 @@ class Pair:
             text=True,
         )
 
-    def run(self, *more: str, **changes: str) -> tuple[int, str]:
+    def run(self, *more: str, script: Sequence[str] = SSH, **changes: str) -> tuple[int, str]:
         """Its exit code, and what it told."""
-        with self.start(*more, **changes) as process:
+        with self.start(*more, script=script, **changes) as process:
             _, told = process.communicate(timeout=300.0)
         return process.returncode, told
 
@@ -100,8 +110,12 @@ def pair(engine_store: Path, tmp_path: Path) -> Iterator[Pair]:
         pytest.skip(f"No network namespaces here: {reason}")
 
 
-def test_a_run_over_both_and_nothing_is_left(pair: Pair) -> None:
-    code, told = pair.run("--scenario", "Offline", "--count", "100")
+@pytest.mark.parametrize(("script", "changes"), [(SSH, {}), (SLURM, {"HEAD_ADDRESS": HEAD})])
+def test_a_run_over_both_and_nothing_is_left(
+    pair: Pair, script: Sequence[str], changes: dict[str, str]
+) -> None:
+    offline = ("--scenario", "Offline", "--count", "100")
+    code, told = pair.run(*offline, script=script, **changes)
     assert code == 0, told
     loads = read_replicas(pair.output / "performance" / "replicas.json").replicas
     assert sorted(load.node[-11:] for load in loads) == ["(10.77.0.1)", "(10.77.0.2)"]
