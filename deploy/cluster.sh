@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What deploy/ssh.sh and deploy/slurm.sh have in common: a Ray node on each machine for one command
 # of enginebench, and none of them left behind. They define `on MACHINE WORD...`, which becomes the
-# program that does `python -m harness.cli.node WORD...` there.
+# program that does `python -m harness.cli.node WORD...` there, for at most `limit` seconds if set.
 
 : "${RAY_PORT:=6379}"
 : "${JOIN_S:=120}"   # seconds for every machine to join
@@ -50,7 +50,8 @@ environment, or set ENGINEBENCH_PYTHON to its python, or ENGINEBENCH_IMAGE to an
 }
 
 require_same_versions() { # HEAD WORKER...
-    local machine ours theirs code
+    # shellcheck disable=SC2034  # `on` reads it
+    local machine ours theirs code limit=$JOIN_S
     ours=$(on "$1" versions < /dev/null) || die 3 "enginebench could not be asked for its \
 versions on $1; the reason stands above."
     for machine in "${@:2}"; do
@@ -73,7 +74,7 @@ open_node() { # NAME HF_TOKEN WORD...: a node, whose standard input is ours to h
     exec {fd}> "$pipe"
     rm "$pipe"
     inputs+=("$fd")
-    printf '%s\n%s\n' "$token" "$2" >&"$fd"
+    { printf '%s\n%s\n' "$token" "$2" >&"$fd"; } 2> /dev/null || true # it may have ended at once
 }
 
 gone() { # NUMBER
@@ -92,14 +93,14 @@ tell_of_lost_workers() {
 }
 
 close_nodes() { # on every way out: each ends when its input does, the head first
-    local code=$? number fd until
+    local code=$? number fd end
     trap '' INT TERM HUP PIPE
-    until=$((SECONDS + END_S))
+    end=$((SECONDS + END_S))
     for number in "${!pids[@]}"; do
         fd=${inputs[number]}
         exec {fd}>&-
         while ! gone "$number"; do
-            if ((SECONDS > until)); then
+            if ((SECONDS > end)); then
                 kill -KILL "${pids[number]}" 2> /dev/null
                 echo "enginebench: ${names[number]} did not say that it ended; look there for" \
                     "\`harness.cli.node\`, and end it." >&2

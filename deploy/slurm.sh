@@ -29,7 +29,7 @@ source "$ENGINEBENCH_DEPLOY/cluster.sh"
 read -r -a srun_words <<< "${ENGINEBENCH_SRUN:-}"
 
 on() {
-    exec srun --nodes=1 --ntasks=1 --nodelist="$1" --overlap --cpu-bind=none \
+    exec ${limit:+timeout "$limit"} srun --nodes=1 --ntasks=1 --nodelist="$1" --overlap --cpu-bind=none \
         "${srun_words[@]}" bash -c "$(node_words "" "${@:2}")"
 }
 

@@ -12,9 +12,9 @@ here=$(uname -n)
 
 on() {
     if [[ $1 == "$here" ]]; then
-        exec bash -c "$(node_words "--volume $(quoted "$PWD"):/work" "${@:2}")"
+        exec ${limit:+timeout "$limit"} bash -c "$(node_words "--volume $(quoted "$PWD"):/work" "${@:2}")"
     fi
-    exec ssh -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=5 \
+    exec ${limit:+timeout "$limit"} ssh -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=5 \
         -o ServerAliveCountMax=4 "$1" "$(node_words "" "${@:2}")"
 }
 
@@ -32,6 +32,9 @@ while (($#)) && [[ $1 != -- ]]; do workers+=("$1") && shift; done
 ((${#workers[@]} && $# > 1)) ||
     die 2 "Give the other machines, then -- and a command: deploy/ssh.sh WORKER -- run ..."
 shift
+for machine in "${workers[@]}"; do
+    [[ $machine != "$here" ]] || die 2 "$machine is this machine; name the others only."
+done
 require_python
 require_same_versions "$here" "${workers[@]}"
 if [[ -z ${HEAD_ADDRESS:-} ]]; then

@@ -18,7 +18,9 @@ _NODE = """
 echo "$MACHINE: $*" >> "$NOTES/calls"
 shift 2
 case $1 in
-    versions) cat "$NOTES/versions-$MACHINE" 2> /dev/null || echo "enginebench 1, Ray 2" ;;
+    versions)
+        [ -e "$NOTES/slow" ] && [ "$MACHINE" = two ] && exec sleep 20
+        cat "$NOTES/versions-$MACHINE" 2> /dev/null || echo "enginebench 1, Ray 2" ;;
     address) echo 10.0.0.1 ;;
     *)
         IFS= read -r token; IFS= read -r other

@@ -101,6 +101,7 @@ def test_in_an_image_both_are_containers(machines: Machines) -> None:
         (("ssh.sh",), 2, "Give the other machines, then -- and a command"),
         (("ssh.sh", "two", "--"), 2, "Give the other machines, then -- and a command"),
         (("ssh.sh", "--", *RUN), 2, "Give the other machines, then -- and a command"),
+        (("ssh.sh", HERE, "--", *RUN), 2, f"{HERE} is this machine; name the others only."),
         (("ssh.sh", "far", "--", *RUN), 3, "far cannot be reached; see that `ssh far true` works"),
         (("slurm.sh", *RUN), 2, "This is no Slurm job; start it with `sbatch"),
     ],
@@ -149,6 +150,15 @@ def test_a_program_that_is_not_there_is_told(machines: Machines) -> None:
     code, told = machines.run(*SSH, ENGINEBENCH_PYTHON="/nowhere/python")
     assert code == 3
     assert "enginebench could not be asked for its versions on " in told
+
+
+def test_a_machine_that_does_not_answer_is_given_up(machines: Machines) -> None:
+    machines.note("slow", "")
+    started_s = time.monotonic()
+    code, told = machines.run(*SSH, JOIN_S="1")
+    assert (code, time.monotonic() - started_s < 10.0) == (3, True)
+    assert "enginebench could not be started on two (exit code 124); install it" in told
+    assert machines.lines("given") == []
 
 
 def test_a_worker_that_ends_is_told_to_the_head(machines: Machines) -> None:
