@@ -10,8 +10,10 @@ FROM ${CPU_BASE} AS requirements
 WORKDIR /requirements
 COPY pyproject.toml ./
 RUN python3 -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-    print(*project["dependencies"], sep="\n", file=open("base.txt", "w")); \
-    print(*project["optional-dependencies"]["cpu"], sep="\n", file=open("cpu.txt", "w"))'
+    extras = project["optional-dependencies"]; \
+    base = project["dependencies"] + extras["ray"] + extras["serve"]; \
+    print(*base, sep="\n", file=open("base.txt", "w")); \
+    print(*extras["cpu"], sep="\n", file=open("cpu.txt", "w"))'
 
 FROM ${CPU_BASE} AS wheel
 ARG PIP_INDEX_URL

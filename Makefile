@@ -24,9 +24,10 @@ test: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
-# Two hosts as network namespaces, a Ray on each, and their faults: at most ten minutes; root.
+# Two hosts as network namespaces, a Ray on each, their faults, and deploy/ssh.sh: at most fifteen
+# minutes; root.
 cluster: $(VENV)/.dev
-	$(BIN)/pytest -m cluster tests/cluster
+	$(BIN)/pytest -m cluster tests/cluster tests/deploy
 
 # Kills, full disks, little memory, closed streams and hostile files: at most fifteen minutes.
 faults: $(VENV)/.dev

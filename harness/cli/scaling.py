@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from build_engine.errors import EXIT_FAILED, EXIT_OK
@@ -31,13 +30,12 @@ def scaling(
     json
         Write scaling.json to standard output.
     """
-    from build_engine.store.spec import folder_name
     from harness.progress import make_progress
+    from harness.studies.place import default_folder
     from harness.studies.scaling import run_scaling
 
     out = Output(as_json=json)
-    name = folder_name(Path(engine.model).name)
-    folder = choice.output or Path("results") / f"scaling-{name}"
+    folder = choice.output or default_folder("scaling", engine.model)
     words = ["enginebench", "scaling", *words_on(engine, choice)]
     progress = make_progress()
     try:

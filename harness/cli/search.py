@@ -8,7 +8,7 @@ from build_engine.errors import EXIT_OK, EXIT_RESULT
 from harness.cli.options import FIELDS, words_on
 from harness.cli.output import Output
 from harness.runs.engine_choice import EngineChoice
-from harness.search.choice import SearchChoice, default_output
+from harness.search.choice import SearchChoice
 from harness.streams import shell_word
 
 if TYPE_CHECKING:
@@ -42,13 +42,15 @@ def search(
     """
     from harness.progress import make_progress
     from harness.search.search import SearchPlan, earlier_search, run_search
+    from harness.studies.place import default_folder
 
     out = Output(as_json=json)
     progress = make_progress()
     try:
         plan = SearchPlan.of(choice, engine, progress)
         scenario = choice.asked_scenario
-        folder = choice.output or default_output(engine.model, engine.recipe, scenario)
+        named = default_folder("search", engine.model, engine.recipe, scenario.lower())
+        folder = choice.output or named
         words = words_on(engine, choice)
         earlier = None if fresh else earlier_search(folder)
         _foretell(out, plan, earlier)

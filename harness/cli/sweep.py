@@ -40,12 +40,11 @@ def sweep(
         Write the rows of the table (or the plan) to standard output as JSON.
     """
     from harness.progress import make_progress
-    from harness.studies.choice import default_output
-    from harness.studies.place import check_study_folder
+    from harness.studies.place import check_study_folder, default_folder
     from harness.studies.sweep import SweepPlan, run_sweep
 
     out = Output(as_json=json)
-    folder = output or default_output(choice.model)
+    folder = output or default_folder("sweep", choice.model)
     progress = make_progress()
     try:
         check_study_folder(folder, choice.dataset)

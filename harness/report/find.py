@@ -88,6 +88,14 @@ def study_folders(paths: Sequence[Path]) -> tuple[Path, ...]:
     )
 
 
+def folders_with(name: str, found: Found, paths: Sequence[Path]) -> list[Path]:
+    """The folders that are named, or hold a run, in which a file of this name lies; each once."""
+    runs = [*(each.folder for each in found.results), *(p.folder for p in found.passed_over)]
+    folders = [*paths, *(folder.parent for folder in runs)]
+    there = (folder for folder in folders if (folder / name).is_file())
+    return list({folder.resolve(): folder for folder in there}.values())
+
+
 def run_folders(path: Path) -> tuple[list[Path], list[PassedOver]]:
     """The run folders at or below `path`, by name, whatever is in their records, and the folders
     that cannot be read. Hidden folders and links are not looked into.

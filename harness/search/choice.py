@@ -92,10 +92,3 @@ class SearchChoice:
             duration_s=self.duration_s,
             round=self.round,
         )
-
-
-def default_output(model: str, recipe: str, scenario: str) -> Path:
-    """Where a search goes when nobody says: the same place for the same, so that it goes on where
-    it was.
-    """
-    return Path("results") / f"search-{Path(model).name}-{recipe}-{scenario.lower()}"

@@ -9,7 +9,6 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from build_engine.backend import backend
@@ -292,10 +291,3 @@ def _several(text: str | None) -> bool:
 
 def _once(values: list[_Value]) -> tuple[_Value, ...]:
     return tuple(dict.fromkeys(values))
-
-
-def default_output(model: str) -> Path:
-    """Where a sweep goes when nobody says: the same place for the same model, so that it goes on
-    where it was. Another model of that name is refused there.
-    """
-    return Path("results") / f"sweep-{Path(model).name}"

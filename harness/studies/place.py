@@ -12,11 +12,19 @@ from filelock import FileLock, Timeout
 from build_engine.errors import UsageError
 from build_engine.files import cannot_write, check_writable
 from build_engine.paths import require_text
+from build_engine.store.spec import folder_name
 from harness.runs.folder import RECORD
 from harness.runs.place import require_own_place
 
 REPORT = "report.html"
 _LOCK = ".lock"
+
+
+def default_folder(kind: str, model: str, *more: str) -> Path:
+    """Where a study goes when nobody says: the same place for the same, so that it goes on where it
+    was. Another model of that name is for the study to refuse.
+    """
+    return Path("results") / "-".join((kind, folder_name(Path(model).name), *more))
 
 
 def check_study_folder(folder: Path, dataset: str | None = None) -> None:

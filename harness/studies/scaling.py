@@ -15,7 +15,7 @@ from pydantic import PositiveInt
 
 from build_engine.errors import Interrupted, UsageError
 from build_engine.files import cannot_write, write_json
-from build_engine.records import Record
+from build_engine.records import Record, read_record
 from build_engine.validation import Frozen
 from harness.dataset.sources.bundled import NAME as BUNDLED
 from harness.loadgen.replicas import read_replicas
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from harness.runs.run import Run
 
 RECORD = "scaling.json"
+_REMEDY = "run `enginebench scaling` again with a new --output"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +127,21 @@ class ScalingRecord(Record):
     steps: tuple[ScalingStep, ...]
 
 
+def efficiency(step: tuple[float | None, int], first: tuple[float | None, int]) -> float | None:
+    """The tokens/s of one replica of a step, as a share of those of one in the first. Both are the
+    tokens/s of all and how many they are; None where either has no rate.
+    """
+    (rate, count), (base, share) = step, first
+    return (rate / count) / (base / share) if rate and base else None
+
+
+def read_scaling(folder: Path) -> ScalingRecord:
+    """The record of the study in `folder`. Raises UsageError for one that cannot be read, and
+    FileNotFoundError where there is none.
+    """
+    return read_record(folder / RECORD, ScalingRecord, UsageError, _REMEDY)
+
+
 def run_scaling(
     engine: EngineChoice, choice: ScalingChoice, folder: Path, command: str, progress: Progress
 ) -> ScalingRecord:
@@ -167,7 +183,7 @@ def _runs(
 def _step(count: int, run: Run, first: ScalingStep | None) -> ScalingStep:
     record, test = run.record, run.record.tests.performance
     rate = test.metrics.tokens_per_s if test and test.metrics else None
-    base, share = (first.tokens_per_s, first.replicas) if first else (rate, count)
+    base = (first.tokens_per_s, first.replicas) if first else (rate, count)
     assert record.status != "running", "a run that has ended"
     try:
         loads = read_replicas(run.folder.test("performance").replicas).replicas
@@ -179,6 +195,6 @@ def _step(count: int, run: Run, first: ScalingStep | None) -> ScalingStep:
         status=record.status,
         cause=record.cause,
         tokens_per_s=rate,
-        efficiency=(rate / count) / (base / share) if rate and base else None,
+        efficiency=efficiency((rate, count), base),
         loads=loads,
     )

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+STORE_BYTES = 80 * 2**20
+"""Of a Ray that is ours alone: all that is said fits into its calls."""
+
 _LISTENER_S = 10.0
 _PLACE_S = 120.0  # until every replica has a process; other work may hold what it needs
 _START_S = 5.0  # and for each one that this machine may have to start
@@ -44,7 +47,6 @@ _LOAD_S = 1800.0  # the largest engines load in minutes
 _READ_S = 120.0  # for a part of an engine's file to cross
 _CLOSE_S = 3.0
 _TICK_S = 0.5
-_STORE_BYTES = 80 * 2**20  # of our own Ray: all that is said fits into its calls
 _OUR_FOLDER = "ebray"  # short: the paths of Ray's sockets may have 107 bytes in all
 _LONGEST_FOLDER = 30
 _VERSIONS = "Version mismatch"
@@ -70,7 +72,7 @@ def connected(address: str) -> Iterator[None]:
         if address == LOCAL:
             options |= {
                 "include_dashboard": False,
-                "object_store_memory": _STORE_BYTES,
+                "object_store_memory": STORE_BYTES,
                 "_temp_dir": str(stack.enter_context(_own_folder())),
             }
         stack.callback(ray.shutdown)

@@ -22,7 +22,10 @@ LINES = [
     if not language
     for line in block.replace("\\\n", " ").splitlines()
 ]
-PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *("README.md", "CONTRIBUTING.md", "deploy/README.md"),
+    *(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
+]
 COMMANDS = [line for line in LINES if line.startswith("enginebench ")]
 
 

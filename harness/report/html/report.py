@@ -26,6 +26,7 @@ from harness.report.html.provenance import (
 )
 from harness.report.html.recommendation import recommend
 from harness.report.html.render import render
+from harness.report.html.scaling import scaling_failures, scaling_folders, scaling_groups
 from harness.report.html.searches import search_failures, search_folders, search_groups
 from harness.report.html.sections import make_groups
 from harness.report.html.stamps import make_stamps
@@ -63,6 +64,7 @@ def make_page(found: Found, paths: Sequence[Path], named: str | None = None) -> 
     scenarios = [each for candidate in candidates for each in candidate.scenarios]
     outcomes = outcomes_of(comparison, compared_scenario(comparison, scenarios))
     advice, searches = recommend(outcomes), search_folders(found, paths)
+    scalings = scaling_folders(found, paths)
     return Page(
         title=_title(candidates),
         about=_about(found, candidates),
@@ -77,8 +79,13 @@ def make_page(found: Found, paths: Sequence[Path], named: str | None = None) -> 
         failures=(
             *failures_of(found, _studies(found, paths)),
             *search_failures(searches),
+            *scaling_failures(scalings),
         ),
-        groups=(*search_groups(searches), *make_groups(outcomes, candidates, advice.chosen)),
+        groups=(
+            *scaling_groups(scalings, results),
+            *search_groups(searches),
+            *make_groups(outcomes, candidates, advice.chosen),
+        ),
         cards=make_cards(candidates, comparison.candidates),
         drops=make_drops(comparison),
         drops_lead=f"Where an answer lost most ROUGE-1 against that of {comparison.baseline}.",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EnginebenchError
+from harness.report.find import folders_with
 from harness.report.html.cells import Cell, milliseconds, number
 from harness.report.html.charts import ABOVE, WIDTH, Chart, Spec, draw, values
 from harness.report.html.page import Group
@@ -29,10 +30,7 @@ _FILLED = ("VALID", "INVALID")
 
 def search_folders(found: Found, paths: Sequence[Path]) -> list[Path]:
     """The folders that are named, or hold a run, and in which a search lies; each once."""
-    runs = [*(each.folder for each in found.results), *(p.folder for p in found.passed_over)]
-    folders = [*paths, *(folder.parent for folder in runs)]
-    there = (folder for folder in folders if (folder / SEARCH).is_file())
-    return list({folder.resolve(): folder for folder in there}.values())
+    return folders_with(SEARCH, found, paths)
 
 
 def search_groups(folders: Sequence[Path]) -> tuple[Group, ...]:

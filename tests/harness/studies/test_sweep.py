@@ -23,9 +23,9 @@ from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
 from harness.runs.engine_choice import EngineChoice
 from harness.studies import sweep as sweep_module
-from harness.studies.choice import SweepChoice, default_output
+from harness.studies.choice import SweepChoice
 from harness.studies.forecast import forecast
-from harness.studies.place import held
+from harness.studies.place import default_folder, held
 from harness.studies.record import STUDY, Point, StudyRecord, read_study
 from harness.studies.sweep import Sweep, SweepPlan, run_sweep
 from harness.studies.turns import finished_run, take_turn
@@ -199,8 +199,8 @@ def test_another_model_of_the_same_last_name_takes_no_ones_place(
     monkeypatch.chdir(tmp_path)
     for place in ("a", "b"):
         (tmp_path / place / "llama").mkdir(parents=True)
-    folder = default_output("a/llama")
-    assert folder == default_output("b/llama")
+    folder = default_folder("sweep", "a/llama")
+    assert folder == default_folder("sweep", "b/llama")
     first = swept_model("a/llama", folder).record
     assert first.model == str(tmp_path / "a" / "llama")
     assert swept_model(str(tmp_path / "a" / "llama"), folder).record.model == first.model

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.report.html.report import write_report
-from tests.harness.report.html.studies import make_many, make_study
+from tests.harness.report.html.studies import HOSTILE, make_many, make_scaled, make_study
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -42,6 +42,14 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of forty candidates."""
     folder = tmp_path_factory.mktemp("many")
     return write_report([make_many(folder / "study", 40)], folder / "report.html")
+
+
+@pytest.fixture(scope="session")
+def scaled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a scaling study, on machines with names that are attacks."""
+    folder = tmp_path_factory.mktemp("scaled")
+    study = make_scaled(folder / "study", node=HOSTILE.replace("{", "{{").replace("}", "}}") + "{}")
+    return write_report([study], folder / "report.html")
 
 
 @pytest.fixture(scope="module")

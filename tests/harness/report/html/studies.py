@@ -5,17 +5,24 @@ and with text in every field that a page must not take for markup.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from build_engine.files import write_json
 from build_engine.store.manifest import EngineManifest
 from harness.loadgen.given import GivenAnswers
+from harness.loadgen.replicas import ReplicaLoads
 from harness.rules.scenario import Scenario
 from harness.runs.run import Run
 from harness.studies.record import Point, StudyRecord
+from harness.studies.scaling import RECORD, ScalingRecord, ScalingStep, efficiency
+from runtime.executor import ReplicaLoad
+from runtime.openvino.spec import OpenVINOSpec
+from runtime.replicas.spec import ReplicasSpec
 from tests.build_engine.manifests import make_manifest, resealed
 from tests.harness.figures import make_figures
 from tests.harness.report.results import SENTENCES, make_run, references
@@ -175,3 +182,60 @@ def make_many(folder: Path, num_runs: int) -> Path:
         _write_given(run, 1000.0)
         _write_timeline(run, 1000.0)
     return folder
+
+
+def make_scaled(
+    folder: Path, counts: Sequence[int] = (1, 2, 4), node: str = "node-{} (10.0.0.{})"
+) -> Path:
+    """A scaling study in which every further replica brings nine tenths of the one before; the
+    first machine is twice as fast as the others.
+    """
+    steps: list[ScalingStep] = []
+    for count in counts:
+        rate = 1000.0 * sum(0.9**number for number in range(count))
+        place = folder / f"replicas-{count}"
+        make_replicated(place, count, rate, node)
+        first = (steps[0].tokens_per_s, steps[0].replicas) if steps else (rate, count)
+        steps.append(
+            ScalingStep(
+                replicas=count,
+                folder=place.name,
+                status="complete",
+                cause=None,
+                tokens_per_s=rate,
+                efficiency=efficiency((rate, count), first),
+                loads=(),  # a report reads those of the runs
+            )
+        )
+    record = ScalingRecord(command="enginebench scaling --model newsbrief", steps=tuple(steps))
+    write_json(folder / RECORD, record.to_json())
+    return folder
+
+
+def make_replicated(place: Path, count: int, rate: float, node: str = "node-{} (10.0.0.{})") -> Run:
+    """One run with so many replicas, and what each of them did."""
+    each = OpenVINOSpec(folder=Path("/engines/int8_wo"))
+    run = make_run(
+        place,
+        "int8_wo",
+        tokens_per_s=(rate,),
+        executor=ReplicasSpec(each=(each,), count=count, device="cores", cores_each=1),
+        num_samples=NUM_SAMPLES,
+    )
+    loads = [
+        ReplicaLoad(
+            number=number,
+            node=node.format(number, number),
+            device=f"CPU {number}",
+            requests=80 if number == 1 else 40,
+            prompt_tokens=8000 if number == 1 else 4000,
+            tokens=2000 if number == 1 else 1000,
+            busy_s=2.0 if number < count or count == 1 else 1.9,
+            dispatch_p99_s=0.001 * number,
+        )
+        for number in range(1, count + 1)
+    ]
+    test = run.folder.test("performance")
+    test.path.mkdir(exist_ok=True)
+    ReplicaLoads(replicas=tuple(loads)).write(test.replicas)
+    return run.changed(files=run.folder.digests())

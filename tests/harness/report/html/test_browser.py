@@ -34,7 +34,7 @@ def opened(browser: Browser, report: Path, **context: Any) -> Iterator[tuple[Pag
         yield page, heard
 
 
-@pytest.mark.parametrize("name", ["plain", "hostile", "many"])
+@pytest.mark.parametrize("name", ["plain", "hostile", "many", "scaled"])
 def test_nothing_is_said_and_nothing_leaves_the_page(
     browser: Browser, request: pytest.FixtureRequest, name: str
 ) -> None:
@@ -79,13 +79,24 @@ def test_every_chart_is_there_with_marks_a_name_and_its_numbers(
     assert len(names) == len(set(names)), "an id appears twice"
 
 
+def test_replicas_have_a_section_with_both_charts(browser: Browser, scaled: Path) -> None:
+    with opened(browser, scaled) as (page, _):
+        section = page.get_by_role("region", name="Replicas", exact=True)
+        assert section.get_by_role("img").count() == 2
+        links = page.get_by_role("navigation").get_by_role("link", name="Replicas")
+        assert links.get_attribute("href") == "#scaling"
+        shown = page.locator("#scaling-1 svg").text_content() or ""
+        assert all(share in shown for share in ("100%", "95%", "86%"))
+        assert page.locator("#scaling-1-loads tbody tr").count() == 1 + 2 + 4
+
+
 def page_ids(browser: Browser, report: Path) -> list[str]:
     with opened(browser, report) as (page, _):
         found: list[str] = page.locator("[id]").evaluate_all("all => all.map(each => each.id)")
         return found
 
 
-@pytest.mark.parametrize("name", ["plain", "hostile", "many"])
+@pytest.mark.parametrize("name", ["plain", "hostile", "many", "scaled"])
 def test_nothing_is_wider_than_the_screen(
     browser: Browser, request: pytest.FixtureRequest, name: str
 ) -> None:
@@ -180,10 +191,14 @@ def test_colours_are_those_of_the_scheme_in_charts_too(
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_axe_finds_nothing(browser: Browser, hostile: Path, scheme: str) -> None:
+@pytest.mark.parametrize("name", ["hostile", "scaled"])
+def test_axe_finds_nothing(
+    browser: Browser, request: pytest.FixtureRequest, scheme: str, name: str
+) -> None:
+    report: Path = request.getfixturevalue(name)
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
     # axe runs as a script of the page's, which the policy would refuse
-    with opened(browser, hostile, color_scheme=scheme, bypass_csp=True) as (page, _):
+    with opened(browser, report, color_scheme=scheme, bypass_csp=True) as (page, _):
         page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
         found = axe.Axe().run(page).response["violations"]
         assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found] == []
