@@ -79,6 +79,11 @@ BACKENDS = {
             executor="runtime.replicas.executor:ReplicasExecutor",
         ),
         Backend(
+            name="endpoint",
+            spec="runtime.endpoint.spec:EndpointSpec",
+            executor="runtime.endpoint.executor:EndpointExecutor",
+        ),
+        Backend(
             name="simulated",
             spec="runtime.simulated.spec:SimulatedSpec",
             executor="runtime.simulated.executor:SimulatedExecutor",

@@ -41,6 +41,18 @@ class ExecutorSpec(Frozen):
         return False
 
     @property
+    def is_served(self) -> bool:
+        """Whether servers of others compute the answers, so that their time and memory are not seen
+        here, and what they are is known only by what is said of them.
+        """
+        return False
+
+    @property
+    def counts_by_tokenizer(self) -> bool:
+        """Whether the ids of answers are those that a tokenizer makes of their text."""
+        return False
+
+    @property
     def num_replicas(self) -> int:
         """Engines that share the requests."""
         return 1

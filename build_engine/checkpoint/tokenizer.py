@@ -227,6 +227,15 @@ class Tokenizer:
             texts: list[str] = self._backend.decode_batch(list(sequences), skip_special_tokens=True)
         return texts
 
+    def prompt_text(self, ids: Sequence[int]) -> str:
+        """The text of a prompt with its special tokens, but for the first one that starts a
+        sequence: whoever tokenises a text begins it so.
+        """
+        rest = ids[1:] if ids and ids[0] == self.bos_id else ids
+        with sound(self._file):
+            text: str = self._backend.decode(list(rest), skip_special_tokens=False)
+        return text
+
     def count_ids(self, texts: Sequence[str]) -> list[int]:
         """How many ids each text has, without special tokens."""
         with sound(self._file):

@@ -46,6 +46,7 @@ _COMMANDS = {
     "build": "Build an engine from a checkpoint, once.",
     "engines": "List, explain, verify and remove built engines.",
     "run": "Benchmark an engine with MLPerf LoadGen.",
+    "endpoint": "Benchmark an OpenAI-compatible server with MLPerf LoadGen.",
     "serve": "Answer OpenAI's requests with a built engine.",
     "sweep": "Measure several recipes of a model in turn, and show which one to run.",
     "scaling": "Measure one replica of an engine and more, and say what each brings.",

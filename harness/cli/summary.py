@@ -35,6 +35,8 @@ def show_run(out: Output, run: Run) -> None:
     if engine is not None:
         recipe, target = engine.identity.recipe.name, engine.identity.target.name
         of = f"{engine.model.name} {named_plainly(recipe, target, record.marks)}, "
+    elif record.served is not None:
+        of = f"{record.model} by {record.recipe}, "
     out.say()
     out.say(f"{of}{record.workload.name} {record.scenario}{marks}: {record.status}")
     for mode, test in record.tests.begun.items():

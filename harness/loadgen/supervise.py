@@ -93,7 +93,8 @@ def run_test(
         folder=folder,
         own_group=True,  # Ctrl-C reaches the supervisor alone
     )
-    watch = _Watch(child, files, progress, on_figures, give_up, silence_s)
+    metered = not job.executor.is_served  # what a server takes here would be taken for others'
+    watch = _Watch(child, files, progress, on_figures, give_up, silence_s, metered)
 
     def begin(ready: Ready) -> tuple[StartTest, TimeLeft]:
         plan = make_plan(ready.probe)
@@ -120,6 +121,7 @@ class _Watch:
         on_figures: Callable[[ProgressFigures], None],
         give_up: Callable[[Sequence[AnswerRecord]], bool],
         silence_s: float,
+        metered: bool,
     ) -> None:
         self._child = child
         self._inbox = Inbox(child.line)
@@ -129,6 +131,7 @@ class _Watch:
         self._on_figures = on_figures
         self._give_up = give_up
         self._silence_s = silence_s
+        self._metered = metered
         self._probe: Probe | None = None
         self._plan: LoadgenPlan | None = None
         self._left: TimeLeft | None = None
@@ -187,7 +190,7 @@ class _Watch:
     def _start(self, start: StartTest, left: TimeLeft) -> None:
         write_beside(self._files.user_conf, start.plan.user_conf)
         self._plan, self._left = start.plan, left
-        self._meter = LoadMeter(self._child.pid)
+        self._meter = LoadMeter(self._child.pid) if self._metered else None
         self._child.line.tell(start)
 
     def _report(self, figures: ProgressFigures, records: Sequence[AnswerRecord]) -> None:

@@ -12,14 +12,20 @@ if TYPE_CHECKING:
     from harness.report.result import Result
 
 LOADGEN = "mlcommons-loadgen"
+_SAID = {"model", "declared", "servers"}
 
 
 def engine_settings(result: Result) -> Fields:
     """The engine, and how it is executed: `engine.…`, `executor.…`."""
     record = result.record
     identity = {} if record.engine is None else record.engine.identity.model_dump(mode="json")
-    executor = record.executor.model_dump(mode="json", exclude={"folder"})
-    return {**dict(flat(identity, "engine.")), **dict(flat(executor, "executor."))}
+    executor = record.executor.model_dump(mode="json", exclude={"folder", "tokenizer"})
+    served = {} if record.served is None else record.served.model_dump(mode="json", include=_SAID)
+    return {
+        **dict(flat(identity, "engine.")),
+        **dict(flat(served, "server.")),
+        **dict(flat(executor, "executor.")),
+    }
 
 
 def surroundings(result: Result) -> Fields:

@@ -75,7 +75,7 @@ def _recipe(folder: Path) -> str | None:
         record = Run.read(folder).record
     except EnginebenchError:
         return None
-    return record.engine.identity.recipe.name if record.engine else record.executor.backend
+    return record.recipe
 
 
 def study_folders(paths: Sequence[Path]) -> tuple[Path, ...]:

@@ -45,6 +45,12 @@ def doubts_of(candidate: Candidate) -> Iterator[str]:
         yield f"{candidate.label} is simulated: a time model answered, and nothing is measured."
     if candidate.first.is_emulated:
         yield f"{candidate.label} has an accuracy alone: it was not executed on its GPU."
+    served = candidate.first.record.served
+    if served is not None:
+        yield (
+            f"{candidate.label} is a server's: its weights, size and memory are not known, what "
+            "else its machine did neither, and it is what it says and its user declares."
+        )
     if candidate.busy:
         yield (
             f"{len(candidate.busy)} tests of {candidate.label} were measured beside other work "

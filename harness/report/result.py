@@ -82,8 +82,8 @@ class Result:
 
     @property
     def recipe(self) -> str:
-        """The recipe of the engine, or the name of an executor without one."""
-        return self.engine.identity.recipe.name if self.engine else self.record.executor.backend
+        """The recipe of the engine, what servers are called, or the name of another executor."""
+        return self.record.recipe
 
     @property
     def called(self) -> str:
@@ -98,7 +98,7 @@ class Result:
     @property
     def model(self) -> str | None:
         """The checkpoint's name."""
-        return self.engine.model.name if self.engine else None
+        return self.record.model
 
     @property
     def engine_key(self) -> str | None:

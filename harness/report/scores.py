@@ -83,7 +83,12 @@ def _recorded(result: Result) -> list[float]:
 
 
 def _same_ids(ours: Result, theirs: Result) -> bool:
-    """Whether ids mean the same to both: they are of one checkpoint."""
+    """Whether ids mean the same to both: they are of one checkpoint, or of a server whose prompts
+    had the same ids, where none were made of text.
+    """
+    if ours.record.served is not None or theirs.record.served is not None:
+        counted = any(each.record.executor.counts_by_tokenizer for each in (ours, theirs))
+        return not counted and ours.record.dataset.digest == theirs.record.dataset.digest
     engines = [result.engine for result in (ours, theirs)]
     return len({engine and engine.identity.checkpoint for engine in engines}) == 1
 

@@ -140,8 +140,10 @@ def _judge(
     progress: Progress,
 ) -> tuple[Verdict, Outcome]:
     """On a completed TEST06, and on whether answers come from a cache; and how that went."""
-    language = None
-    if run.record.engine is not None and job.executor.engine_folder is not None:
+    language, served = None, run.record.served
+    if served is not None:
+        language = served.language
+    elif run.record.engine is not None and job.executor.engine_folder is not None:
         language = Language.of(Engine(job.executor.engine_folder, run.record.engine))
     name, others = answers_to_repeat(run)
     verdict = verify(folder, plan, chosen, job, language, others, name)

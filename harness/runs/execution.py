@@ -32,8 +32,8 @@ from runtime.backend import require_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-    from build_engine.store.engine import Engine
     from harness.loadgen.folder import TestFolder
     from harness.loadgen.job import Probe
     from harness.loadgen.logs import LoggedAnswer
@@ -100,6 +100,7 @@ def claim(request: RunRequest) -> Run:
         dataset=request.dataset.record,
         engine=engine.manifest if engine else None,
         engine_folder=engine.folder if engine else None,
+        served=request.served,
         executor=request.executor,
         machine=machine_facts(),
         system=SystemFacts(fields=system.fields, closed_problems=system.closed_problems),
@@ -157,11 +158,12 @@ class _Execution:
             self._run = self._run.changed(limits=self._limits(measured, name, folder))
         if complete and mode == "accuracy":
             self._doubt(folder)
-        if answers and self._request.engine is not None:
+        tokenizer = self._request.tokenizer_folder
+        if answers and tokenizer is not None:
             self._progress.phase(
                 f"{scope.scenario}, {mode}: scoring {counted(len(answers), 'answer')}"
             )
-            accuracy = self._score(self._request.engine, folder, answers)
+            accuracy = self._score(tokenizer, folder, answers)
             self._run = self._run.changed(accuracy=accuracy)
         return outcome
 
@@ -239,7 +241,7 @@ class _Execution:
         )
 
     def _score(
-        self, engine: Engine, folder: TestFolder, answers: list[LoggedAnswer]
+        self, tokenizer: Path, folder: TestFolder, answers: list[LoggedAnswer]
     ) -> AccuracyRecord:
         """ROUGE of the answers that LoadGen logged, the gates where the whole dataset was answered,
         and accuracy.txt.
@@ -250,7 +252,7 @@ class _Execution:
         scores = score_answers(
             logs.first_answers(answers),
             self._request.dataset.references(),
-            Tokenizer.load(engine.folder),
+            Tokenizer.load(tokenizer),
             self._run.folder.answers,
         )
         folder.accuracy_txt.write_text(scores.to_accuracy_txt(), encoding="utf-8")

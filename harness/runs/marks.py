@@ -34,6 +34,8 @@ def marks_of(
         "no MLPerf scenario": benchmark and scope.unchanged and not scope.official,
         "other data": benchmark and dataset.benchmark is None,
         "other weights": _other_weights(scope, engine),
+        "declared engine": executor.is_served,
+        "tokens by tokenizer": executor.counts_by_tokenizer,
         "failures tolerated": executor.tolerates_failures,
         "short": scope.trial,
     }

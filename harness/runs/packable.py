@@ -21,7 +21,7 @@ def no_result(record: RunRecord) -> str | None:
     if record.status != "complete":
         cause = f" ({record.cause})" if record.cause else ""
         return f"the run is {record.status}{cause}; run it again to its end."
-    if "simulated" in record.marks or record.engine is None:
+    if "simulated" in record.marks or (record.engine is None and record.served is None):
         return "it is a simulated run, never a result; run a real engine."
     if "emulated" in record.marks:
         return "it is an emulated run, never a result; run the engine on its GPU."

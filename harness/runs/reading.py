@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from build_engine.checkpoint.tokenizer import Tokenizer
     from build_engine.store.engine import Engine
@@ -32,9 +33,14 @@ class Language:
     @classmethod
     def of(cls, engine: Engine) -> Language:
         """That of an engine. Raises CheckpointError when its tokenizer is missing or broken."""
+        return cls.at(engine.folder, engine.vocab_size, engine.stop_ids)
+
+    @classmethod
+    def at(cls, folder: Path, vocab_size: int, stop_ids: tuple[int, ...]) -> Language:
+        """That of a model whose tokenizer is in a folder; raises as `of` does."""
         from build_engine.checkpoint.tokenizer import Tokenizer
 
-        return cls(Tokenizer.load(engine.folder), engine.vocab_size, engine.stop_ids)
+        return cls(Tokenizer.load(folder), vocab_size, stop_ids)
 
     def knows(self, token_id: int) -> bool:
         """Whether the model can give this id, and it is a token."""

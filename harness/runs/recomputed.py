@@ -168,7 +168,7 @@ def _job(run: Run, name: str, job: Job) -> Iterator[str]:
     """
     record = run.record
     rules = record.workload
-    stops = record.engine.model.config.eos_token_ids if record.engine else job.stop_ids
+    stops = job.stop_ids if record.stop_ids is None else record.stop_ids
     told = (job.num_samples, job.max_new_tokens, job.min_new_tokens, job.samples)
     said = (record.num_samples, rules.max_new_tokens, rules.min_new_tokens, None)
     yield from _differs(f"{name}: job", said, told)
@@ -215,7 +215,7 @@ def _verdict(
     what: str, run: Run, said: Verdict, again: Verdict, language: Language | None
 ) -> Iterator[str]:
     """Rule by rule; those that need the engine's tokenizer have passed where it is gone."""
-    if language is None and run.record.engine is not None:
+    if language is None and run.record.stop_ids is not None:
         by_name = {rule.name: rule for rule in said.rules}
         known = LANGUAGE_RULES & by_name.keys()
         if not known or not all(by_name[name].passed for name in known):
@@ -230,6 +230,9 @@ def _verdict(
 
 def _language(run: Run) -> Language | None:
     """That of the engine that ran, where its tokenizer still is as it was built."""
+    served = run.record.served
+    if served is not None:
+        return served.language if served.is_whole() else None
     manifest, folder = run.record.engine, run.record.executor.engine_folder
     if manifest is None or folder is None:
         return None

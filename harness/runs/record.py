@@ -34,6 +34,7 @@ from harness.rules.scenario import Scenario
 from harness.rules.verdict import Verdict
 from harness.rules.workload import Workload
 from harness.runs.limits_record import LimitsRecord
+from harness.runs.served import Served
 from harness.scoring.accuracy import Accuracy, Gate
 from runtime.backend import AnySpec
 
@@ -50,6 +51,8 @@ Mark = Literal[
     "no MLPerf scenario",
     "other data",
     "other weights",
+    "declared engine",
+    "tokens by tokenizer",
     "failures tolerated",
     "short",
 ]
@@ -210,6 +213,8 @@ class RunRecord(Record):
     dataset: DatasetRecord
     engine: EngineManifest | None
     engine_folder: Path | None
+    served: Served | None = None
+    """What is known of servers that are measured in the place of an engine."""
     executor: AnySpec
     machine: MachineFacts
     system: SystemFacts
@@ -234,12 +239,34 @@ class RunRecord(Record):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_unknown_limits(self, serialize: SerializerFunctionWrapHandler) -> object:
-        """A record of before there were limits has no such field, and its seal holds."""
+    def _without_what_is_not_there(self, serialize: SerializerFunctionWrapHandler) -> object:
+        """A record of before there were such fields has none, and its seal holds."""
         written = serialize(self)
-        if self.limits is None:
-            written.pop("limits", None)
+        for name in ("limits", "served"):
+            if getattr(self, name) is None:
+                written.pop(name, None)
         return written
+
+    @property
+    def recipe(self) -> str:
+        """The engine's recipe, what servers are called, or the name of an executor without one."""
+        if self.engine is not None:
+            return self.engine.identity.recipe.name
+        return self.served.name if self.served is not None else self.executor.backend
+
+    @property
+    def model(self) -> str | None:
+        """The checkpoint's name."""
+        if self.engine is not None:
+            return self.engine.model.name
+        return self.served.model if self.served is not None else None
+
+    @property
+    def stop_ids(self) -> tuple[int, ...] | None:
+        """The ids that end an answer; None for an executor without an engine."""
+        if self.engine is not None:
+            return tuple(self.engine.model.config.eos_token_ids)
+        return self.served.stop_ids if self.served is not None else None
 
     def seal_of_fields(self) -> str:
         """The sha256 that `seal` must be."""

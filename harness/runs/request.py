@@ -17,17 +17,21 @@ if TYPE_CHECKING:
     from harness.loadgen.settings import Mode
     from harness.runs.record import Mark
     from harness.runs.scope import RunScope
+    from harness.runs.served import Served
     from runtime.spec import ExecutorSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """One run that can start. `engine` is None for an executor without one."""
+    """One run that can start. `engine` is None for an executor without one; `served` is what is
+    known of servers in its place.
+    """
 
     scope: RunScope
     modes: Sequence[Mode]
     dataset: Dataset
     engine: Engine | None
+    served: Served | None = None
     executor: ExecutorSpec
     folder: Path
     repeat: int = 1
@@ -44,9 +48,18 @@ class RunRequest:
     @property
     def language(self) -> Language | None:
         """What ids mean to the engine; None for an executor without one. Raises CheckpointError."""
+        if self.served is not None:
+            return self.served.language
         if self.engine is None or self.executor.engine_folder is None:
             return None
         return Language.of(self.engine)
+
+    @property
+    def tokenizer_folder(self) -> Path | None:
+        """Where the tokenizer of the engine is; None for an executor without one."""
+        if self.served is not None:
+            return self.served.folder
+        return self.engine.folder if self.engine else None
 
     @property
     def tests(self) -> Iterator[tuple[Mode, int]]:
@@ -66,7 +79,13 @@ class RunRequest:
             num_samples=self.scope.num_samples,
             max_new_tokens=workload.max_new_tokens,
             min_new_tokens=workload.min_new_tokens,
-            stop_ids=self.engine.stop_ids if self.engine else (),
+            stop_ids=self._stop_ids,
             warmup_samples=min(warmup_samples, self.scope.num_samples),
             first_tokens=self.scope.scenario.has_first_tokens,
         )
+
+    @property
+    def _stop_ids(self) -> tuple[int, ...]:
+        if self.served is not None:
+            return self.served.stop_ids
+        return self.engine.stop_ids if self.engine else ()

@@ -15,7 +15,8 @@ from harness.dataset.sources.bundled import NAME as BUNDLED
 from harness.rules.rounds import DEFAULT, load_round
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
-from harness.runs.choice import MIN_QPS, MOST_QPS, RunChoice
+from harness.runs.asking import MIN_QPS, MOST_QPS
+from harness.runs.choice import RunChoice
 
 if TYPE_CHECKING:
     from harness.rules.workload import Workload

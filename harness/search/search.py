@@ -20,7 +20,7 @@ from harness.loadgen.job import Probe
 from harness.plan.choice import PlanChoice
 from harness.plan.plan import make_plan
 from harness.rules.rounds import load_round
-from harness.runs.choice import MIN_QPS, MOST_QPS
+from harness.runs.asking import MIN_QPS, MOST_QPS
 from harness.runs.run import now_utc
 from harness.runs.scope import RunScope
 from harness.search.highest import Goal, find_highest, rounded

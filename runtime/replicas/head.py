@@ -113,8 +113,10 @@ class Head:
         tolerate_failures: bool,
         clock: Callable[[], float] = time.monotonic,
         silence_s: float = SILENCE_S,
+        noun: str = "replica",
     ) -> None:
         self._handles = handles
+        self._noun = noun
         self._tolerate = tolerate_failures
         self._clock = clock
         self._silence_s = silence_s
@@ -262,10 +264,8 @@ class Head:
             opened = self._open[number]
             opened.again = opened.told
         if not self._tolerate or not self._dispatcher.alive:
-            raise EngineDied(
-                f"replica {replica + 1} of {len(self._handles)}, on {known.load.node}, was lost "
-                f"with {counted(len(had), 'open request')}: {cause}"
-            )
+            which = f"{self._noun} {replica + 1} of {len(self._handles)}, on {known.load.node}"
+            raise EngineDied(f"{which}, was lost with {counted(len(had), 'open request')}: {cause}")
 
     def _add_busy_time(self) -> None:
         """Whoever had a request since the last look was busy."""

@@ -20,6 +20,8 @@ _MEANINGS: dict[Mark, str] = {
     "no MLPerf scenario": "MLPerf has no such result in this round.",
     "other data": "Not the benchmark's dataset.",
     "other weights": "Not the benchmark's weights.",
+    "declared engine": "A server's: known by what it says and what its user declares; not proven.",
+    "tokens by tokenizer": "Tokens were counted in the text of answers; the server told no ids.",
     "failures tolerated": "Replicas may have been lost, and their requests answered by others.",
     "short": "Trials over few samples or a short time, and no benchmark results.",
 }

@@ -26,7 +26,7 @@ from build_engine.store.spec import EngineSpec
 from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
-from harness.runs.choice import check_output
+from harness.runs.asking import check_output
 from newsbrief import CHECKPOINT
 from tests.build_engine.checkpoints import write_checkpoint
 from tests.harness.runs.choices import Choice, refused, with_engine, with_run, write_news

@@ -1,0 +1,49 @@
+"""The events of a stream, from bytes as they arrive.
+
+Source: "Server-sent events" in the HTML standard: fields in lines, an event ends at an empty line,
+a line that begins with a colon says nothing.
+"""
+
+from __future__ import annotations
+
+DONE = b"[DONE]"
+_MOST_BYTES = 2**22  # of one event; the longest are a few kB
+
+
+class Malformed(ValueError):
+    """What came is no event that we know."""
+
+
+class Events:
+    """Bytes in, the data of whole events out."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The data of the events that end in these bytes. Raises Malformed."""
+        data = self._rest + data
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n")
+        *whole, self._rest = data.split(b"\n\n")
+        if len(self._rest) > _MOST_BYTES:
+            raise Malformed(f"an event has more than {_MOST_BYTES:,} bytes")
+        return [told for event in whole if (told := _data(event)) is not None]
+
+    @property
+    def rest(self) -> bytes:
+        """Of an event that has not ended."""
+        return self._rest.strip()
+
+
+def _data(event: bytes) -> bytes | None:
+    if event.startswith(b"data: ") and b"\n" not in event:
+        return event[6:]
+    parts = []
+    for line in event.split(b"\n"):
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            parts.append(value.removeprefix(b" "))
+        elif line and name not in (b"", b"event", b"id", b"retry"):
+            raise Malformed(f"a line of the stream is none of an event: {line[:80]!r}")
+    return b"\n".join(parts) if parts else None

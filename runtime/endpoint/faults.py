@@ -1,0 +1,137 @@
+"""What goes wrong between us and a server, in words for the user.
+
+A cause is a clause: whoever reads it has been told which server it is of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ValidationError
+
+from build_engine.validation import shortened
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse
+
+    from runtime.endpoint.key import Key
+
+_MOST_ERROR_BYTES = 16_384
+_USUAL_WAIT_S = 1.0
+_MOST_WAIT_S = 30.0
+_NO_ENTRY = (401, 403)
+_NOT_FOUND = 404
+_TOO_MANY = 429
+_UNAVAILABLE = 503
+
+
+class Lost(Exception):
+    """The server answers nobody any more, or nobody like us."""
+
+
+class HungUp(Lost):
+    """It closed the connection before it answered, as servers do with one that was idle."""
+
+
+class Refused(Exception):
+    """The server does not answer this request."""
+
+
+class Busy(Exception):
+    """The server wants to be asked again."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__("it is busy")
+        self.wait_s = wait_s
+
+
+class _Inner(BaseModel):
+    message: str | None = None
+
+
+class _ErrorBody(BaseModel):
+    """OpenAI's shape, `{"error": {"message"}}`; vLLM and TensorRT-LLM had `{"message"}` alone, and
+    FastAPI has `{"detail"}`.
+    """
+
+    error: _Inner | str | None = None
+    message: str | None = None
+    detail: str | None = None
+
+    @property
+    def text(self) -> str | None:
+        """What it says."""
+        error = self.error.message if isinstance(self.error, _Inner) else self.error
+        return error or self.message or self.detail
+
+
+def said(content: bytes) -> str:
+    """What the body of an error says, on one line."""
+    try:
+        text = _ErrorBody.model_validate_json(content).text
+    except ValidationError:
+        text = None
+    plain = text or re.sub(r"<[^>]*>", " ", content.decode(errors="replace"))
+    return shortened(" ".join(plain.split())) if len(plain) > 400 else " ".join(plain.split())
+
+
+async def require_answer(response: ClientResponse, key: Key) -> None:
+    """Return where the server answers. Raises Lost, Refused or Busy."""
+    status = response.status
+    if status == 200:
+        return
+    content = await response.content.read(_MOST_ERROR_BYTES)
+    if status == _TOO_MANY or (status == _UNAVAILABLE and "retry-after" in response.headers):
+        raise Busy(_wait_s(response.headers.get("retry-after")))
+    told = key.hidden(said(content)).rstrip(".")
+    cause = f"HTTP {status}{f': {told}' if told else ''}"
+    if status in _NO_ENTRY:
+        what = "has no key" if key.secret is None else "has another key"
+        raise Lost(f"it wants a key, and {key.variable} {what} ({cause})")
+    if 300 <= status < 400:
+        where = response.headers.get("location", "elsewhere")
+        raise Lost(f"it sends us to {shortened(where)}; give that address")
+    if status == _NOT_FOUND:
+        raise Lost(f"it has no such model, or no /v1/completions ({cause})")
+    raise Refused(cause)
+
+
+def _wait_s(header: str | None) -> float:
+    """Seconds of a `Retry-After`; a date is none that we read."""
+    try:
+        return min(max(float(header or ""), 0.0), _MOST_WAIT_S)
+    except ValueError:
+        return _USUAL_WAIT_S
+
+
+@contextlib.contextmanager
+def connection() -> Iterator[None]:
+    """What the network does, as Lost."""
+    import aiohttp
+
+    try:
+        yield
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise Lost(
+            f"its certificate is not trusted ({error.certificate_error}); name the file of its "
+            "authority in SSL_CERT_FILE"
+        ) from None
+    except aiohttp.ClientSSLError as error:
+        raise Lost(f"TLS with it failed ({error.os_error.strerror or error.os_error})") from None
+    except aiohttp.ClientConnectorError as error:
+        reason = error.os_error.strerror or str(error.os_error) or "no answer"
+        raise Lost(f"it cannot be reached ({reason})") from None
+    except aiohttp.ServerDisconnectedError:
+        raise HungUp("it hung up without an answer") from None
+    except aiohttp.ClientOSError as error:
+        raise HungUp(f"the connection broke ({error.strerror or 'reset'})") from None
+    except aiohttp.ClientPayloadError:
+        raise Lost("it hung up in the middle of an answer") from None
+    except aiohttp.ClientError as error:
+        raise Lost(f"it speaks no HTTP that we know ({type(error).__name__})") from None
+    except asyncio.TimeoutError:
+        raise Lost("it did not answer in time") from None

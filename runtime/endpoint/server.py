@@ -1,0 +1,260 @@
+"""One server with the requests that it has: a replica, to the head of them all.
+
+Everything here happens on one event loop; `submit` and `poll` may come from any thread. A server
+that says it is busy gets fewer requests at once; one that says nothing for long, hangs
+up or wants another key is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from build_engine.validation import counted
+from runtime.endpoint.events import DONE, Events, Malformed
+from runtime.endpoint.faults import Busy, HungUp, Lost, Refused, connection, require_answer
+from runtime.endpoint.identity import place_of
+from runtime.endpoint.wire import News, body_of, read_news
+from runtime.executor import Chunk, ExecutorStats, Request
+from runtime.messages import Chunks, Fatal, Work
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+
+    from runtime.endpoint.key import Key
+    from runtime.endpoint.spec import EndpointSpec
+    from runtime.endpoint.tokens import Counter
+
+_SIGN_S = 0.5  # between two signs of life for the head
+_MOST_ANSWER_BYTES = 2**24  # of one that is told whole
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How all servers are asked."""
+
+    spec: EndpointSpec
+    key: Key
+    session: ClientSession
+    prompt: Callable[[Request], str | list[int]]
+    counter: Callable[[], Counter]
+
+
+@dataclass(slots=True)
+class _Answer:
+    """An answer that is being made."""
+
+    request: Request
+    counter: Counter
+    num_ids: int = 0
+    last_id: int | None = None
+    finished: bool = False
+
+    def take(self, news: Sequence[News]) -> list[int]:
+        """The ids in it; the one that ended the answer is there, whether the server told it or
+        not. Raises Refused.
+        """
+        ids: list[int] = []
+        for each in news:
+            if each.error is not None:
+                raise Refused(each.error)
+            if self.finished:
+                break  # a usage event
+            ids += self.counter.take(each)
+            if each.reason is not None:
+                self.finished = True
+                ids += self._stop(ids, each.reason)
+        if ids:
+            self.num_ids += len(ids)
+            self.last_id = ids[-1]
+        return ids
+
+    def _stop(self, ids: list[int], reason: str) -> Sequence[int]:
+        request = self.request
+        last = ids[-1] if ids else self.last_id
+        room = self.num_ids + len(ids) < request.max_new_tokens
+        if reason != "stop" or last in request.stop_ids or not room:
+            return ()
+        return request.stop_ids[:1]
+
+
+@dataclass(eq=False)
+class Server:
+    """See `runtime.replicas.head.Handle`."""
+
+    url: str
+    asking: Asking
+    loop: asyncio.AbstractEventLoop
+    device: str = "a server"
+    _waiting: deque[Request] = field(default_factory=deque)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _chunks: list[Chunk] = field(default_factory=list)
+    _poll: Future[Chunks | Fatal] | None = None
+    _flushing: bool = False
+    _cause: str | None = None
+    _not_before_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._limit = self.asking.spec.in_flight_each
+        self._sign_s = self.loop.time()
+        self.loop.call_soon_threadsafe(self._watch)
+
+    @property
+    def node(self) -> str:
+        """See `Handle.node`."""
+        return place_of(self.url)
+
+    def submit(self, work: Work) -> Future[None]:
+        """See `Handle.submit`."""
+        future: Future[None] = Future()
+        self.loop.call_soon_threadsafe(self._take, work.requests, future)
+        return future
+
+    def poll(self) -> Future[Chunks | Fatal]:
+        """See `Handle.poll`."""
+        future: Future[Chunks | Fatal] = Future()
+        self.loop.call_soon_threadsafe(self._polled, future)
+        return future
+
+    def _take(self, requests: Sequence[Request], future: Future[None]) -> None:
+        if not self._waiting and not self._tasks:
+            self._sign_s = self.loop.time()
+        self._waiting += requests
+        future.set_result(None)
+        self._pump()
+
+    def _pump(self) -> None:
+        """Send what there is a place for."""
+        while self._waiting and self._cause is None and len(self._tasks) < self._limit:
+            if not self._tasks and self.loop.time() < self._not_before_s:
+                break  # nothing is open there that could make a place
+            task = self.loop.create_task(self._answer(self._waiting.popleft()))
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._lose(f"{type(error).__name__}: {error}")  # our own mistake
+        self._pump()
+
+    async def _answer(self, request: Request) -> None:
+        answer = _Answer(request, self.asking.counter())
+        try:
+            try:
+                await self._asked(answer)
+            except HungUp:
+                if answer.num_ids:
+                    raise
+                await self._asked(answer)  # on a new connection: that one may have been idle
+        except Busy as busy:
+            self._narrow(request, busy.wait_s)
+        except Lost as fault:
+            if not answer.finished:
+                self._lose(str(fault))
+        except (Refused, ValueError) as fault:  # ValueError: Malformed, or without ids
+            self._tell(request, [], finished=True, error=f"{self.node}: {fault}")
+
+    async def _asked(self, answer: _Answer) -> None:
+        """Raises Lost, Refused, Busy or ValueError."""
+        asking = self.asking
+        spec, request = asking.spec, answer.request
+        body = body_of(request, spec.model, spec.way.ids, asking.prompt(request))
+        with connection():
+            async with asking.session.post(
+                f"{self.url}/v1/completions", data=body, allow_redirects=False
+            ) as response:
+                await require_answer(response, asking.key)
+                self._sign()
+                if request.streaming:
+                    await self._stream(response, answer)
+                else:
+                    await self._whole(response, answer)
+        if not answer.finished:
+            raise Refused("its answer ended without an end (no finish_reason)")
+
+    async def _stream(self, response: ClientResponse, answer: _Answer) -> None:
+        events = Events()
+        async for data in response.content.iter_any():
+            self._sign()
+            told = [each for each in events.feed(data) if each != DONE]
+            if told and not answer.finished:
+                ids = answer.take([read_news(each) for each in told])
+                self._tell(answer.request, ids, finished=answer.finished)
+        if events.rest and not answer.finished:
+            raise Malformed(f"its stream ended within an event: {events.rest[:80]!r}")
+
+    async def _whole(self, response: ClientResponse, answer: _Answer) -> None:
+        content = bytearray()
+        async for data in response.content.iter_any():
+            self._sign()
+            content += data
+            if len(content) > _MOST_ANSWER_BYTES:
+                raise Malformed(f"an answer has more than {_MOST_ANSWER_BYTES:,} bytes")
+        ids = answer.take([read_news(bytes(content))])
+        if answer.finished:
+            self._tell(answer.request, ids, finished=True)
+
+    def _sign(self) -> None:
+        self._sign_s = self.loop.time()
+
+    def _tell(
+        self, request: Request, ids: list[int], *, finished: bool, error: str | None = None
+    ) -> None:
+        import numpy as np
+
+        if not ids and not finished:
+            return
+        told = None if error is None else self.asking.key.hidden(error)
+        self._chunks.append(Chunk(request.id, np.array(ids, np.int32), finished, told))
+        if self._poll is not None and not self._flushing:
+            self._flushing = True
+            self.loop.call_soon(self._flush)  # with what others of this moment have
+
+    def _narrow(self, request: Request, wait_s: float) -> None:
+        """Ask for this one again, when one of the others is answered or the server said."""
+        self._waiting.appendleft(request)
+        self._limit = max(1, min(self._limit, len(self._tasks) - 1))
+        self._not_before_s = self.loop.time() + wait_s
+        self.loop.call_later(wait_s, self._pump)
+
+    def _lose(self, cause: str) -> None:
+        if self._cause is None:
+            self._cause = cause
+            for task in self._tasks:
+                task.cancel()
+            self._flush()
+
+    def _polled(self, future: Future[Chunks | Fatal]) -> None:
+        self._poll = future
+        if self._chunks or self._cause is not None:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Answer the open poll, if there is one: what was told before comes before the end."""
+        self._flushing = False
+        poll, self._poll = self._poll, None
+        if poll is None:
+            return
+        if self._cause is not None and not self._chunks:
+            poll.set_result(Fatal(self._cause))
+            return
+        chunks, self._chunks = self._chunks, []
+        active = len(self._tasks)
+        poll.set_result(Chunks.of(chunks, ExecutorStats(active, len(self._waiting))))
+
+    def _watch(self) -> None:
+        """A sign of life for the head, and none of the server's for long."""
+        idle_s = self.asking.spec.idle_s
+        num_open = len(self._tasks) + len(self._waiting)
+        if num_open and self.loop.time() - self._sign_s > idle_s:
+            self._lose(
+                f"it has sent nothing for {idle_s:.0f} s, with {counted(num_open, 'request')} open"
+            )
+        self._flush()
+        if self._cause is None:
+            self.loop.call_later(_SIGN_S, self._watch)
