@@ -99,7 +99,7 @@ class Server:
     _not_before_s: float = 0.0
 
     def __post_init__(self) -> None:
-        self._limit = self.asking.spec.in_flight_each
+        self._limit = float(self.asking.spec.in_flight_each)
         self._sign_s = self.loop.time()
         self.loop.call_soon_threadsafe(self._watch)
 
@@ -174,6 +174,8 @@ class Server:
                     await self._stream(response, answer)
                 else:
                     await self._whole(response, answer)
+        # one more at once after as many answers as there are at once
+        self._limit = min(self._limit + 1 / self._limit, asking.spec.in_flight_each)
         if not answer.finished:
             raise Refused("its answer ended without an end (no finish_reason)")
 
@@ -218,7 +220,7 @@ class Server:
     def _narrow(self, request: Request, wait_s: float) -> None:
         """Ask for this one again, when one of the others is answered or the server said."""
         self._waiting.appendleft(request)
-        self._limit = max(1, min(self._limit, len(self._tasks) - 1))
+        self._limit = max(1.0, min(self._limit, len(self._tasks) - 1.0))
         self._not_before_s = self.loop.time() + wait_s
         self.loop.call_later(wait_s, self._pump)
 

@@ -28,6 +28,7 @@ COMMANDS = [
     "dataset",
     "demo",
     "doctor",
+    "endpoint",
     "engines",
     "plan",
     "recipes",

@@ -1,0 +1,156 @@
+"""Who a server says it is, and how it may be asked: found out before anything is measured."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from aiohttp import web
+
+from build_engine.errors import EnginebenchError, EnvironmentFault, UnknownName, UsageError
+from runtime.endpoint.identity import Way
+from runtime.endpoint.key import Key, read_key
+from runtime.endpoint.probe import Probed, Prompt, probe
+from runtime.endpoint.spec import base_url
+from tests.runtime.endpoint.fake import Act, FakeServer, always, event, running, stream, vllm
+
+PROMPT = Prompt(np.array([5, 6, 7], np.int32), "The bridge")
+NO_KEY = Key("ENGINEBENCH_API_KEY", None)
+
+
+def probed(*urls: str, model: str | None = None, key: Key = NO_KEY) -> Probed:
+    return probe(urls, model, PROMPT, key, 10.0)
+
+
+def test_a_server_says_who_it_is() -> None:
+    with running(vllm) as server:
+        found = probed(server.url)
+    [identity] = found.servers
+    assert (identity.engine, identity.model, identity.max_model_len) == (
+        "vLLM 0.11.0",
+        "tiny",
+        4096,
+    )
+    assert identity.server is not None and "aiohttp" in identity.server
+    assert found.way == Way(prompts="ids", ids="return_token_ids")
+
+
+async def _llama(server: FakeServer, request: web.Request, body: dict[str, Any]) -> Any:
+    """As llama.cpp: what it does not know does not matter to it."""
+    verbose = {"__verbose": {"tokens": [7]}} if body.get("verbose") else {}
+    told = {"choices": [{"text": " a", "finish_reason": "length"}], **verbose}
+    return await stream(request, b"data: " + json.dumps(told).encode() + b"\n\n")
+
+
+async def _tensorrt(server: FakeServer, request: web.Request, body: dict[str, Any]) -> Any:
+    """As TensorRT-LLM's: it refuses what it does not know, and tells ids instead of text."""
+    known = {"model", "prompt", "max_tokens", "temperature", "stream", "ignore_eos", "detokenize"}
+    if body.keys() - known:
+        return web.json_response({"message": "extra fields"}, status=400)
+    if body.get("detokenize") is False:
+        return await stream(request, event("", [7, 8], "length"))
+    return await stream(request, event(" a b", None, "length"))
+
+
+async def _only_text(server: FakeServer, request: web.Request, body: dict[str, Any]) -> Any:
+    if not isinstance(body["prompt"], str):
+        return web.json_response({"error": "a text, please"}, status=422)
+    return await stream(request, event(" a b", None, "length"))
+
+
+@pytest.mark.parametrize(
+    ("act", "way"),
+    [
+        (_llama, Way(prompts="ids", ids="return_tokens")),
+        (_tensorrt, Way(prompts="ids", ids="detokenize")),
+        (_only_text, Way(prompts="text", ids="text")),
+    ],
+)
+def test_each_server_is_asked_as_it_takes_it(act: Act, way: Way) -> None:
+    with running(act) as server:
+        assert probed(server.url).way == way
+
+
+@pytest.mark.parametrize(
+    ("act", "kind", "told"),
+    [
+        (always(401, {"error": {"message": "Bad key"}}), UsageError, "it wants a key, and ENGINEB"),
+        (always(500, {"error": {"message": "oh"}}), EnvironmentFault, "HTTP 500: oh"),
+        (always(429, None, retry_after="0"), EnvironmentFault, "said 5 times that it is busy"),
+    ],
+)
+def test_a_server_that_cannot_be_measured(
+    act: Act, kind: type[EnginebenchError], told: str
+) -> None:
+    with running(act) as server, pytest.raises(kind, match="cannot be measured") as fault:
+        probed(server.url)
+    assert told in str(fault.value)
+
+
+def test_the_model_must_be_one_of_the_server() -> None:
+    two = ({"id": "tiny"}, {"id": "large"})
+    with running(vllm, models=two) as server:
+        with pytest.raises(UsageError, match="lists tiny, large; say which one with --served-"):
+            probed(server.url)
+        with pytest.raises(UnknownName, match="Did you mean `large`"):
+            probed(server.url, model="larg")
+        assert probed(server.url, model="large").servers[0].model == "large"
+
+
+def test_servers_of_two_kinds_are_refused() -> None:
+    with (
+        running(vllm) as one,
+        running(_llama) as other,
+        pytest.raises(UsageError, match="not asked in one way"),
+    ):
+        probed(one.url, other.url)
+
+
+def test_nobody_there_and_no_certificate_that_is_trusted() -> None:
+    with running(vllm) as server:
+        url = server.url
+        with pytest.raises(EnvironmentFault, match="cannot be measured"):
+            probed(url.replace("http:", "https:"))
+    with pytest.raises(EnvironmentFault, match="cannot be reached"):
+        probed(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("http://a:80/v1/", "http://a:80"),
+        ("https://a.b/x/v1", "https://a.b/x"),
+        (" http://[::1]:8 ", "http://[::1]:8"),
+    ],
+)
+def test_a_base_url(text: str, url: str) -> None:
+    assert base_url(text) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a:80",
+        "ftp://a",
+        "http://",
+        "http://u:p@a",
+        "http://a?k=1",
+        "http://a:99999",
+        "http://a b",
+    ],
+)
+def test_what_is_no_url_of_a_server(text: str) -> None:
+    with pytest.raises(ValueError, match=r"URL|address"):
+        base_url(text)
+
+
+def test_a_key_is_in_the_environment() -> None:
+    assert read_key("ENGINEBENCH_API_KEY", {}).headers == {}
+    assert read_key("X", {"X": " k1 "}).headers == {"authorization": "Bearer k1"}
+    assert "k1" not in repr(read_key("X", {"X": "k1"}))
+    for environment in ({}, {"X": " "}, {"X": "a b"}, {"X": "ä"}):
+        with pytest.raises(UsageError, match="X holds no key"):
+            read_key("X", environment)
