@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runtime.endpoint.tokens import Counter
 
 _SIGN_S = 0.5  # between two signs of life for the head
+_ANSWERS_A_PLACE = 8  # before a server that was busy is asked for more at once
 _MOST_ANSWER_BYTES = 2**24  # of one that is told whole
 
 
@@ -97,6 +98,7 @@ class Server:
     _flushing: bool = False
     _cause: str | None = None
     _not_before_s: float = 0.0
+    _running: int = 0
 
     def __post_init__(self) -> None:
         self._limit = float(self.asking.spec.in_flight_each)
@@ -129,11 +131,12 @@ class Server:
 
     def _pump(self) -> None:
         """Send what there is a place for."""
-        while self._waiting and self._cause is None and len(self._tasks) < self._limit:
-            if not self._tasks and self.loop.time() < self._not_before_s:
+        while self._waiting and self._cause is None and self._running < int(self._limit):
+            if not self._running and self.loop.time() < self._not_before_s:
                 break  # nothing is open there that could make a place
             task = self.loop.create_task(self._answer(self._waiting.popleft()))
             self._tasks.add(task)
+            self._running += 1
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -143,6 +146,15 @@ class Server:
         self._pump()
 
     async def _answer(self, request: Request) -> None:
+        wait_s = await self._tried(request)
+        self._running -= 1
+        if wait_s is not None:
+            self._narrow(request, wait_s)
+
+    async def _tried(self, request: Request) -> float | None:
+        """Have it answered, or say what keeps it from being; seconds to wait where the server is
+        busy.
+        """
         answer = _Answer(request, self.asking.counter())
         try:
             try:
@@ -152,12 +164,13 @@ class Server:
                     raise
                 await self._asked(answer)  # on a new connection: that one may have been idle
         except Busy as busy:
-            self._narrow(request, busy.wait_s)
+            return busy.wait_s
         except Lost as fault:
             if not answer.finished:
                 self._lose(str(fault))
         except (Refused, ValueError) as fault:  # ValueError: Malformed, or without ids
             self._tell(request, [], finished=True, error=f"{self.node}: {fault}")
+        return None
 
     async def _asked(self, answer: _Answer) -> None:
         """Raises Lost, Refused, Busy or ValueError."""
@@ -174,8 +187,9 @@ class Server:
                     await self._stream(response, answer)
                 else:
                     await self._whole(response, answer)
-        # one more at once after as many answers as there are at once
-        self._limit = min(self._limit + 1 / self._limit, asking.spec.in_flight_each)
+        # one more at once after so many answers of each: it may have been busy for others
+        more = 1 / (_ANSWERS_A_PLACE * self._limit)
+        self._limit = min(self._limit + more, asking.spec.in_flight_each)
         if not answer.finished:
             raise Refused("its answer ended without an end (no finish_reason)")
 
@@ -220,7 +234,8 @@ class Server:
     def _narrow(self, request: Request, wait_s: float) -> None:
         """Ask for this one again, when one of the others is answered or the server said."""
         self._waiting.appendleft(request)
-        self._limit = max(1.0, min(self._limit, len(self._tasks) - 1.0))
+        # others of the same moment have not ended as tasks
+        self._limit = max(1.0, min(self._limit, self._running))
         self._not_before_s = self.loop.time() + wait_s
         self.loop.call_later(wait_s, self._pump)
 
