@@ -20,6 +20,7 @@ from build_engine.files import cannot_write, write_json
 from build_engine.temporary import mark, sweep
 from harness.rules.rounds import DEFAULT, Round, load_round
 from harness.runs.place import require_own_place
+from harness.submission import declared
 from harness.submission.check import check_tree
 from harness.submission.measurements import calibration_description, measurements
 from harness.submission.readme import result_readme, source_readme
@@ -163,7 +164,12 @@ def _write_result(by: Submitter, run: PackableRun, system: str, chosen: Round) -
     result.measurements.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(performance.user_conf, result.user_conf)
     result.readme.write_text(result_readme(run, chosen), encoding="utf-8")
-    write_json(result.measurements, measurements(run.engine, run.reference))
+    fields = (
+        measurements(run.engine, run.reference)
+        if run.served is None
+        else declared.measurements(run.served)
+    )
+    write_json(result.measurements, fields)
     return result
 
 
@@ -172,7 +178,12 @@ def _write_common(by: Submitter, runs: Sequence[PackableRun], system: dict[str, 
     by.systems.mkdir(parents=True)
     write_json(by.systems / f"{system_id(system['system_name'])}.json", system)
     by.documentation.mkdir()
-    document = calibration_description(runs[0].engine, runs[0].reference)
+    first = runs[0]
+    document = (
+        calibration_description(first.engine, first.reference)
+        if first.served is None
+        else declared.calibration_description(first.served)
+    )
     (by.documentation / "calibration.md").write_text(document, encoding="utf-8")
     _write_source(by.source)
     own = {run.benchmark: run.official for run in runs if run.benchmark != run.official}

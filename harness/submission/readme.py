@@ -6,11 +6,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from harness.rules.rounds import Round
+from harness.submission.declared import facts
 from harness.submission.runs import PackableRun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from build_engine.store.manifest import EngineManifest
     from harness.runs.record import RunRecord
 
 UNOFFICIAL = (
@@ -21,8 +23,7 @@ UNOFFICIAL = (
 
 def result_readme(run: PackableRun, chosen: Round) -> str:
     """Of one scenario."""
-    record, engine = run.record, run.engine
-    identity = engine.identity
+    record = run.record
     lines = [
         f"# {run.benchmark}, {run.scenario}",
         "",
@@ -33,12 +34,7 @@ def result_readme(run: PackableRun, chosen: Round) -> str:
         "",
         "## Engine",
         "",
-        f"- Model: {engine.model.name}, checkpoint sha256 {identity.checkpoint}",
-        f"- Recipe: {identity.recipe.name}",
-        f"- Target: {identity.target.name}",
-        f"- Limits: {_listed(asdict(identity.limits))}",
-        f"- Libraries: {_listed(identity.backend.libraries)}",
-        f"- Key: {engine.key}",
+        *(_engine(run.engine) if run.served is None else facts(run.served)),
         "",
         "## How to repeat it",
         "",
@@ -56,6 +52,18 @@ def result_readme(run: PackableRun, chosen: Round) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _engine(engine: EngineManifest) -> list[str]:
+    identity = engine.identity
+    return [
+        f"- Model: {engine.model.name}, checkpoint sha256 {identity.checkpoint}",
+        f"- Recipe: {identity.recipe.name}",
+        f"- Target: {identity.target.name}",
+        f"- Limits: {_listed(asdict(identity.limits))}",
+        f"- Libraries: {_listed(identity.backend.libraries)}",
+        f"- Key: {engine.key}",
+    ]
 
 
 def source_readme() -> str:

@@ -17,7 +17,9 @@ from harness.runs import integrity
 from harness.runs.packable import never_packed, no_result, official_name
 from harness.runs.record import RunRecord
 from harness.runs.run import Run
+from harness.runs.served import Served
 from harness.runs.worth import failures
+from harness.submission.declared import lacking
 
 _NOT_SHARED = {"title", "sources", "scenarios"}  # fields of a workload that may differ in one pack
 
@@ -50,8 +52,15 @@ class PackableRun:
         return self.record.engine
 
     @property
+    def served(self) -> Served | None:
+        """What is known of servers in the place of an engine."""
+        return self.record.served
+
+    @property
     def reference(self) -> str | None:
         """The benchmark's model, when the engine was built from its very weights."""
+        if self.record.engine is None:
+            return None
         model = load_workload(self.official, self.round).model
         if model is None or not model.has_weights(self.engine.model.weights):
             return None
@@ -83,8 +92,10 @@ def _refusals(run: Run, division: str, chosen: Round) -> Iterator[str]:
     """Why one run cannot be packed."""
     record = run.record
     yield from never_packed(record, chosen)
-    if record.engine is None or no_result(record) is not None:
+    if no_result(record) is not None:
         return
+    if record.served is not None:
+        yield from lacking(record.served, division)
     own = chosen if chosen.name == record.round else None
     yield from integrity.problems(run, own)
     version = str(record.versions.get(LIBRARY))
@@ -99,7 +110,7 @@ def _refusals(run: Run, division: str, chosen: Round) -> Iterator[str]:
             f"it was run by enginebench {ran}, and this is {packs}, whose code would be submitted; "
             f"pack with the version that ran."
         )
-    if division == "closed" and official_name(record, chosen) is not None:
+    if division == "closed" and record.engine and official_name(record, chosen) is not None:
         yield from _closed_refusals(record, record.engine, chosen)
 
 
@@ -175,7 +186,10 @@ def _together(runs: Sequence[Run], chosen: Round) -> Iterator[str]:
 def _other_engine(run: Run, first: Run) -> Iterator[str]:
     """In which fields the engine of a run is another one."""
     ours, its = run.record.engine, first.record.engine
-    assert ours is not None and its is not None, "a run without one is refused"
+    if ours is None or its is None:
+        if (ours, run.record.served) != (its, first.record.served):
+            yield f"{run.name} is of another engine than {first.name}; pack the runs of one engine."
+        return
     if ours.key != its.key:
         fields = differences(its.identity, ours.identity)
         different = ", ".join(f"{name} {one} and {other}" for name, one, other in fields)

@@ -36,6 +36,8 @@ def detected(run: RunRecord) -> dict[str, str]:
 
     The framework is the one that executed the engine, whatever else is installed there.
     """
+    if run.served is not None:  # the machine of the run is that of the servers' client
+        return {"framework": run.served.engine}
     fields: dict[str, str] = {
         key: value
         for key, value in run.system.fields.items()

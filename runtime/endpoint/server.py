@@ -41,8 +41,15 @@ class Asking:
     spec: EndpointSpec
     key: Key
     session: ClientSession
+    fresh: ClientSession
+    """Whose connections are used once."""
     prompt: Callable[[Request], str | list[int]]
     counter: Callable[[], Counter]
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.session.close()
+        await self.fresh.close()
 
 
 @dataclass(slots=True)
@@ -99,6 +106,7 @@ class Server:
     _cause: str | None = None
     _not_before_s: float = 0.0
     _running: int = 0
+    _reuses: bool = True
 
     def __post_init__(self) -> None:
         self._limit = float(self.asking.spec.in_flight_each)
@@ -157,12 +165,14 @@ class Server:
         """
         answer = _Answer(request, self.asking.counter())
         try:
+            reuses = self._reuses
             try:
-                await self._asked(answer)
+                await self._asked(answer, self.asking.session if reuses else self.asking.fresh)
             except HungUp:
-                if answer.num_ids:
+                if answer.num_ids or not reuses:
                     raise
-                await self._asked(answer)  # on a new connection: that one may have been idle
+                await self._asked(answer, self.asking.fresh)
+                self._reuses = False  # it closes what is idle
         except Busy as busy:
             return busy.wait_s
         except Lost as fault:
@@ -172,13 +182,13 @@ class Server:
             self._tell(request, [], finished=True, error=f"{self.node}: {fault}")
         return None
 
-    async def _asked(self, answer: _Answer) -> None:
+    async def _asked(self, answer: _Answer, session: ClientSession) -> None:
         """Raises Lost, Refused, Busy or ValueError."""
         asking = self.asking
         spec, request = asking.spec, answer.request
         body = body_of(request, spec.model, spec.way.ids, asking.prompt(request))
         with connection():
-            async with asking.session.post(
+            async with session.post(
                 f"{self.url}/v1/completions", data=body, allow_redirects=False
             ) as response:
                 await require_answer(response, asking.key)

@@ -29,14 +29,20 @@ def require_library() -> None:
         raise MissingLibrary("aiohttp", "endpoint")
 
 
-def open_session(key: Key, limit_s: float | None = None) -> ClientSession:
-    """A session that sends the key, follows no redirect and asks no proxy; `limit_s` bounds each
-    request. Its caller closes it.
+def open_session(key: Key, limit_s: float | None = None, *, pooled: bool = False) -> ClientSession:
+    """A session that sends the key and asks no proxy; `limit_s` bounds each request. Without
+    `pooled` each has a connection of its own: llama.cpp closes one after a stream without saying
+    so. Its caller closes it.
     """
     import aiohttp
 
+    connector = (
+        aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S)
+        if pooled
+        else aiohttp.TCPConnector(limit=0, force_close=True)
+    )
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
+        connector=connector,
         timeout=aiohttp.ClientTimeout(total=limit_s, sock_connect=_CONNECT_S),
         headers={"content-type": "application/json", "accept": "*/*", **key.headers},
         cookie_jar=aiohttp.DummyCookieJar(),

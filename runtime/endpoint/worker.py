@@ -51,7 +51,7 @@ def _serve(spec: EndpointSpec, line: Line, ears: Ears) -> None:
         try:
             lead(head, line, ears)
         finally:
-            closing = asyncio.run_coroutine_threadsafe(asking.session.close(), loop)
+            closing = asyncio.run_coroutine_threadsafe(asking.close(), loop)
             with contextlib.suppress(TimeoutError):
                 closing.result(_CLOSE_S)
 
@@ -88,7 +88,7 @@ async def _asking(
 ) -> Asking:
     """On the loop, as the session wants it."""
     key = read_key(spec.key_variable)
-    return Asking(spec, key, open_session(key), prompt, counter)
+    return Asking(spec, key, open_session(key, pooled=True), open_session(key), prompt, counter)
 
 
 @contextlib.contextmanager

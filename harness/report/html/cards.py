@@ -10,12 +10,14 @@ from build_engine.store.spec import SHORT_KEY_LEN
 from harness.report.html.cells import figure
 from harness.report.html.page import Card, Fact
 from harness.report.metrics import METRICS
+from harness.runs.declared import DECLARABLE
 
 if TYPE_CHECKING:
     from build_engine.store.manifest import EngineManifest
     from harness.report.candidate import Candidate
     from harness.report.comparison import CandidateSummary
     from harness.rules.scenario import Scenario
+    from harness.runs.served import Served
 
 
 def make_cards(
@@ -38,7 +40,9 @@ def _facts(candidate: Candidate, summary: CandidateSummary) -> Iterator[Fact]:
     engine = candidate.first.engine
     if engine is not None:
         yield from _engine_facts(engine, emulated=candidate.first.is_emulated)
-    memory = summary.figure("memory")
+    memory, served = summary.figure("memory"), candidate.first.record.served
+    if served is not None:
+        yield from _served_facts(served)
     if memory is not None:
         yield Fact("Memory, at most", f"{figure(memory.value)} MB")
     for scenario in candidate.scenarios:
@@ -87,6 +91,27 @@ def _engine_facts(engine: EngineManifest, *, emulated: bool) -> Iterator[Fact]:
     yield Fact("Target", f"{target.name}{where}, computes in {target.compute}")
     yield Fact("Engine", f"{size_text(engine.size_bytes)}, key {engine.key[:SHORT_KEY_LEN]}")
     yield Fact("Limits", f"{limits.max_batch_size} at once, {limits.max_seq_len:,} tokens each")
+
+
+def _served_facts(served: Served) -> Iterator[Fact]:
+    """What its user declares, what it says of itself, and what nobody knows."""
+    for name in DECLARABLE:
+        if name in served.declared:
+            yield Fact(f"Declared {name.replace('_', ' ')}", served.declared[name])
+    for server in served.servers:
+        told = {
+            "lists": ", ".join(server.models),
+            "version": server.version,
+            "header": server.server,
+            "fingerprint": server.fingerprint,
+        }
+        said = "; ".join(f"{name} {value}" for name, value in told.items() if value)
+        yield Fact(f"{server.place} says", said or "nothing of itself")
+    ids = "as it told them" if served.way.ids != "text" else "by the tokenizer, over its text"
+    yield Fact("Tokens counted", ids)
+    if "precision" not in served.declared:
+        yield Fact("Weights", "not known")
+    yield Fact("Engine size, memory", "not known")
 
 
 def _measured(summary: CandidateSummary, scenario: Scenario) -> str:

@@ -15,6 +15,8 @@ from harness.runs.execution import execute
 from harness.runs.marks import marks_of
 from harness.runs.request import RunRequest
 from harness.runs.scope import RunScope
+from runtime.endpoint.identity import IdsBy, Way
+from runtime.endpoint.spec import EndpointSpec
 from runtime.openvino.spec import OpenVINOSpec
 from runtime.simulated import SimulatedSpec
 from tests.build_engine.manifests import make_manifest
@@ -81,3 +83,18 @@ def test_other_weights_are_said_at_the_start(tmp_path: Path) -> None:
     record = execute(request, notes).record
     assert "other weights" in record.marks
     assert notes.said[0].startswith("These weights are, by sha256, not those of meta-llama/Llama")
+
+
+@pytest.mark.parametrize("ids", ["return_token_ids", "text"])
+def test_a_server_is_known_by_what_is_said_of_it(ids: IdsBy) -> None:
+    spec = EndpointSpec(
+        urls=("http://a:1",),
+        model="m",
+        way=Way(prompts="ids", ids=ids),
+        tokenizer=Path("/tokenizer"),
+        key_variable="KEY",
+    )
+    scope = RunScope(workload=WORKLOAD, scenario=Scenario.OFFLINE, num_samples=13368)
+    dataset = make_record(13368, workload=WORKLOAD.name, benchmark=WORKLOAD.benchmark)
+    counted = ("tokens by tokenizer",) if ids == "text" else ()
+    assert marks_of(scope, dataset, None, spec) == ("declared engine", *counted)
