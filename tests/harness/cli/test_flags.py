@@ -275,7 +275,7 @@ def test_the_round_stands_once() -> None:
     }
     assert defaults.pop("audit") is None  # the run's own
     assert set(defaults.values()) == {DEFAULT}
-    assert len(defaults) == 10
+    assert len(defaults) == 11
     written = [
         path.name
         for room in ("cli", "runs", "loadgen")

@@ -19,7 +19,7 @@ from runtime.backend import load
 from runtime.endpoint.executor import EndpointExecutor
 from runtime.endpoint.identity import IdsBy, PromptsAs, Way
 from runtime.endpoint.spec import EndpointSpec
-from runtime.executor import Request
+from runtime.executor import Executor, Request
 from tests.runtime.endpoint.fake import Act, FakeServer, always, event, running, sends, stream, vllm
 
 VARIABLE = "A_KEY_OF_TESTS"
@@ -37,7 +37,7 @@ def request(number: int, *ids: int, most: int = 8, **fields: Any) -> Request:
     return Request(number, np.array(ids, np.int32), most, stop_ids=(2,), **fields)
 
 
-def answers(executor: EndpointExecutor, requests: Sequence[Request]) -> dict[int, list[int]]:
+def answers(executor: Executor, requests: Sequence[Request]) -> dict[int, list[int]]:
     """All of them, and the error of one that has one as its only id's place."""
     executor.submit(requests)
     found: dict[int, list[int]] = {each.id: [] for each in requests}
