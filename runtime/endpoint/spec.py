@@ -12,7 +12,7 @@ from build_engine.validation import Text
 from runtime.endpoint.identity import Way
 from runtime.spec import ExecutorSpec
 
-MAX_IN_FLIGHT = 512
+MAX_IN_FLIGHT = 256
 IDLE_S = 120.0
 _API = "/v1"
 
