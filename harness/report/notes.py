@@ -48,8 +48,8 @@ def doubts_of(candidate: Candidate) -> Iterator[str]:
     served = candidate.first.record.served
     if served is not None:
         yield (
-            f"{candidate.label} is a server's: its weights, size and memory are not known, what "
-            "else its machine did neither, and it is what it says and its user declares."
+            f"{candidate.label} is a server's, known by what it says and its user declares: its "
+            "weights, size and memory, and what else its machine did, are not known."
         )
     if candidate.busy:
         yield (
