@@ -129,7 +129,7 @@ def _foretold(plan: SearchPlan, folder: Path, earlier: SearchRecord | None) -> d
 
 
 def _start(plan: SearchPlan, earlier: SearchRecord | None) -> Start | None:
-    return plan.known_start or (earlier.start if earlier else None)
+    return plan.start_after(earlier.start if earlier else None)
 
 
 def _show(out: Output, found: Search) -> None:

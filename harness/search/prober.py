@@ -15,6 +15,7 @@ from build_engine.errors import EXIT_OK, Interrupted, RunFailed
 from build_engine.files import cannot_write
 from build_engine.store.sealed import content_key
 from build_engine.store.spec import SHORT_KEY_LEN
+from harness.dataset.prompts import prompt_lengths
 from harness.loadgen import logs
 from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.supervise import run_test
@@ -66,6 +67,11 @@ class Prober:
             choice.round,
             library_versions(),
         )
+
+    @property
+    def prompt_lengths(self) -> list[int]:
+        """Tokens of each sample's prompt."""
+        return prompt_lengths(self.dataset.folder)
 
     def key(self, step: Step) -> str:
         """The digest of all that decides what a probe shows."""

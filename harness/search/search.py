@@ -7,7 +7,7 @@ what was going on when it was stopped is done anew.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +18,13 @@ from build_engine.memory import require_address_space
 from build_engine.validation import counted
 from harness.loadgen.job import Probe
 from harness.plan.choice import PlanChoice
+from harness.plan.measured import known_peaks
 from harness.plan.plan import make_plan
 from harness.rules.rounds import load_round
 from harness.runs.choice import MIN_QPS, MOST_QPS
 from harness.runs.run import now_utc
 from harness.runs.scope import RunScope
+from harness.search.foreseen import foretelling
 from harness.search.highest import Goal, find_highest, rounded
 from harness.search.outcome import ProbeOutcome, Step
 from harness.search.prober import HIDDEN, Prober
@@ -34,13 +36,18 @@ from harness.studies.turns import finished_run
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
     from harness.dataset.unseen import Evaluated
+    from harness.loadgen.settings import LoadgenPlan
+    from harness.plan.asked import Asked
     from harness.progress import Progress
     from harness.rules.workload import Workload
     from harness.runs.engine_choice import EngineChoice
     from harness.search.choice import SearchChoice
+    from harness.search.highest import Foretells
 
 _BELOW_BURST, _ABOVE_BURST = 0.7, 1.2  # of a burst's rate: where to begin, and what none exceeds
 _FURTHEST = 64.0  # from where it begins, in both directions, unless it is told
+
+_BY_PLAN = "the plan's likely rate"
 
 _WHOLE_RUNS = 2.3  # what all probes take together
 _LEAST_QUERIES = 459  # of which none is beyond a limit
@@ -92,9 +99,9 @@ class SearchPlan:
         queries = scope.plan("performance", Probe(0.0, 1.0, rate)).num_queries
         return _WHOLE_RUNS * queries / rate, False
 
-    @property
-    def planned_rate(self) -> float | None:
-        """What a plan takes for likely; None where too little is known."""
+    @cached_property
+    def asked(self) -> Asked | None:
+        """The engine as a plan is asked for it; None where too little is known."""
         engine = self.engine
         words = PlanChoice(
             model=engine.model,
@@ -103,10 +110,20 @@ class SearchPlan:
             workload=self.choice.workload,
             settings=engine.set,
         )
-        chosen = load_round(self.choice.round)
         try:
-            forecast = make_plan(words.asked(chosen)[0], chosen).forecast
+            return words.asked(load_round(self.choice.round))[0]
         except EnginebenchError:  # it would be told where somebody asks for a plan
+            return None
+
+    @property
+    def planned_rate(self) -> float | None:
+        """What a plan takes for likely; None where too little is known."""
+        if self.asked is None:
+            return None
+        chosen, target = load_round(self.choice.round), self.asked.target
+        try:
+            forecast = make_plan(self.asked, chosen, known_peaks(target)).forecast
+        except EnginebenchError:  # as above
             return None
         rates = forecast.rates.get(self.choice.asked_scenario) if forecast else None
         return rates.likely.typical if rates and rates.likely.typical > 0 else None
@@ -117,7 +134,18 @@ class SearchPlan:
         if self.choice.qps is not None:
             return self._start(self.choice.qps, "as asked")
         planned = self.planned_rate
-        return None if planned is None else self._start(planned, "the plan's likely rate")
+        return None if planned is None else self._start(planned, _BY_PLAN)
+
+    def start_after(self, earlier: Start | None) -> Start | None:
+        """Where to begin, or where an earlier command did: what a plan finds likely may change with
+        the memory that is free.
+        """
+        known = self.known_start
+        if known is None or earlier is None:
+            return known or earlier
+        if known.source == earlier.source == _BY_PLAN:
+            return self._start(earlier.rate, _BY_PLAN)
+        return known
 
     def after_burst(self, samples_per_s: float) -> Start:
         """Where to begin by a burst."""
@@ -219,7 +247,7 @@ def _record(
         engine=f"{prober.engine.manifest.model.name} {prober.engine.recipe}",
         scenario=plan.choice.asked_scenario,
         tolerance=plan.choice.tolerance / 100.0,
-        start=plan.known_start or (earlier.start if earlier else None),
+        start=plan.start_after(earlier.start if earlier else None),
         probes=earlier.probes if earlier else (),
     )
 
@@ -254,25 +282,43 @@ class _Searching:
                 f"A run of {counted(whole, 'query', 'queries')} is too short for LoadGen's p99, "
                 f"which needs {_LEAST_QUERIES}; raise --count or --duration."
             )
-        found = find_highest(goal, self._ask)
+        found = find_highest(goal, self._ask, self._foresight)
         runs = (each.folder for each in self.record.probes if each.outcome == found.best)
         self._write(ended=True, limited=found.limited, best=next(runs, None))
         return Search(self.prober.folder, self.record, found.probes)
 
     def _goal(self, start: Start) -> Goal:
-        dataset = self.prober.dataset
-
-        def whole(rate: float) -> int:
-            scope = self.plan.scope(rate, dataset.num_samples, own_set=dataset.record.own_set)
-            return scope.plan("performance", Probe(0.0, 1.0, rate)).num_queries
-
         return Goal(
             start=start.rate,
             lowest=start.lowest,
             highest=start.highest,
             tolerance=self.record.tolerance,
-            whole=whole,
+            whole=lambda rate: self._whole(rate).num_queries,
             most_over=most_over_early,
+        )
+
+    def _whole(self, rate: float) -> LoadgenPlan:
+        """LoadGen's test of a whole run."""
+        dataset = self.prober.dataset
+        scope = self.plan.scope(rate, dataset.num_samples, own_set=dataset.record.own_set)
+        return scope.plan("performance", Probe(0.0, 1.0, rate))
+
+    @property
+    def _foresight(self) -> Foretells:
+        limits, asked = self.prober.engine.limits, self.plan.asked
+        if asked is not None:
+            asked = replace(
+                asked,
+                max_batch_size=limits.max_batch_size,
+                max_num_tokens=limits.max_num_tokens,
+            )
+        return foretelling(
+            asked,
+            self.prober.prompt_lengths,
+            self.plan.workload.rules_of(self.plan.choice.asked_scenario),
+            load_round(self.plan.choice.round).loadgen.seeds,
+            self._whole,
+            most_over_early,
         )
 
     def _ask(self, step: Step) -> ProbeOutcome:

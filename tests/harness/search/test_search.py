@@ -17,6 +17,7 @@ from harness.rules.scenario import Scenario
 from harness.runs.engine_choice import EngineChoice
 from harness.search import search as search_module
 from harness.search.choice import SearchChoice
+from harness.search.edge import ByPower
 from harness.search.outcome import ProbeOutcome, Step, Tail
 from harness.search.prober import HIDDEN
 from harness.search.record import SEARCH, read_search
@@ -45,8 +46,11 @@ class FakeProber:
 
     dataset = SimpleNamespace(num_samples=2000, record=SimpleNamespace(own_set=False))
     engine = SimpleNamespace(
-        manifest=SimpleNamespace(model=SimpleNamespace(name="newsbrief")), recipe="bf16"
+        manifest=SimpleNamespace(model=SimpleNamespace(name="newsbrief")),
+        recipe="bf16",
+        limits=SimpleNamespace(max_batch_size=64, max_num_tokens=2048),
     )
+    prompt_lengths = (200,) * 2000
 
     def key(self, step: Step) -> str:
         return f"{step.kind}-{step.rate}-{step.queries}"
@@ -77,6 +81,7 @@ class FakeProber:
 def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Search]:
     """Runs a search by a fake prober in a folder; runs that it recorded are taken to be there."""
     monkeypatch.setattr(search_module, "finished_run", lambda folder: object())
+    monkeypatch.setattr(search_module, "foretelling", lambda *_: ByPower())
 
     def run(prober: FakeProber | None = None, *, fresh: bool = False, **options: Any) -> Search:
         prober = prober or FakeProber(tmp_path)
