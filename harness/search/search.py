@@ -7,7 +7,7 @@ what was going on when it was stopped is done anew.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,9 +26,10 @@ from harness.runs.run import now_utc
 from harness.runs.scope import RunScope
 from harness.search.foreseen import foretelling
 from harness.search.highest import Goal, find_highest, rounded
-from harness.search.outcome import ProbeOutcome, Step
+from harness.search.outcome import ProbeOutcome, RuntimeLimits, Step
 from harness.search.prober import HIDDEN, Prober
 from harness.search.record import SEARCH, ProbeRecord, SearchRecord, Start, read_search
+from harness.search.tuning import Tuning, candidates, tune
 from harness.search.watch import most_over_early
 from harness.studies.place import check_study_folder, clear, held
 from harness.studies.turns import finished_run
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 _BELOW_BURST, _ABOVE_BURST = 0.7, 1.2  # of a burst's rate: where to begin, and what none exceeds
 _FURTHEST = 64.0  # from where it begins, in both directions, unless it is told
 
+_BY_LOAD = 1 / 3  # the power of a load by which a rate follows
 _BY_PLAN = "the plan's likely rate"
 
 _WHOLE_RUNS = 2.3  # what all probes take together
@@ -177,7 +179,8 @@ class Search:
     @property
     def best_probe(self) -> ProbeOutcome | None:
         """What that run showed."""
-        return max((p for p in self.probes if p.valid), key=lambda p: p.rate, default=None)
+        best = self.record.best
+        return next((p.outcome for p in self.record.probes if p.folder == best), None)
 
 
 def run_search(
@@ -268,6 +271,7 @@ class _Searching:
     prober: Prober
     told: Told
     record: SearchRecord
+    told_so_far: list[ProbeOutcome] = field(default_factory=list)
 
     def go(self) -> Search:
         """From the start to the end."""
@@ -282,10 +286,41 @@ class _Searching:
                 f"A run of {counted(whole, 'query', 'queries')} is too short for LoadGen's p99, "
                 f"which needs {_LEAST_QUERIES}; raise --count or --duration."
             )
-        found = find_highest(goal, self._ask, self._foresight)
-        runs = (each.folder for each in self.record.probes if each.outcome == found.best)
-        self._write(ended=True, limited=found.limited, best=next(runs, None))
-        return Search(self.prober.folder, self.record, found.probes)
+        found = find_highest(goal, self._ask, self._foresight(None))
+        best, tuning = found.best, self._tuned(goal, found.best)
+        if tuning is not None and tuning.rate is not None:
+            best = max((p for p in self.told_so_far if p.valid), key=lambda p: p.rate)
+        runs = (each.folder for each in self.record.probes if each.outcome == best)
+        self._write(ended=True, limited=found.limited, best=next(runs, None), tuning=tuning)
+        return Search(self.prober.folder, self.record, tuple(self.told_so_far))
+
+    def _tuned(self, goal: Goal, best: ProbeOutcome | None) -> Tuning | None:
+        """What other limits of the scheduler bring near the highest rate; None where nobody asks,
+        or nothing can be tried.
+        """
+        if not self.plan.choice.tune or best is None or not self.prober.takes_limits:
+            return None
+        limits, asked = self.prober.engine.limits, self.plan.asked
+        own = RuntimeLimits(
+            max_batch_size=limits.max_batch_size, max_num_tokens=limits.max_num_tokens
+        )
+        in_parts = asked is not None and asked.storage.chunked
+        tried = candidates(own, 1 if in_parts else limits.max_input_len)
+        if not tried:
+            return None
+        self.prober.progress.phase("Other limits of the scheduler")
+        tuning = tune(own, tried, goal.step("long", best.rate), self._ask)
+        if not tuning.told_apart:
+            return tuning
+        higher = replace(goal, start=best.rate * (1.0 + tuning.gain) ** _BY_LOAD)
+
+        def ask(step: Step) -> ProbeOutcome:
+            return self._ask(step.model_copy(update={"limits": tuning.best}))
+
+        again = find_highest(higher, ask, self._foresight(tuning.best)).best
+        if again is None or again.rate <= best.rate:
+            return tuning
+        return tuning.model_copy(update={"rate": again.rate})
 
     def _goal(self, start: Start) -> Goal:
         return Goal(
@@ -303,9 +338,8 @@ class _Searching:
         scope = self.plan.scope(rate, dataset.num_samples, own_set=dataset.record.own_set)
         return scope.plan("performance", Probe(0.0, 1.0, rate))
 
-    @property
-    def _foresight(self) -> Foretells:
-        limits, asked = self.prober.engine.limits, self.plan.asked
+    def _foresight(self, tuned: RuntimeLimits | None) -> Foretells:
+        limits, asked = tuned or self.prober.engine.limits, self.plan.asked
         if asked is not None:
             asked = replace(
                 asked,
@@ -328,6 +362,7 @@ class _Searching:
         if known is None or not self._stands(known):
             self.prober.progress.phase(
                 f"{step.kind.capitalize()} probe: {step.rate:g} queries/s, {step.queries:,} queries"
+                + (f", {step.limits}" if step.limits else "")
             )
             outcome, place = self.prober.probe(step)
             known = ProbeRecord(
@@ -339,6 +374,7 @@ class _Searching:
             self.record = self.record.with_probe(known)
             self._write()
         self.told(known.outcome)
+        self.told_so_far.append(known.outcome)
         return known.outcome
 
     def _stands(self, probe: ProbeRecord) -> bool:

@@ -64,6 +64,8 @@ class Watch:
             kind=step.kind,
             rate=step.rate,
             queries=step.queries,
+            limits=step.limits,
+            turn=step.turn,
             answered=self.num_answers,
             given_up=given_up,
             ttft=ttft,

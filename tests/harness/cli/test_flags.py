@@ -149,6 +149,7 @@ FROZEN = {
         "--target",
         "--tensor-parallel",
         "--tolerance",
+        "--tune",
         "--workload",
     ],
     "sweep": [
