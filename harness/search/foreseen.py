@@ -5,6 +5,7 @@ the pace that they show.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 # compares with its memory (measured on one of two cores: 0.39 TFLOP/s beside 28 GB/s) changes
 # what is foretold little.
 _SOME_CPU = (0.4e12, 28e9)
-_NEAR = 0.25  # in logarithms of the load: further from 1 a probe counts little
+_FAR = 0.05  # counts what is far from the edge, beside what is near
 _LEAST_LOAD = 1e-3
 
 
@@ -81,7 +82,7 @@ class Foreseen:
         for probe in probes:
             if probe not in self._known:
                 self._known[probe] = self._pace_of(probe)
-                self._pace = self._mean(probes)
+                self._pace = self._mean()
         near = self._edge or probes[-1].rate
         self._edge = self._foresight.highest(self._whole, self._pace, self._most_over, near)
         return self._edge
@@ -94,18 +95,19 @@ class Foreseen:
             return self._pace
         return self._foresight.pace(plan, probe.load, probe.answered, self._pace)
 
-    def _mean(self, probes: Sequence[ProbeOutcome]) -> float:
+    def _mean(self) -> float:
         """Of the paces so far."""
-        known = [(_weight(p), math.log(self._known[p])) for p in probes if p in self._known]
-        return math.exp(sum(w * x for w, x in known) / sum(w for w, _ in known))
+        weights = [_weight(number, probe) for number, probe in enumerate(self._known)]
+        logs = [math.log(pace) for pace in self._known.values()]
+        return math.exp(sum(map(operator.mul, weights, logs)) / sum(weights))
 
 
-def _weight(probe: ProbeOutcome) -> float:
+def _weight(number: int, probe: ProbeOutcome) -> float:
     """What a probe counts: the more the longer it is, as it meets more of what a whole run does,
-    and the nearer to the edge.
+    the nearer to the edge, and the later, as a machine may not be as busy as it was.
     """
-    off = math.log(max(probe.load, _LEAST_LOAD)) / _NEAR
-    return probe.answered**2 * math.exp(-(off**2)) + 1e-9
+    off = math.log(max(probe.load, _LEAST_LOAD))
+    return (probe.answered + 1) ** 2 * 2.0**number * (math.exp(-(off**2)) + _FAR)
 
 
 def _model(asked: Asked, prompts: Sequence[int]) -> EngineModel | None:
