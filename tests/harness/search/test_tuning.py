@@ -77,7 +77,7 @@ def test_little_better_or_worse_is_not_better(apart: float) -> None:
 
 def test_what_equal_probes_differ_by_is_doubt() -> None:
     """The engine's own limits seem 25 % worse at first, and as good when they are probed again."""
-    loads = {(None, 0): 1.0, (None, 1): 0.75}
+    loads: dict[tuple[RuntimeLimits | None, int], float] = {(None, 0): 1.0, (None, 1): 0.75}
     found = tune(
         OWN,
         candidates(OWN, 1),
