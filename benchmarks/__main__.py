@@ -19,6 +19,7 @@ from benchmarks import (
     head,
     peers,
     recipes,
+    search,
     simulation,
     startup,
 )
@@ -59,6 +60,10 @@ def _simulation(options: Options, progress: Progress) -> Result:
 
 def _head(options: Options, progress: Progress) -> Result:
     return head.measure(options.samples or 4096, options.repeats or 3, progress)
+
+
+def _search(options: Options, progress: Progress) -> Result:
+    return search.measure(options.repeats or 4, progress)
 
 
 def _dataset(options: Options, progress: Progress) -> Result:
@@ -118,6 +123,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "ceiling": _ceiling,
     "simulation": _simulation,
     "head": _head,
+    "search": _search,
     "efficiency": _efficiency,
     "emulation": _emulation,
     "peers": _peers,

@@ -62,6 +62,12 @@ class ExecutorSpec(Frozen):
         """Requests that it computes at once; None where that is not known. Raises EngineError."""
         return None
 
+    def limited(self, max_batch_size: int, max_num_tokens: int) -> ExecutorSpec | None:
+        """The same engine with other limits of its scheduler: requests in flight, and tokens of one
+        iteration, both within what it was built for; None where they cannot be set without a build.
+        """
+        return None
+
     def on_part(self, num_cores: int, num_sharing: int) -> ExecutorSpec:
         """The same for a part of a machine: so many physical cores, and a memory that it shares
         with others, `num_sharing` of them in all.

@@ -40,11 +40,11 @@ ROOMS = {
     "doctor": 7,
     "studies": 7,
     "plan": 7,
-    "search": 8,
-    "report": 9,
-    "simulation": 9,
-    "demo": 10,
-    "cli": 11,
+    "simulation": 8,
+    "search": 9,
+    "report": 10,
+    "demo": 11,
+    "cli": 12,
 }
 MAX_ROOM_ARROWS = 86
 MAX_UNTYPED_LINES = 20

@@ -34,8 +34,12 @@ def words_of(choice: DataclassInstance) -> Iterator[str]:
     for field in fields(choice):
         value = getattr(choice, field.name)
         if value != field.default:
+            option = f"--{option_name(field.name)}"
+            if isinstance(value, bool):
+                yield option
+                continue
             for each in value if isinstance(value, tuple) else (value,):
-                yield from (f"--{option_name(field.name)}", str(each))
+                yield from (option, str(each))
 
 
 def words_on(engine: EngineChoice, choice: DataclassInstance) -> list[str]:

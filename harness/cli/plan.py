@@ -93,20 +93,19 @@ def plan(
 
 
 def _simulated(out: Output, plans: Plans, chosen: Round) -> list[object]:
-    """Rehearsals of the plans whose target states its peaks, shown one after the other."""
-    from build_engine.roofline.peaks import stated_peaks
+    """Rehearsals of the plans whose peaks are known, shown one after the other."""
     from harness.cli.simulated_text import rehearsed, show_rehearsals, show_side_by_side
+    from harness.plan.measured import known_peaks
     from harness.simulation.rehearsal import rehearse
 
     found: list[tuple[Rehearsal, ...]] = []
     labels = [_label(plan, plans) for plan in plans.plans]
     for label, plan in zip(labels, plans.plans, strict=True):
-        stated = stated_peaks(plan.asked.target)
-        peaks = stated.value
+        peaks = known_peaks(plan.asked.target)
         rehearsals = tuple(rehearse(plan, peaks, chosen)) if peaks else ()
         show_rehearsals(out, label, rehearsals)
         if not rehearsals:
-            out.say(f"{label} is not simulated: {plan.no_forecast or stated.reason}.")
+            out.say(f"{label} is not simulated: {plan.no_forecast}.")
         found.append(rehearsals)
     show_side_by_side(out, dict(zip(labels, found, strict=True)))
     return [rehearsed(rehearsals) for rehearsals in found]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from build_engine.errors import EXIT_OK, EXIT_RESULT
+from build_engine.validation import counted
 from harness.cli.options import FIELDS, words_on
 from harness.cli.output import Output
 from harness.runs.engine_choice import EngineChoice
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.progress import Progress
-    from harness.search.outcome import ProbeOutcome, Tail
+    from harness.search.outcome import ProbeOutcome, RuntimeLimits, Tail
     from harness.search.record import SearchRecord, Start
     from harness.search.search import Search, SearchPlan
+    from harness.search.tuning import Tuning
 
 
 def search(
@@ -63,7 +65,7 @@ def search(
         found = run_search(plan, folder, command, progress, table.row, fresh=fresh)
     finally:
         progress.close()
-    _show(out, found)
+    _show(out, found, asked=choice.tune)
     _report(out, found, engine, choice)
     return EXIT_RESULT if found.best is None else EXIT_OK
 
@@ -131,10 +133,10 @@ def _foretold(plan: SearchPlan, folder: Path, earlier: SearchRecord | None) -> d
 
 
 def _start(plan: SearchPlan, earlier: SearchRecord | None) -> Start | None:
-    return plan.known_start or (earlier.start if earlier else None)
+    return plan.start_after(earlier.start if earlier else None)
 
 
-def _show(out: Output, found: Search) -> None:
+def _show(out: Output, found: Search, *, asked: bool) -> None:
     best = found.best_probe
     out.say()
     if best is None:
@@ -151,14 +153,57 @@ def _show(out: Output, found: Search) -> None:
         if found.record.limited:
             out.say("No higher rate was allowed; --highest allows one.")
         out.say(f"Its run is {found.best}")
+        _show_tuning(out, found, best, asked=asked)
     out.result(
         {
             "folder": str(found.folder),
             "qps": best.rate if best else None,
             "limited": found.record.limited,
             "run": str(found.best) if found.best else None,
+            "tuning": found.record.tuning.model_dump(mode="json") if found.record.tuning else None,
             "probes": [probe.model_dump(mode="json") for probe in found.probes],
         }
+    )
+
+
+def _show_tuning(out: Output, found: Search, best: ProbeOutcome, *, asked: bool) -> None:
+    """What other limits of the scheduler brought, where that was asked for."""
+    tuning = found.record.tuning
+    if tuning is None:
+        if asked:
+            out.say("There are no other limits of the scheduler that this executor could be given.")
+        return
+    if not tuning.told_apart:
+        out.say(
+            f"Of {counted(len(tuning.tried), 'other setting')} of the scheduler none can be told "
+            f"from the engine's own ({tuning.own}): the best has {100 * tuning.gain:.1f} % less "
+            f"load, where equal probes differ by {100 * tuning.doubt:.1f} %."
+        )
+    elif best.limits is None:
+        out.say(f"{_sentence(tuning)}, but no run with them was VALID at a higher rate.")
+    else:
+        own = max(p.rate for p in found.probes if p.valid and p.limits is None)
+        out.say(
+            f"{_sentence(tuning)}: its run has {best.limits}, and its rate is "
+            f"{100 * (best.rate / own - 1):.1f} % above that of the engine's own ({own:.5g})."
+        )
+
+
+def _sized(words: list[str], limits: RuntimeLimits) -> list[str]:
+    """The words for an engine of these sizes."""
+    for field, value in limits.model_dump().items():
+        option = "--" + field.replace("_", "-")
+        if option in words:
+            at = words.index(option)
+            del words[at : at + 2]
+        words = [*words, option, str(value)]
+    return words
+
+
+def _sentence(tuning: Tuning) -> str:
+    return (
+        f"{str(tuning.best).capitalize()} had {100 * tuning.gain:.0f} % less load than the "
+        f"engine's own {tuning.own}"
     )
 
 
@@ -174,8 +219,11 @@ def _report(out: Output, found: Search, engine: EngineChoice, choice: SearchChoi
     page = write_report([found.folder], found.folder / REPORT)
     out.say(f"The report, for a browser: {page}")
     words = words_on(engine, choice)
-    for option in ("--output", "--qps", "--highest", "--tolerance"):
+    own = {"--output": 1, "--qps": 1, "--highest": 1, "--tolerance": 1, "--tune": 0}
+    for option, values in own.items():
         if option in words:
             at = words.index(option)
-            del words[at : at + 2]
+            del words[at : at + 1 + values]
+    if best.limits is not None:  # an engine that is built for them has them wherever it is loaded
+        words = _sized(words, best.limits)
     out.next("run", *words, "--qps", f"{best.rate:g}")

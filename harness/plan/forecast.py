@@ -95,7 +95,7 @@ def forecast(asked: Asked, peaks: Peaks) -> Forecast | None:
     limits = roofline(asked, peaks, memory.at_once)
     if limits is None:
         return None
-    tokens, (likely, seen) = asked.lengths.answer, _seen(asked, peaks, limits)
+    tokens, (likely, seen) = asked.lengths.answer, reached_of(asked, peaks, limits)
     return Forecast(
         offline=OfflineForecast(
             overlap_limit=tokens * limits.overlap_limit,
@@ -120,7 +120,7 @@ def roofline(asked: Asked, peaks: Peaks, requests: int) -> Roofline | None:
     return engine_roofline(asked.model.config, asked.storage, asked.lengths, peaks, requests)
 
 
-def _seen(asked: Asked, peaks: Peaks, limits: Roofline) -> tuple[Roofline, Seen]:
+def reached_of(asked: Asked, peaks: Peaks, limits: Roofline) -> tuple[Roofline, Seen]:
     """The limits and what is reached of them: by the measured steps of this machine, where there
     are any, and else by what published results reached.
     """

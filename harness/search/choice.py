@@ -48,6 +48,10 @@ class SearchChoice:
     """Queries a second that are never exceeded."""
     tolerance: float = 3.0
     """How near to come to the highest rate, in per cent."""
+    tune: bool = False
+    """Try other limits of the scheduler too, max_batch_size and max_num_tokens, within those of the
+    engine: near the highest rate, by probes; and search again with better ones.
+    """
     round: str = DEFAULT
     """The MLPerf round whose LoadGen and seeds the runs must have."""
 

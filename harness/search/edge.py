@@ -1,4 +1,4 @@
-"""What probes tell of the highest rate that would be VALID: between which rates it lies, and where.
+"""Where the edge is by the loads of probes alone, for engines that no plan is known of.
 
 The load of a probe (its p99 over the limit) grows with the rate, near 1 about as a power of it. The
 edge is where a line through the probes, on logarithmic scales, has a load of 1.
@@ -7,6 +7,7 @@ edge is where a line through the probes, on logarithmic scales, has a load of 1.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from harness.search.outcome import KINDS, ProbeOutcome
 
@@ -17,6 +18,27 @@ _FLATTEST, _STEEPEST = 0.1, 12.0
 _NEAR = 0.25  # in logarithms of the load: further from 1 a probe counts little
 _LEAST_LOAD = 1e-3
 _MOST_SHIFT = math.log(4.0)  # further than this nothing is foretold
+_UP, _DOWN = 1.15, 0.85  # the steps towards rates that nothing is known of
+_MARGIN = 0.15  # of a bracket, on a logarithmic scale
+
+
+class ByPower:
+    """See `Foretells`."""
+
+    def edge(self, probes: Sequence[ProbeOutcome]) -> float:
+        """See `Foretells.edge`: between a rate that passes and one that does not, and so far from
+        both that a probe there narrows it; beyond all rates where none of one kind is known.
+        """
+        known = Edge()
+        for probe in probes:
+            known.add(probe)
+        low, high, rate = known.low, known.high, known.rate
+        if low is None:
+            return min(rate, _DOWN * high.rate) if high else rate
+        if high is None:
+            return max(rate, _UP * low.rate)
+        room = float((high.rate / low.rate) ** _MARGIN)
+        return min(max(rate, low.rate * room), high.rate / room)
 
 
 class Edge:
@@ -42,12 +64,6 @@ class Edge:
     def high(self) -> ProbeOutcome | None:
         """That of the lowest rate that does not."""
         return min((p for p in self._points if not p.passes), key=_rate, default=None)
-
-    @property
-    def width(self) -> float:
-        """How much higher the one is than the other; infinite where one of them is missing."""
-        low, high = self.low, self.high
-        return math.inf if low is None or high is None else high.rate / low.rate - 1.0
 
     @property
     def rate(self) -> float:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from build_engine.validation import Frozen
 
@@ -13,14 +21,44 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 """Of probes, by how many queries they have: of a whole run a small part, a larger one, or all."""
 
 
-class Step(Frozen):
-    """A probe that is to be made: at `rate` queries a second, of `queries` queries, to be given up
-    once more than `most_over` of them are beyond a limit.
+class RuntimeLimits(Frozen):
+    """Limits of an engine's scheduler that are set when it is loaded: requests in flight, and
+    tokens of one iteration.
+    """
+
+    max_batch_size: PositiveInt
+    max_num_tokens: PositiveInt
+
+    def __str__(self) -> str:
+        return f"max_batch_size {self.max_batch_size}, max_num_tokens {self.max_num_tokens}"
+
+
+class _Probe(Frozen):
+    """What a probe is asked with; `limits` are None for those that the engine was built with, and
+    `turn` counts the probes that are repeated.
     """
 
     kind: Kind
     rate: PositiveFloat
     queries: PositiveInt
+    limits: RuntimeLimits | None = None
+    turn: NonNegativeInt = 0
+
+    @model_serializer(mode="wrap")
+    def _plain_without_saying(self, serialize: SerializerFunctionWrapHandler) -> object:
+        """Records of before there was tuning have no such fields, and their seals hold."""
+        written = serialize(self)
+        for name in ("limits", "turn"):
+            if not written[name]:
+                del written[name]
+        return written
+
+
+class Step(_Probe):
+    """A probe that is to be made: at `rate` queries a second, of `queries` queries, to be given up
+    once more than `most_over` of them are beyond a limit.
+    """
+
     most_over: NonNegativeInt
 
 
@@ -39,16 +77,13 @@ class Tail(Frozen):
         return self.p99_s / self.limit_s
 
 
-class ProbeOutcome(Frozen):
+class ProbeOutcome(_Probe):
     """One probe at `rate` queries a second, of `queries` queries.
 
     `answered` are those until it ended or was `given_up`, because too many were beyond a limit.
     `valid` is the verdict on a whole run, None for anything less.
     """
 
-    kind: Kind
-    rate: PositiveFloat
-    queries: PositiveInt
     answered: NonNegativeInt
     given_up: bool
     ttft: Tail

@@ -7,7 +7,7 @@ find, everything else in a hidden one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from build_engine.errors import EXIT_OK, Interrupted, RunFailed
 from build_engine.files import cannot_write
 from build_engine.store.sealed import content_key
 from build_engine.store.spec import SHORT_KEY_LEN
+from harness.dataset.prompts import prompt_lengths
 from harness.loadgen import logs
 from harness.loadgen.settings import LoadgenPlan
 from harness.loadgen.supervise import run_test
@@ -23,6 +24,7 @@ from harness.rules.scenario import Scenario
 from harness.runs.execution import execute
 from harness.search.watch import Watch
 from harness.studies.place import clear
+from runtime.backend import engine_spec
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from harness.progress import Progress
     from harness.runs.request import RunRequest
     from harness.search.choice import SearchChoice
-    from harness.search.outcome import ProbeOutcome, Step
+    from harness.search.outcome import ProbeOutcome, RuntimeLimits, Step
 
 HIDDEN = ".probes"
 _BURST = 256  # samples
@@ -67,6 +69,11 @@ class Prober:
             library_versions(),
         )
 
+    @property
+    def prompt_lengths(self) -> list[int]:
+        """Tokens of each sample's prompt."""
+        return prompt_lengths(self.dataset.folder)
+
     def key(self, step: Step) -> str:
         """The digest of all that decides what a probe shows."""
         return _digest(self.asked, step.model_dump(mode="json"))
@@ -76,16 +83,28 @@ class Prober:
         name = f"{step.kind}-{step.rate:g}-{self.key(step)}"
         return self.folder / name if step.kind == "whole" else self.folder / HIDDEN / name
 
-    def request(self, rate: float, output: Path | None = None) -> RunRequest:
+    @property
+    def takes_limits(self) -> bool:
+        """Whether the limits of the engine's scheduler can be set when it is loaded."""
+        return engine_spec(self.engine).limited(1, 1) is not None
+
+    def request(
+        self, rate: float, output: Path | None = None, limits: RuntimeLimits | None = None
+    ) -> RunRequest:
         """A whole run at a rate. Raises what `RunChoice.request_on` raises."""
         choice = self.choice.run_choice(rate, output)
-        return choice.request_on(self.engine, self.dataset, self.settings)
+        request = choice.request_on(self.engine, self.dataset, self.settings)
+        if limits is None:
+            return request
+        spec = request.executor.limited(limits.max_batch_size, limits.max_num_tokens)
+        assert spec is not None, "limits that cannot be set"
+        return replace(request, executor=spec)
 
     def probe(self, step: Step) -> tuple[ProbeOutcome, Path]:
         """Make one, and say where it lies. Raises RunFailed, Interrupted and OutputError."""
         place = self.place(step)
         clear(place)
-        request = self.request(step.rate, place)
+        request = self.request(step.rate, place, step.limits)
         rules = request.scope.workload.rules_of(request.scope.scenario)
         assert rules.ttft_ms is not None and rules.tpot_ms is not None, "a scenario with a rate"
         watch = Watch(rules.ttft_ms / 1e3, rules.tpot_ms / 1e3, step.most_over)

@@ -7,7 +7,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field, PositiveFloat
+from pydantic import (
+    Field,
+    PositiveFloat,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from build_engine.errors import UsageError
 from build_engine.files import cannot_write, write_json
@@ -16,6 +21,7 @@ from build_engine.store.sealed import content_key
 from build_engine.validation import Frozen, Text
 from harness.rules.scenario import Scenario
 from harness.search.outcome import ProbeOutcome
+from harness.search.tuning import Tuning
 
 SEARCH = "search.json"
 _REMEDY = "start the search again with --fresh, or a new --output"
@@ -61,8 +67,18 @@ class SearchRecord(Record):
     ended: bool = False
     limited: bool = False
     best: str | None = None
+    tuning: Tuning | None = None
+    """What other limits of the scheduler brought, where that was asked for."""
     seal: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     """The sha256 of all the other fields, so that an edited one is noticed."""
+
+    @model_serializer(mode="wrap")
+    def _plain_without_saying(self, serialize: SerializerFunctionWrapHandler) -> object:
+        """A record of before there was tuning has no such field, and its seal holds."""
+        written = serialize(self)
+        if written.get("tuning") is None:
+            written.pop("tuning", None)
+        return written
 
     def with_probe(self, probe: ProbeRecord) -> SearchRecord:
         """The same with one more probe, in the place of its earlier one if there is one."""

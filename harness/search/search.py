@@ -7,7 +7,7 @@ what was going on when it was stopped is done anew.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,15 +18,18 @@ from build_engine.memory import require_address_space
 from build_engine.validation import counted
 from harness.loadgen.job import Probe
 from harness.plan.choice import PlanChoice
+from harness.plan.measured import known_peaks
 from harness.plan.plan import make_plan
 from harness.rules.rounds import load_round
 from harness.runs.asking import MIN_QPS, MOST_QPS
 from harness.runs.run import now_utc
 from harness.runs.scope import RunScope
+from harness.search.foreseen import foretelling
 from harness.search.highest import Goal, find_highest, rounded
-from harness.search.outcome import ProbeOutcome, Step
+from harness.search.outcome import ProbeOutcome, RuntimeLimits, Step
 from harness.search.prober import HIDDEN, Prober
 from harness.search.record import SEARCH, ProbeRecord, SearchRecord, Start, read_search
+from harness.search.tuning import Tuning, candidates, tune
 from harness.search.watch import most_over_early
 from harness.studies.place import check_study_folder, clear, held
 from harness.studies.turns import finished_run
@@ -34,13 +37,19 @@ from harness.studies.turns import finished_run
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
     from harness.dataset.unseen import Evaluated
+    from harness.loadgen.settings import LoadgenPlan
+    from harness.plan.asked import Asked
     from harness.progress import Progress
     from harness.rules.workload import Workload
     from harness.runs.engine_choice import EngineChoice
     from harness.search.choice import SearchChoice
+    from harness.search.highest import Foretells
 
 _BELOW_BURST, _ABOVE_BURST = 0.7, 1.2  # of a burst's rate: where to begin, and what none exceeds
 _FURTHEST = 64.0  # from where it begins, in both directions, unless it is told
+
+_BY_LOAD = 1 / 3  # the power of a load by which a rate follows
+_BY_PLAN = "the plan's likely rate"
 
 _WHOLE_RUNS = 2.3  # what all probes take together
 _LEAST_QUERIES = 459  # of which none is beyond a limit
@@ -92,9 +101,9 @@ class SearchPlan:
         queries = scope.plan("performance", Probe(0.0, 1.0, rate)).num_queries
         return _WHOLE_RUNS * queries / rate, False
 
-    @property
-    def planned_rate(self) -> float | None:
-        """What a plan takes for likely; None where too little is known."""
+    @cached_property
+    def asked(self) -> Asked | None:
+        """The engine as a plan is asked for it; None where too little is known."""
         engine = self.engine
         words = PlanChoice(
             model=engine.model,
@@ -103,10 +112,20 @@ class SearchPlan:
             workload=self.choice.workload,
             settings=engine.set,
         )
-        chosen = load_round(self.choice.round)
         try:
-            forecast = make_plan(words.asked(chosen)[0], chosen).forecast
+            return words.asked(load_round(self.choice.round))[0]
         except EnginebenchError:  # it would be told where somebody asks for a plan
+            return None
+
+    @property
+    def planned_rate(self) -> float | None:
+        """What a plan takes for likely; None where too little is known."""
+        if self.asked is None:
+            return None
+        chosen, target = load_round(self.choice.round), self.asked.target
+        try:
+            forecast = make_plan(self.asked, chosen, known_peaks(target)).forecast
+        except EnginebenchError:  # as above
             return None
         rates = forecast.rates.get(self.choice.asked_scenario) if forecast else None
         return rates.likely.typical if rates and rates.likely.typical > 0 else None
@@ -117,7 +136,18 @@ class SearchPlan:
         if self.choice.qps is not None:
             return self._start(self.choice.qps, "as asked")
         planned = self.planned_rate
-        return None if planned is None else self._start(planned, "the plan's likely rate")
+        return None if planned is None else self._start(planned, _BY_PLAN)
+
+    def start_after(self, earlier: Start | None) -> Start | None:
+        """Where to begin, or where an earlier command did: what a plan finds likely may change with
+        the memory that is free.
+        """
+        known = self.known_start
+        if known is None or earlier is None:
+            return known or earlier
+        if known.source == earlier.source == _BY_PLAN:
+            return self._start(earlier.rate, _BY_PLAN)
+        return known
 
     def after_burst(self, samples_per_s: float) -> Start:
         """Where to begin by a burst."""
@@ -149,7 +179,8 @@ class Search:
     @property
     def best_probe(self) -> ProbeOutcome | None:
         """What that run showed."""
-        return max((p for p in self.probes if p.valid), key=lambda p: p.rate, default=None)
+        best = self.record.best
+        return next((p.outcome for p in self.record.probes if p.folder == best), None)
 
 
 def run_search(
@@ -219,7 +250,7 @@ def _record(
         engine=f"{prober.engine.manifest.model.name} {prober.engine.recipe}",
         scenario=plan.choice.asked_scenario,
         tolerance=plan.choice.tolerance / 100.0,
-        start=plan.known_start or (earlier.start if earlier else None),
+        start=plan.start_after(earlier.start if earlier else None),
         probes=earlier.probes if earlier else (),
     )
 
@@ -240,6 +271,7 @@ class _Searching:
     prober: Prober
     told: Told
     record: SearchRecord
+    told_so_far: list[ProbeOutcome] = field(default_factory=list)
 
     def go(self) -> Search:
         """From the start to the end."""
@@ -254,25 +286,73 @@ class _Searching:
                 f"A run of {counted(whole, 'query', 'queries')} is too short for LoadGen's p99, "
                 f"which needs {_LEAST_QUERIES}; raise --count or --duration."
             )
-        found = find_highest(goal, self._ask)
-        runs = (each.folder for each in self.record.probes if each.outcome == found.best)
-        self._write(ended=True, limited=found.limited, best=next(runs, None))
-        return Search(self.prober.folder, self.record, found.probes)
+        found = find_highest(goal, self._ask, self._foresight(None))
+        best, tuning = found.best, self._tuned(goal, found.best)
+        if tuning is not None and tuning.rate is not None:
+            best = max((p for p in self.told_so_far if p.valid), key=lambda p: p.rate)
+        runs = (each.folder for each in self.record.probes if each.outcome == best)
+        self._write(ended=True, limited=found.limited, best=next(runs, None), tuning=tuning)
+        return Search(self.prober.folder, self.record, tuple(self.told_so_far))
+
+    def _tuned(self, goal: Goal, best: ProbeOutcome | None) -> Tuning | None:
+        """What other limits of the scheduler bring near the highest rate; None where nobody asks,
+        or nothing can be tried.
+        """
+        if not self.plan.choice.tune or best is None or not self.prober.takes_limits:
+            return None
+        limits, asked = self.prober.engine.limits, self.plan.asked
+        own = RuntimeLimits(
+            max_batch_size=limits.max_batch_size, max_num_tokens=limits.max_num_tokens
+        )
+        in_parts = asked is not None and asked.storage.chunked
+        tried = candidates(own, 1 if in_parts else limits.max_input_len)
+        if not tried:
+            return None
+        self.prober.progress.phase("Other limits of the scheduler")
+        tuning = tune(own, tried, goal.step("long", best.rate), self._ask)
+        if not tuning.told_apart:
+            return tuning
+        higher = replace(goal, start=best.rate * (1.0 + tuning.gain) ** _BY_LOAD)
+
+        def ask(step: Step) -> ProbeOutcome:
+            return self._ask(step.model_copy(update={"limits": tuning.best}))
+
+        again = find_highest(higher, ask, self._foresight(tuning.best)).best
+        if again is None or again.rate <= best.rate:
+            return tuning
+        return tuning.model_copy(update={"rate": again.rate})
 
     def _goal(self, start: Start) -> Goal:
-        dataset = self.prober.dataset
-
-        def whole(rate: float) -> int:
-            scope = self.plan.scope(rate, dataset.num_samples, own_set=dataset.record.own_set)
-            return scope.plan("performance", Probe(0.0, 1.0, rate)).num_queries
-
         return Goal(
             start=start.rate,
             lowest=start.lowest,
             highest=start.highest,
             tolerance=self.record.tolerance,
-            whole=whole,
+            whole=lambda rate: self._whole(rate).num_queries,
             most_over=most_over_early,
+        )
+
+    def _whole(self, rate: float) -> LoadgenPlan:
+        """LoadGen's test of a whole run."""
+        dataset = self.prober.dataset
+        scope = self.plan.scope(rate, dataset.num_samples, own_set=dataset.record.own_set)
+        return scope.plan("performance", Probe(0.0, 1.0, rate))
+
+    def _foresight(self, tuned: RuntimeLimits | None) -> Foretells:
+        limits, asked = tuned or self.prober.engine.limits, self.plan.asked
+        if asked is not None:
+            asked = replace(
+                asked,
+                max_batch_size=limits.max_batch_size,
+                max_num_tokens=limits.max_num_tokens,
+            )
+        return foretelling(
+            asked,
+            self.prober.prompt_lengths,
+            self.plan.workload.rules_of(self.plan.choice.asked_scenario),
+            load_round(self.plan.choice.round).loadgen.seeds,
+            self._whole,
+            most_over_early,
         )
 
     def _ask(self, step: Step) -> ProbeOutcome:
@@ -282,6 +362,7 @@ class _Searching:
         if known is None or not self._stands(known):
             self.prober.progress.phase(
                 f"{step.kind.capitalize()} probe: {step.rate:g} queries/s, {step.queries:,} queries"
+                + (f", {step.limits}" if step.limits else "")
             )
             outcome, place = self.prober.probe(step)
             known = ProbeRecord(
@@ -293,6 +374,7 @@ class _Searching:
             self.record = self.record.with_probe(known)
             self._write()
         self.told(known.outcome)
+        self.told_so_far.append(known.outcome)
         return known.outcome
 
     def _stands(self, probe: ProbeRecord) -> bool:

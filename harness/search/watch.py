@@ -12,14 +12,6 @@ _P99_OVER = 0.01  # of the answers; LoadGen takes the value at the 99th of a hun
 _DOUBT = 0.01  # that early stopping leaves: its confidence is 0.99
 
 
-def most_over(queries: int) -> int:
-    """The answers beyond a limit that leave p99 below it.
-
-    Source: `results.cc`, the value at `count * 0.99`, rounded down, of the sorted ones.
-    """
-    return max(queries - queries * 99 // 100 - 1, 0)
-
-
 def most_over_early(queries: int) -> int:
     """Those that LoadGen's early stopping allows as well: fewer, since p99 must be kept with a
     confidence of 99 %. -1 where not even none is enough.
@@ -72,6 +64,8 @@ class Watch:
             kind=step.kind,
             rate=step.rate,
             queries=step.queries,
+            limits=step.limits,
+            turn=step.turn,
             answered=self.num_answers,
             given_up=given_up,
             ttft=ttft,

@@ -1,12 +1,14 @@
 """Which samples LoadGen asks for and when, without LoadGen: in virtual time it cannot run.
 
-Times are LoadGen's own, drawn from the same generator and seed; which sample comes when is not, as
-only the lengths of prompts matter, and it follows from a seed as well.
+Where queries come at a rate, times and samples are LoadGen's own, from the same generators and
+seeds: a test is known before it is made, and only the engine's answers are not.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from harness.simulation.order import DrawnOrder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,13 +53,11 @@ def samples(plan: LoadgenPlan, count: int, seeds: Seeds) -> Indexes:
     """
     import numpy as np
 
-    rng = np.random.default_rng(seeds.sample_index)
-    if plan.equal_issue:
-        passes = -(-count // plan.num_samples)
-        return np.concatenate([rng.permutation(plan.num_samples) for _ in range(passes)])[:count]
-    if plan.scenario.all_at_once:
+    if plan.scenario.all_at_once and not plan.equal_issue:
         return np.arange(count) % plan.num_samples
-    return rng.integers(0, plan.num_samples, count)
+    least = count if plan.scenario.all_at_once else plan.least_queries
+    order = DrawnOrder(plan.num_samples, least, seeds)
+    return np.array(order.by_passes(count) if plan.equal_issue else order.by_chance(count))
 
 
 def _poisson(rate: float, count: int, seed: int) -> Seconds:

@@ -9,19 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from build_engine.roofline.limits import HOST_S
-from build_engine.roofline.memory import Elements
 from harness.loadgen.job import Probe
-from harness.plan.forecast import roofline, seen_efficiencies
 from harness.runs.scope import RunScope
-from harness.search.highest import Goal, find_highest, rounded
-from harness.search.watch import Watch, most_over
+from harness.simulation.engine import planned_engine
+from harness.simulation.foresight import Foresight, p99_over
 from harness.simulation.simulated import SimulatedTest, simulate
-from runtime.simulated.model import EngineModel
-from runtime.simulated.time_model import TimeModel
 
 if TYPE_CHECKING:
-    from build_engine.roofline.limits import Efficiency
     from build_engine.roofline.peaks import Peaks
     from build_engine.roofline.work import Lengths
     from harness.loadgen.settings import LoadgenPlan
@@ -31,14 +25,11 @@ if TYPE_CHECKING:
     from harness.rules.rounds import Round
     from harness.rules.scenario import Scenario
     from harness.rules.verdict import Verdict
-    from harness.search.outcome import ProbeOutcome, Step
-    from runtime.simulated.virtual import GiveUp
+    from runtime.simulated.model import EngineModel
 
-_BLOCK_TOKENS = 32  # of TensorRT-LLM's cache, by its own default
 _SHORTEST = 16
-_TOLERANCE = 0.03
 _FURTHEST = 64.0  # below the rate of Offline, a rate is not worth looking for
-_MOST_OF_OFFLINE = 1.2  # which none exceeds for long
+_STEP = 0.995
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,38 +43,6 @@ class Rehearsal:
     target_qps: float | None
     test: SimulatedTest | None
     verdict: Verdict
-
-
-def planned_engine(plan: EnginePlan, peaks: Peaks, reached: Efficiency) -> EngineModel | None:
-    """The engine of a plan, as it would be built, on a machine of these peaks; None where it does
-    not fit, or a peak is not known.
-    """
-    asked, memory = plan.asked, plan.memory
-    config, limits = asked.model.config, roofline(asked, peaks, memory.at_once)
-    if limits is None or not memory.fits:
-        return None
-    elements = Elements.of(config)
-    time = TimeModel(
-        linear_flops_per_token=2.0 * elements.linear,
-        attention_flops_per_pair=4.0 * config.num_heads * config.head_dim * config.num_layers,
-        head_flops_per_token=2.0 * elements.table,
-        weight_bytes=limits.step_bytes,
-        kv_bytes_per_token=limits.kv_token_bytes,
-        linear_flops_per_s=limits.linear_peak,
-        other_flops_per_s=limits.other_peak,
-        bytes_per_s=limits.bandwidth,
-        compute_efficiency=reached.compute,
-        bandwidth_efficiency=reached.bandwidth,
-        overhead_s=HOST_S,
-    )
-    return EngineModel(
-        time=time,
-        kv_blocks=memory.cache // (memory.kv_token * _BLOCK_TOKENS),
-        tokens_per_block=_BLOCK_TOKENS,
-        max_batch_size=memory.limits.max_batch_size,
-        max_num_tokens=memory.limits.max_num_tokens,
-        chunked_context=asked.storage.chunked,
-    )
 
 
 def rehearse(plan: EnginePlan, peaks: Peaks, chosen: Round) -> Iterator[Rehearsal]:
@@ -129,67 +88,46 @@ class Trials:
     @classmethod
     def of(cls, plan: EnginePlan, peaks: Peaks, chosen: Round) -> Trials | None:
         """Those of a plan's engine; None where it does not fit or no speed is known."""
-        model = planned_engine(plan, peaks, seen_efficiencies().typical)
+        model = planned_engine(plan, peaks)
         if model is None or plan.forecast is None:
             return None
         return cls(plan, plan.forecast, model, chosen)
 
     def highest(self, scenario: Scenario, limits: ScenarioLimits) -> Rehearsal:
-        """That of the highest rate within the limits, as `enginebench search` finds it."""
-        tests: dict[float, SimulatedTest] = {}
-
-        def probe(step: Step) -> ProbeOutcome:
-            outcome, tests[step.rate] = self.probe(scenario, limits, step)
-            return outcome
-
-        found = find_highest(self.goal(scenario), probe)
-        rate = found.best.rate if found.best else min(tests)
-        verdict = tests[rate].verdict(self._loadgen(scenario, rate), limits)
-        if found.best is None:
-            return Rehearsal(scenario, None, None, verdict)
-        return Rehearsal(scenario, rate, tests[rate], verdict)
-
-    def goal(self, scenario: Scenario) -> Goal:
-        """The search for the highest rate, from the plan's on."""
+        """That of the highest rate within the limits."""
         likely, most = self.seen.rates[scenario].likely.typical, self._samples_per_s
-        return Goal(
-            start=rounded(min(max(likely, most / _FURTHEST), most)),
-            lowest=rounded(most / _FURTHEST),
-            highest=rounded(_MOST_OF_OFFLINE * most),
-            tolerance=_TOLERANCE,
-            whole=lambda rate: self._loadgen(scenario, rate).num_queries,
-            most_over=most_over,
+        lowest = most / _FURTHEST
+        rate = self._foresight(limits).highest(
+            lambda rate: self.loadgen(scenario, rate), 1.0, p99_over, max(likely, lowest)
         )
+        while rate > lowest:  # a percentile rises with the rate, but not in every thousandth
+            test, verdict = self.test(scenario, limits, rate)
+            if verdict.valid:
+                return Rehearsal(scenario, rate, test, verdict)
+            rate *= _STEP
+        return Rehearsal(scenario, None, None, self.test(scenario, limits, lowest)[1])
 
-    def probe(
-        self, scenario: Scenario, limits: ScenarioLimits, step: Step
-    ) -> tuple[ProbeOutcome, SimulatedTest]:
-        """A probe, and the test that it was."""
+    def _foresight(self, limits: ScenarioLimits) -> Foresight:
         assert limits.ttft_ms is not None and limits.tpot_ms is not None, "a scenario with a rate"
-        watch = Watch(limits.ttft_ms / 1e3, limits.tpot_ms / 1e3, step.most_over)
-        loadgen = self._loadgen(scenario, step.rate)
-        if step.kind != "whole":
-            loadgen = loadgen.shortened(step.queries)
-
-        def give_up(ttft_s: float, latency_s: float, num_tokens: int) -> bool:
-            watch.add(ttft_s, latency_s, num_tokens)
-            return watch.lost
-
-        test = self._simulated(loadgen, give_up)
-        given_up = watch.num_answers < test.num_queries
-        valid = not given_up and test.verdict(loadgen, limits).valid
-        whole = valid if step.kind == "whole" else None
-        return watch.outcome(step, given_up=given_up, valid=whole), test
+        prompts, answers = self.lengths
+        return Foresight(
+            model=self.model,
+            prompts=prompts,
+            answers=answers,
+            seeds=self.round.loadgen.seeds,
+            ttft_s=limits.ttft_ms / 1e3,
+            tpot_s=limits.tpot_ms / 1e3,
+        )
 
     def test(
         self, scenario: Scenario, limits: ScenarioLimits, rate: float | None
     ) -> tuple[SimulatedTest, Verdict]:
         """One performance test, and whether its latencies are within limits."""
-        loadgen = self._loadgen(scenario, rate)
-        test = self._simulated(loadgen, None)
+        loadgen = self.loadgen(scenario, rate)
+        test = simulate(loadgen, self.model, *self.lengths, self.round.loadgen.seeds)
         return test, test.verdict(loadgen, limits)
 
-    def _loadgen(self, scenario: Scenario, rate: float | None) -> LoadgenPlan:
+    def loadgen(self, scenario: Scenario, rate: float | None) -> LoadgenPlan:
         """The whole test of a scenario."""
         workload, alone = self.plan.asked.workload, self.seen.single_stream.likely_s.typical
         scope = RunScope(
@@ -201,11 +139,11 @@ class Trials:
         )
         return scope.plan("performance", Probe(0.0, alone, self._samples_per_s))
 
-    def _simulated(self, loadgen: LoadgenPlan, give_up: GiveUp | None) -> SimulatedTest:
-        lengths, seeds = self.plan.asked.lengths, self.round.loadgen.seeds
-        count = loadgen.num_samples
-        drawn, answers = prompts(lengths, count, seeds.qsl), [lengths.answer] * count
-        return simulate(loadgen, self.model, drawn, answers, seeds, give_up)
+    @property
+    def lengths(self) -> tuple[list[int], list[int]]:
+        """Tokens of the prompt and of the answer of each sample."""
+        lengths, count = self.plan.asked.lengths, self.plan.asked.workload.num_samples
+        return prompts(lengths, count, self.round.loadgen.seeds.qsl), [lengths.answer] * count
 
     @property
     def _samples_per_s(self) -> float:

@@ -61,18 +61,12 @@ class SimulatedTest(Frozen):
         )
 
 
-def simulate(
-    plan: LoadgenPlan,
-    model: EngineModel,
-    prompts: Sequence[int],
-    answers: Sequence[int],
-    seeds: Seeds,
-    give_up: GiveUp | None = None,
-) -> SimulatedTest:
-    """The performance test of `plan` on an engine, or as much of it as comes before `give_up`.
-    `prompts` and `answers` are the tokens of each sample's prompt and answer, `seeds` those of a
-    round. Raises UsageError for a sample that the engine could never answer, and for lengths that
-    are not of `plan.num_samples` samples.
+def load_of(
+    plan: LoadgenPlan, prompts: Sequence[int], answers: Sequence[int], seeds: Seeds
+) -> Load:
+    """The requests of a performance test: `prompts` and `answers` are the tokens of each sample's
+    prompt and answer, `seeds` those of a round. Raises UsageError for lengths that are not of
+    `plan.num_samples` samples.
     """
     import numpy as np
 
@@ -82,12 +76,27 @@ def simulate(
             "samples; give one of each."
         )
     times = arrivals_s(plan, seeds)
-    count = plan.num_queries if times is None else len(times)
-    order = samples(plan, count, seeds)
-    lengths = np.asarray(answers)[order]
-    load = Load(prompts=np.asarray(prompts)[order], answers=lengths, arrivals_s=times)
+    order = samples(plan, plan.num_queries if times is None else len(times), seeds)
+    return Load(
+        prompts=np.asarray(prompts)[order], answers=np.asarray(answers)[order], arrivals_s=times
+    )
+
+
+def simulate(
+    plan: LoadgenPlan,
+    model: EngineModel,
+    prompts: Sequence[int],
+    answers: Sequence[int],
+    seeds: Seeds,
+    give_up: GiveUp | None = None,
+) -> SimulatedTest:
+    """The performance test of `plan` on an engine, or as much of it as comes before `give_up`; of
+    the load that `load_of` makes. Raises UsageError, also for a sample that the engine could never
+    answer.
+    """
+    load = load_of(plan, prompts, answers, seeds)
     done = drive(model, load, give_up)
-    lengths = lengths[done.numbers]
+    lengths = load.answers[done.numbers]
     duration_s = float(done.last_s.max())
     return SimulatedTest(
         num_queries=done.num_arrived,

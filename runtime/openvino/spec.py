@@ -16,14 +16,30 @@ class _OnCPU(EngineFolderSpec):
     """CPU threads of the engine; None leaves it to OpenVINO (one per physical core)."""
     num_sharing: PositiveInt = 1
     """Engines that share the memory of the machine, this one among them."""
+    max_batch_size: PositiveInt | None = None
+    """Requests in flight, at most; None takes the engine's."""
+    max_num_tokens: PositiveInt | None = None
+    """Tokens of one iteration, at most; None takes the engine's."""
 
     @model_serializer(mode="wrap")
-    def _alone_without_saying(self, serialize: SerializerFunctionWrapHandler) -> object:
-        """A record of before there were replicas has no such field, and its seal holds."""
+    def _plain_without_saying(self, serialize: SerializerFunctionWrapHandler) -> object:
+        """Records of before there were these fields do not have them, and their seals hold."""
         written = serialize(self)
-        if self.num_sharing == 1:
-            written.pop("num_sharing", None)
+        for name, usual in (("num_sharing", 1), ("max_batch_size", None), ("max_num_tokens", None)):
+            if written.get(name) == usual:
+                written.pop(name, None)
         return written
+
+    @property
+    def max_in_flight(self) -> int | None:
+        """See `ExecutorSpec.max_in_flight`."""
+        return self.max_batch_size or super().max_in_flight
+
+    def limited(self, max_batch_size: int, max_num_tokens: int) -> ExecutorSpec:
+        """See `ExecutorSpec.limited`: OpenVINO's scheduler is told when an engine is loaded."""
+        return self.model_copy(
+            update={"max_batch_size": max_batch_size, "max_num_tokens": max_num_tokens}
+        )
 
     def on_part(self, num_cores: int, num_sharing: int) -> ExecutorSpec:
         """See `ExecutorSpec.on_part`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from build_engine.free_memory import available_bytes
@@ -59,11 +59,11 @@ class Engine:
 
         self._ov, self._genai = openvino, genai
         engine = EngineFolder.load(spec.folder)
-        self._limits = engine.limits
+        self._limits = limits_of(spec, engine.limits)
         self._vocab_size = engine.vocab_size
         # the weights are not loaded yet
         free_bytes = available_bytes() // spec.num_sharing - engine.size_bytes
-        self._kv_blocks = num_kv_blocks(engine.manifest.model.config, engine.limits, free_bytes)
+        self._kv_blocks = num_kv_blocks(engine.manifest.model.config, self._limits, free_bytes)
         scheduler = genai.SchedulerConfig()
         scheduler.max_num_batched_tokens = self._limits.max_num_tokens
         scheduler.max_num_seqs = self._limits.max_batch_size
@@ -228,6 +228,15 @@ def _error(state: Any, status: Any) -> str | None:
     if state == status.IGNORED:
         return "the engine has no key/value cache left for it"
     return _CANCELLED if state == status.CANCEL else None
+
+
+def limits_of(spec: OpenVINOSpec, built: EngineLimits) -> EngineLimits:
+    """The limits that an engine is executed with, at most those that it was built for."""
+    return replace(
+        built,
+        max_batch_size=min(spec.max_batch_size or built.max_batch_size, built.max_batch_size),
+        max_num_tokens=min(spec.max_num_tokens or built.max_num_tokens, built.max_num_tokens),
+    )
 
 
 def num_kv_blocks(config: LlamaConfig, limits: EngineLimits, free_bytes: int) -> int:

@@ -59,3 +59,10 @@ class SimulatedSpec(ExecutorSpec):
             and not self.ttft_s
             and not self.tpot_s
         )
+
+    def limited(self, max_batch_size: int, max_num_tokens: int) -> SimulatedSpec | None:
+        """See `ExecutorSpec.limited`: where there is an `engine`."""
+        if self.engine is None:
+            return None
+        limits = {"max_batch_size": max_batch_size, "max_num_tokens": max_num_tokens}
+        return self.model_copy(update={"engine": self.engine.model_copy(update=limits)})

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, NamedTuple
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from build_engine.roofline.rate import Rate
 from build_engine.validation import Frozen
 
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -37,10 +38,12 @@ class TimeModel(Frozen):
     linear_flops_per_token: PositiveFloat
     attention_flops_per_pair: NonNegativeFloat
     head_flops_per_token: NonNegativeFloat
-    weight_bytes: PositiveFloat
-    """Weights that every iteration reads."""
+    weight_bytes: NonNegativeFloat
+    """Weights that every iteration reads; none where a cache holds them."""
     kv_bytes_per_token: PositiveFloat
     linear_flops_per_s: PositiveFloat
+    linear_by_rows: tuple[tuple[PositiveInt, PositiveFloat], ...] = ()
+    """The same by the tokens of an iteration, fewest first, where that is known (see `Rate`)."""
     other_flops_per_s: PositiveFloat
     bytes_per_s: PositiveFloat
     compute_efficiency: Share = 1.0
@@ -48,6 +51,12 @@ class TimeModel(Frozen):
     bandwidth_efficiency: Share = 1.0
     overhead_s: NonNegativeFloat = 0.0
     """The host's part of an iteration."""
+    token_s: NonNegativeFloat = 0.0
+    """Of each token beside its arithmetic and traffic."""
+    sampled_s: NonNegativeFloat = 0.0
+    """Of each that is chosen, beside `token_s`."""
+    cached_s: NonNegativeFloat = 0.0
+    """Of each that is read of the cache."""
 
     def seconds(self, work: Work) -> float:
         """Of one iteration."""
@@ -55,7 +64,7 @@ class TimeModel(Frozen):
             work.pairs * self.attention_flops_per_pair + work.sampled * self.head_flops_per_token
         )
         compute_s = (
-            work.tokens * self.linear_flops_per_token / self.linear_flops_per_s
+            work.tokens * self.linear_flops_per_token / self._linear_flops_per_s(work.tokens)
             + other / self.other_flops_per_s
         )
         cache = (work.read + work.tokens) * self.kv_bytes_per_token
@@ -64,4 +73,21 @@ class TimeModel(Frozen):
             compute_s / self.compute_efficiency
             + traffic_s / self.bandwidth_efficiency
             + self.overhead_s
+            + work.tokens * self.token_s
+            + work.sampled * self.sampled_s
+            + work.read * self.cached_s
+        )
+
+    def slowed(self, factor: float) -> TimeModel:
+        """The same with every iteration so many times as long."""
+        rates = ("linear_flops_per_s", "other_flops_per_s", "bytes_per_s")
+        costs = ("overhead_s", "token_s", "sampled_s", "cached_s")
+        changes = {name: getattr(self, name) / factor for name in rates}
+        changes |= {name: getattr(self, name) * factor for name in costs}
+        by_rows = tuple((rows, rate / factor) for rows, rate in self.linear_by_rows)
+        return self.model_copy(update={**changes, "linear_by_rows": by_rows})
+
+    def _linear_flops_per_s(self, tokens: int) -> float:
+        return (
+            Rate(self.linear_by_rows).at(tokens) if self.linear_by_rows else self.linear_flops_per_s
         )

@@ -50,3 +50,14 @@ class TRTLLMSpec(EngineFolderSpec):
             folder=engine.folder,
             kv_cache_fraction=KV_CACHE_SHARE if share is None else float(share),
         )
+
+    @property
+    def max_in_flight(self) -> int | None:
+        """See `ExecutorSpec.max_in_flight`."""
+        return self.max_batch_size or super().max_in_flight
+
+    def limited(self, max_batch_size: int, max_num_tokens: int) -> TRTLLMSpec:
+        """See `ExecutorSpec.limited`: the executor's configuration has both, up to the engine's."""
+        return self.model_copy(
+            update={"max_batch_size": max_batch_size, "max_num_tokens": max_num_tokens}
+        )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EnginebenchError
+from build_engine.validation import counted
 from harness.report.find import folders_with
 from harness.report.html.cells import Cell, milliseconds, number
 from harness.report.html.charts import ABOVE, WIDTH, Chart, Spec, draw, values
@@ -15,6 +16,7 @@ from harness.search.record import SEARCH, SearchRecord, read_search
 
 if TYPE_CHECKING:
     from harness.report.find import Found
+    from harness.search.outcome import ProbeOutcome
 
 _LATENCIES = {"ttft": "TTFT", "tpot": "TPOT"}
 # What a probe showed, by its look: filled where a whole run decided.
@@ -26,6 +28,7 @@ _SHAPES = {
     "beyond": "cross",
 }
 _FILLED = ("VALID", "INVALID")
+_FAR = 1.2  # from the highest rate, where points would press all others together
 
 
 def search_folders(found: Found, paths: Sequence[Path]) -> list[Path]:
@@ -72,11 +75,28 @@ def _records(folders: Sequence[Path]) -> Iterator[SearchRecord]:
 
 
 def _charts(record: SearchRecord, number_of_search: int) -> Iterator[Chart]:
-    probes = sorted((each.outcome for each in record.probes), key=lambda probe: probe.rate)
-    if not probes:
-        return
-    label = f"{record.engine}, {record.scenario}"
-    verdicts = list(dict.fromkeys(probe.verdict for probe in probes))
+    """Two for the engine's own limits of the scheduler, and for others that were searched with."""
+    every = [each.outcome for each in record.probes]
+    for group, limits in enumerate(dict.fromkeys(probe.limits for probe in every)):
+        probes = sorted((p for p in every if p.limits == limits), key=lambda p: p.rate)
+        if limits is None or any(probe.kind == "whole" for probe in probes):
+            label = f"{record.engine}, {record.scenario}" + (f", {limits}" if limits else "")
+            name = f"search-{number_of_search}" + (f"-{group}" if limits else "")
+            yield from _of(probes, label, name)
+
+
+def _of(probes: Sequence[ProbeOutcome], label: str, name_of_search: str) -> Iterator[Chart]:
+    near = _near(probes)
+    verdicts = list(dict.fromkeys(probe.verdict for probe in near))
+    left_out = len(probes) - len(near)
+    others = (
+        ""
+        if not left_out
+        else (
+            f" {counted(left_out, 'probe')} further from the highest rate "
+            f"{'is' if left_out == 1 else 'are'} among the numbers only."
+        )
+    )
     for field, name in _LATENCIES.items():
         limit_ms = getattr(probes[0], field).limit_s * 1e3
         rows: list[Spec] = [
@@ -85,14 +105,14 @@ def _charts(record: SearchRecord, number_of_search: int) -> Iterator[Chart]:
                 "ms": getattr(probe, field).p99_s * 1e3,
                 "verdict": probe.verdict,
             }
-            for probe in probes
+            for probe in near
         ]
         yield draw(
             _spec(rows, verdicts, limit_ms, name),
-            name=f"search-{number_of_search}-{field}",
+            name=f"{name_of_search}-{field}",
             title=f"{name} p99 by rate, {label}",
             description=f"{name} at p99 in milliseconds against queries per second, a point for "
-            f"each of {len(probes)} probes, and a line at the limit of {limit_ms:g} ms.",
+            f"each of {len(near)} probes, and a line at the limit of {limit_ms:,g} ms.",
             columns=("queries/s", "probe", "queries", f"{name} p99, ms", "verdict"),
             rows=[
                 (
@@ -104,9 +124,18 @@ def _charts(record: SearchRecord, number_of_search: int) -> Iterator[Chart]:
                 )
                 for probe in probes
             ],
-            note=f"The line is the limit, {limit_ms:g} ms. Filled points are whole runs; a probe "
-            "was given up once too many answers were beyond one of the two limits.",
+            note=f"The line is the limit, {limit_ms:,g} ms. Filled points are whole runs; a probe "
+            f"was given up once too many answers were beyond one of the two limits.{others}",
         )
+
+
+def _near(probes: Sequence[ProbeOutcome]) -> list[ProbeOutcome]:
+    """Those near the highest rate that is VALID, runs first so that they hide nothing; all where
+    there is none.
+    """
+    best = max((probe.rate for probe in probes if probe.valid), default=None)
+    near = [p for p in probes if best is None or best / _FAR <= p.rate <= best * _FAR]
+    return sorted(near, key=lambda probe: probe.kind != "whole")
 
 
 def _spec(rows: Sequence[Spec], verdicts: Sequence[str], limit_ms: float, name: str) -> Spec:

@@ -171,6 +171,7 @@ FROZEN = {
         "--target",
         "--tensor-parallel",
         "--tolerance",
+        "--tune",
         "--workload",
     ],
     "sweep": [

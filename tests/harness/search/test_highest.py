@@ -6,15 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from build_engine.roofline.peaks import stated_peaks
-from harness.plan.choice import PlanChoice
-from harness.plan.plan import make_plan
-from harness.rules.rounds import DEFAULT, load_round
+from benchmarks.search import Case
 from harness.rules.scenario import Scenario
+from harness.search.edge import ByPower
 from harness.search.highest import Found, Goal, find_highest
 from harness.search.outcome import ProbeOutcome, Step, Tail
-from harness.search.watch import most_over
-from harness.simulation.rehearsal import Trials
+from harness.simulation.foresight import p99_over
 
 WHOLE = 10_000
 Oracle = Callable[[Step], ProbeOutcome]
@@ -27,7 +24,7 @@ def goal(start: float = 10.0, highest: float = 1000.0, lowest: float = 0.1) -> G
         highest=highest,
         tolerance=0.03,
         whole=lambda rate: WHOLE,
-        most_over=most_over,
+        most_over=p99_over,
     )
 
 
@@ -61,7 +58,7 @@ def queries(found: Found) -> int:
 @pytest.mark.parametrize("power", [2.5, 4.0, 15.0])
 @pytest.mark.parametrize("blind", [0.0, 0.1])
 def test_it_finds_the_edge_from_wherever_it_begins(edge: float, power: float, blind: float) -> None:
-    found = find_highest(goal(), engine(edge, power, blind))
+    found = find_highest(goal(), engine(edge, power, blind), ByPower())
     assert found.best is not None
     assert found.best.valid and found.best.kind == "whole"
     assert 0.96 * edge <= found.best.rate < edge
@@ -70,21 +67,21 @@ def test_it_finds_the_edge_from_wherever_it_begins(edge: float, power: float, bl
 
 
 def test_probes_are_short_far_from_the_edge_and_whole_near_it() -> None:
-    found = find_highest(goal(start=80.0), engine(10.0))
+    found = find_highest(goal(start=80.0), engine(10.0), ByPower())
     kinds = [probe.kind for probe in found.probes]
     assert kinds == sorted(kinds, key=("short", "long", "whole").index)
     assert queries(found) < 2.5 * WHOLE
 
 
 def test_no_rate_is_valid() -> None:
-    found = find_highest(goal(lowest=0.5), engine(0.01))
+    found = find_highest(goal(lowest=0.5), engine(0.01), ByPower())
     assert (found.best, found.limited) == (None, False)
     assert min(probe.rate for probe in found.probes) == 0.5
     assert {probe.kind for probe in found.probes} == {"short"}
 
 
 def test_a_limit_beyond_what_is_allowed_is_told() -> None:
-    found = find_highest(goal(highest=12.0), engine(100.0))
+    found = find_highest(goal(highest=12.0), engine(100.0), ByPower())
     assert found.best is not None
     assert (found.best.rate, found.limited) == (12.0, True)
 
@@ -94,14 +91,14 @@ def test_an_engine_that_fails_ends_the_search() -> None:
         raise RuntimeError("dead")
 
     with pytest.raises(RuntimeError, match="dead"):
-        find_highest(goal(), dies)
+        find_highest(goal(), dies, ByPower())
 
 
 def test_the_same_outcomes_ask_the_same_probes() -> None:
     """So a search that is started again meets the probes that it has made."""
-    first = find_highest(goal(), engine(7.0, blind=0.1))
+    first = find_highest(goal(), engine(7.0, blind=0.1), ByPower())
     known = {probe.rate: probe for probe in first.probes}
-    again = find_highest(goal(), lambda step: known[step.rate])
+    again = find_highest(goal(), lambda step: known[step.rate], ByPower())
     assert again == first
 
 
@@ -112,64 +109,20 @@ def test_runs_that_are_never_valid_come_to_an_end() -> None:
         outcome = engine(10.0)(step)
         return outcome.model_copy(update={"valid": False}) if step.kind == "whole" else outcome
 
-    found = find_highest(goal(), never)
+    found = find_highest(goal(), never, ByPower())
     assert found.best is None
     assert len(found.probes) <= 40
 
 
-ROUND = load_round(DEFAULT)
-
-
-def trials(recipe: str, seed: int) -> Trials:
-    choice = PlanChoice(model="llama3.1-8b", recipe=recipe, target="a30", workload=None)
-    plan = make_plan(choice.asked(ROUND)[0], ROUND)
-    peaks = stated_peaks(plan.asked.target).value
-    assert peaks is not None
-    seeds = ROUND.loadgen.seeds
-    other = seeds.model_copy(update={"schedule": seeds.schedule + 7919 * seed, "qsl": 31 + seed})
-    loadgen = ROUND.loadgen.model_copy(update={"seeds": other})
-    found = Trials.of(plan, peaks, ROUND.model_copy(update={"loadgen": loadgen}))
-    assert found is not None
-    return found
-
-
-def bisected(of: Trials, scenario: Scenario) -> tuple[float, int]:
-    """The limit to 3 % by whole runs alone, and their queries."""
-    limits = of.plan.asked.workload.rules_of(scenario)
-    low, high, asked = 0.0, of.goal(scenario).highest / 1.2, 0
-    while high - low > 0.03 * low:
-        rate = (low + high) / 2
-        test, verdict = of.test(scenario, limits, rate)
-        asked += test.num_queries
-        low, high = (rate, high) if verdict.valid else (low, rate)
-    return low, asked
-
-
-def searched(of: Trials, scenario: Scenario) -> tuple[Found, int]:
-    """The same by a search."""
-    limits = of.plan.asked.workload.rules_of(scenario)
-    spent: list[int] = []
-
-    def probe(step: Step) -> ProbeOutcome:
-        outcome, test = of.probe(scenario, limits, step)
-        spent.append(test.num_queries)
-        return outcome
-
-    found = find_highest(of.goal(scenario), probe)
-    return found, sum(spent)
-
-
-def test_on_a_simulated_a30_it_is_right_to_three_per_cent_for_half_of_the_queries() -> None:
-    """Beside bisection by whole runs: each within 3 % of the limit, and half all together."""
-    cases = [("int8_sq", 3), ("int8_wo", 1)]
-    spent, whole = 0, 0
-    for recipe, seed in cases:
-        of = trials(recipe, seed)
-        limits = of.plan.asked.workload.rules_of(Scenario.SERVER)
-        _, plain = bisected(of, Scenario.SERVER)
-        found, asked = searched(of, Scenario.SERVER)
+def test_on_a_simulated_a30_it_is_right_to_three_per_cent_for_a_third_of_the_queries() -> None:
+    """Beside bisection by whole runs, with what is foretold going by a slower and a faster part."""
+    for scenario, recipe, seed in (
+        (Scenario.SERVER, "int8_wo", 3),
+        (Scenario.INTERACTIVE, "int8_sq", 11),
+    ):
+        case = Case(scenario, recipe, seed, settings=("workload.num_samples=4000",))
+        found, asked = case.searched()
         assert found.best is not None
-        assert of.test(Scenario.SERVER, limits, found.best.rate)[1].valid
-        assert not of.test(Scenario.SERVER, limits, 1.03 * found.best.rate)[1].valid, recipe
-        spent, whole = spent + asked, whole + plain
-    assert spent <= whole / 2
+        assert case.is_valid(found.best.rate)
+        assert not case.is_valid(1.03 * found.best.rate), recipe
+        assert asked <= case.bisected(0.03)[1] / 3

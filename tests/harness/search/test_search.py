@@ -17,12 +17,14 @@ from harness.rules.scenario import Scenario
 from harness.runs.engine_choice import EngineChoice
 from harness.search import search as search_module
 from harness.search.choice import SearchChoice
-from harness.search.outcome import ProbeOutcome, Step, Tail
+from harness.search.edge import ByPower
+from harness.search.outcome import ProbeOutcome, RuntimeLimits, Step, Tail
 from harness.search.prober import HIDDEN
 from harness.search.record import SEARCH, read_search
 from harness.search.search import Search, SearchPlan, run_search
 
 EDGE = 20.0
+BETTER = RuntimeLimits(max_batch_size=64, max_num_tokens=512)
 
 
 def plan_of(**options: Any) -> SearchPlan:
@@ -42,14 +44,20 @@ class FakeProber:
     fails: Callable[[int], Exception | None] = lambda number: None
     progress: NullProgress = field(default_factory=NullProgress)
     bursts: int = 0
+    takes_limits: bool = False
+    tuned_edge: float = EDGE
 
     dataset = SimpleNamespace(num_samples=2000, record=SimpleNamespace(own_set=False))
     engine = SimpleNamespace(
-        manifest=SimpleNamespace(model=SimpleNamespace(name="newsbrief")), recipe="bf16"
+        manifest=SimpleNamespace(model=SimpleNamespace(name="newsbrief")),
+        recipe="bf16",
+        limits=SimpleNamespace(max_batch_size=64, max_num_tokens=2048, max_input_len=400),
     )
+    prompt_lengths = (200,) * 2000
 
     def key(self, step: Step) -> str:
-        return f"{step.kind}-{step.rate}-{step.queries}"
+        tuned = f"-{step.limits}-{step.turn}" if step.limits or step.turn else ""
+        return f"{step.kind}-{step.rate}-{step.queries}{tuned}"
 
     def burst(self) -> float:
         self.bursts += 1
@@ -59,11 +67,13 @@ class FakeProber:
         if error := self.fails(len(self.made)):
             raise error
         self.made.append(step)
-        load = (step.rate / self.edge) ** 4
+        load = (step.rate / (self.tuned_edge if step.limits == BETTER else self.edge)) ** 4
         outcome = ProbeOutcome(
             kind=step.kind,
             rate=step.rate,
             queries=step.queries,
+            limits=step.limits,
+            turn=step.turn,
             answered=step.queries,
             given_up=False,
             ttft=Tail(limit_s=2.0, p99_s=0.1, over=0),
@@ -77,6 +87,7 @@ class FakeProber:
 def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Search]:
     """Runs a search by a fake prober in a folder; runs that it recorded are taken to be there."""
     monkeypatch.setattr(search_module, "finished_run", lambda folder: object())
+    monkeypatch.setattr(search_module, "foretelling", lambda *_: ByPower())
 
     def run(prober: FakeProber | None = None, *, fresh: bool = False, **options: Any) -> Search:
         prober = prober or FakeProber(tmp_path)
@@ -139,6 +150,37 @@ def test_a_run_that_is_not_there_any_more_is_made_again(
     searched(again)
     assert {step.kind for step in again.made} == {"whole"}
     assert len(again.made) == sum(bool(probe.valid) for probe in done.probes)
+
+
+def test_better_limits_of_the_scheduler_are_searched_with(
+    searched: Callable[..., Search], tmp_path: Path
+) -> None:
+    plain = searched()
+    assert plain.record.tuning is None and plain.best_probe is not None
+    prober = FakeProber(tmp_path, takes_limits=True, tuned_edge=1.2 * EDGE)
+    done = searched(prober, tune=True)
+    assert not any(step.kind != "long" for step in prober.made if step.limits != BETTER)
+    best, tuning = done.best_probe, done.record.tuning
+    assert best is not None and tuning is not None and done.best is not None
+    assert (tuning.best, tuning.told_apart, tuning.rate) == (BETTER, True, best.rate)
+    assert best.limits == BETTER
+    assert 0.96 * 1.2 * EDGE < best.rate < 1.2 * EDGE
+    assert str(BETTER) in done.best.name
+    again = FakeProber(tmp_path, takes_limits=True)
+    assert searched(again, tune=True).record.best == done.record.best
+    assert again.made == []
+
+
+@pytest.mark.parametrize("takes_limits", [True, False])
+def test_limits_that_bring_nothing_leave_the_search_as_it_is(
+    takes_limits: bool, searched: Callable[..., Search], tmp_path: Path
+) -> None:
+    plain = searched(fresh=True)
+    prober = FakeProber(tmp_path, takes_limits=takes_limits)
+    done = searched(prober, tune=True)
+    assert done.best == plain.best
+    assert (done.record.tuning is not None) == takes_limits
+    assert {step.kind for step in prober.made} == ({"long"} if takes_limits else set())
 
 
 def test_an_edited_record_is_refused(searched: Callable[..., Search], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.null_system import null_test
+from benchmarks.null_system import loadgen_order, null_test
 from harness.loadgen.settings import LoadgenPlan
 from harness.rules.rounds import DEFAULT, load_round
 from harness.rules.scenario import Scenario
@@ -56,6 +56,20 @@ def test_loadgen_draws_as_many_queries_over_the_same_time(
     assert round(following[-1] * 1e9) == logged["generated_query_duration"]
 
 
+@pytest.mark.parametrize(
+    "plan",
+    [
+        replace(SERVER, min_query_count=90),
+        replace(SERVER, num_samples=41, equal_issue=True, min_query_count=90),
+        replace(SERVER, num_samples=70_000, min_duration_s=0.0),  # a word is too small for two
+    ],
+    ids=lambda plan: f"{plan.num_samples}-{plan.equal_issue}",
+)
+def test_loadgen_draws_the_same_samples(plan: LoadgenPlan) -> None:
+    drawn = loadgen_order(plan)
+    assert samples(plan, len(drawn), SEEDS).tolist() == drawn
+
+
 def test_offline_asks_for_all_at_once_and_single_stream_waits() -> None:
     offline = replace(SERVER, scenario=Scenario.OFFLINE, min_query_count=90, min_duration_s=0.0)
     times = arrivals_s(offline, SEEDS)
@@ -65,7 +79,7 @@ def test_offline_asks_for_all_at_once_and_single_stream_waits() -> None:
 
 
 def test_whole_passes_have_every_sample_equally_often() -> None:
-    drawn = samples(replace(SERVER, equal_issue=True), 120, SEEDS)
+    drawn = samples(replace(SERVER, equal_issue=True, min_query_count=120), 120, SEEDS)
     assert np.bincount(drawn).tolist() == [3] * 40
     assert sorted(drawn[:40]) == list(range(40))
     assert drawn[:40].tolist() != drawn[40:80].tolist()

@@ -12,7 +12,8 @@ from harness.plan.choice import PlanChoice
 from harness.plan.plan import EnginePlan, make_plan
 from harness.rules.rounds import DEFAULT, load_round
 from harness.rules.scenario import Scenario
-from harness.simulation.rehearsal import Trials, planned_engine, prompts, rehearse
+from harness.simulation.engine import planned_engine
+from harness.simulation.rehearsal import Trials, prompts, rehearse
 
 ROUND = load_round(DEFAULT)
 FEW = ("workload.num_samples=600",)

@@ -33,3 +33,24 @@ def test_an_efficiency_is_no_more_than_one() -> None:
 def test_more_work_never_takes_less_time(field: str) -> None:
     work = Work(tokens=6, pairs=20, sampled=3, read=8)
     assert PLAIN.seconds(work._replace(**{field: 40})) > PLAIN.seconds(work)
+
+
+def test_tokens_cost_something_beside_arithmetic_and_traffic() -> None:
+    costs = {"token_s": 0.01, "sampled_s": 0.1, "cached_s": 0.001}
+    work = Work(tokens=6, pairs=20, sampled=3, read=8)
+    more = PLAIN.model_copy(update=costs).seconds(work) - PLAIN.seconds(work)
+    assert more == pytest.approx(6 * 0.01 + 3 * 0.1 + 8 * 0.001)
+
+
+def test_few_tokens_are_multiplied_at_their_own_speed() -> None:
+    few = PLAIN.model_copy(update={"linear_by_rows": ((1, 10.0), (6, 25.0), (12, 100.0))})
+    work = Work(tokens=6, pairs=20, sampled=3, read=8)
+    assert few.seconds(work) - PLAIN.seconds(work) == pytest.approx(60 / 25 - 60 / 100)
+
+
+def test_a_slowed_engine_takes_so_many_times_as_long() -> None:
+    costs = {"overhead_s": 0.2, "token_s": 0.01, "sampled_s": 0.1, "cached_s": 0.001}
+    work = Work(tokens=6, pairs=20, sampled=3, read=8)
+    for rows in ((), ((1, 10.0), (6, 25.0))):
+        model = PLAIN.model_copy(update={**costs, "linear_by_rows": rows})
+        assert model.slowed(3.0).seconds(work) == pytest.approx(3 * model.seconds(work))
