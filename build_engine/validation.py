@@ -115,9 +115,9 @@ def one_of(kind: str, name: str, valid: Sequence[N]) -> N:
     raise UnknownName(kind, name, valid)
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, most: int = 60) -> str:
     """`text` as a sentence shows a value: of a long one the beginning."""
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _keys_at(annotation: Any, location: Sequence[str | int]) -> list[str]:

@@ -17,6 +17,10 @@ die() { # CODE SENTENCE
     exit "$1"
 }
 
+for name in JOIN_S END_S; do
+    [[ ${!name} =~ ^[0-9]+$ ]] || die 2 "$name is ${!name}; give whole seconds."
+done
+
 # The shell's words for a node, natively or in the image, on whichever machine they are given to.
 node_words() { # MOUNTS WORD...
     local words=${1:+ $1}
@@ -95,8 +99,8 @@ tell_of_lost_workers() {
 close_nodes() { # on every way out: each ends when its input does, the head first
     local code=$? number fd end
     trap '' INT TERM HUP PIPE
-    end=$((SECONDS + END_S))
     for number in "${!pids[@]}"; do
+        end=$((SECONDS + END_S)) # for each: a worker begins to end when the head has
         fd=${inputs[number]}
         exec {fd}>&-
         while ! gone "$number"; do

@@ -47,6 +47,8 @@ mapfile -t machines < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 require_python
 require_same_versions "${machines[@]}"
 if [[ -z ${HEAD_ADDRESS:-} ]]; then
-    HEAD_ADDRESS=$(on "${machines[1]}" address "${machines[0]}" < /dev/null) || exit 3
+    # shellcheck disable=SC2034  # `on` reads it
+    HEAD_ADDRESS=$(limit=$JOIN_S; on "${machines[1]}" address "${machines[0]}" < /dev/null) ||
+        die 3 "${machines[1]} does not say the address of ${machines[0]}; set HEAD_ADDRESS."
 fi
 run_over "${machines[0]}" "$HEAD_ADDRESS" "${machines[@]:1}" -- "$@"

@@ -39,7 +39,8 @@ require_python
 require_same_versions "$here" "${workers[@]}"
 if [[ -z ${HEAD_ADDRESS:-} ]]; then
     # shellcheck disable=SC2016  # the worker's own: where our connection to it comes from
-    HEAD_ADDRESS=$(ssh -o BatchMode=yes "${workers[0]}" 'echo "${SSH_CONNECTION%% *}"')
+    HEAD_ADDRESS=$(timeout "$JOIN_S" ssh -o BatchMode=yes -o ConnectTimeout=10 "${workers[0]}" \
+        'echo "${SSH_CONNECTION%% *}"' < /dev/null) || HEAD_ADDRESS=
     [[ -n $HEAD_ADDRESS ]] || die 3 "${workers[0]} does not say where we come from; set \
 HEAD_ADDRESS to this machine's address."
 fi

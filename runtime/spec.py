@@ -48,6 +48,16 @@ class ExecutorSpec(Frozen):
         return False
 
     @property
+    def idle_limit_s(self) -> float:
+        """Seconds without a sign after which it gives its engine up by itself; 0 where it waits."""
+        return 0.0
+
+    @property
+    def hides_caching(self) -> bool:
+        """Whether it is not known if answers reuse what was computed for earlier requests."""
+        return False
+
+    @property
     def counts_by_tokenizer(self) -> bool:
         """Whether the ids of answers are those that a tokenizer makes of their text."""
         return False

@@ -10,6 +10,8 @@ from build_engine.errors import UsageError
 from build_engine.records import Record, read_record
 from runtime.backend import AnySpec
 
+STALL_S = 120.0
+
 
 class Job(Record):
     """What one LoadGen process loads before its test."""
@@ -34,7 +36,7 @@ class Job(Record):
     """
     first_tokens: bool = True
     """Whether somebody waits for the first token of an answer."""
-    stall_s: float = 120.0
+    stall_s: float = STALL_S
     """Seconds without any token, while queries are open, after which the engine counts as hung;
     at least ten times the latency of one request alone.
     """

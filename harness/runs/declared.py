@@ -46,9 +46,9 @@ def declared(words: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def caches_prefixes(found: dict[str, str]) -> bool:
-    """Whether prefix caching is declared to be on."""
-    return _SWITCH[found.get("prefix_caching", "off")]
+def caches_prefixes(found: dict[str, str]) -> bool | None:
+    """Whether prefix caching is declared to be on; None where nobody says."""
+    return _SWITCH[found["prefix_caching"]] if "prefix_caching" in found else None
 
 
 def missing(found: dict[str, str]) -> list[str]:
@@ -69,8 +69,13 @@ def _of_file(word: str) -> dict[str, str]:
         raise UsageError(f"--declare {word} is not there; write `name: value` lines.") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{word} must hold `name: value` lines.")
-    shown = {True: "on", False: "off"}  # as YAML reads them
-    return {
-        _known(str(name)): shown[value] if isinstance(value, bool) else str(value)
-        for name, value in content.items()
-    }
+    return {_known(str(name)): _text(word, name, value) for name, value in content.items()}
+
+
+def _text(word: str, name: object, value: object) -> str:
+    """A value of a file; "" where there is none. Raises ConfigError."""
+    if isinstance(value, bool):  # as YAML reads `on` and `off`
+        return "on" if value else "off"
+    if not isinstance(value, str | None):
+        raise ConfigError(f"{word}: {name} is no text; put its value into quotes.")
+    return value or ""

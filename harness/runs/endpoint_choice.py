@@ -69,6 +69,8 @@ class EndpointChoice:
         """
         require_library()
         places, key, words = self._places(urls), read_key(self.api_key_env), declared(self.declare)
+        if key.secret is not None and any(key.secret in value for value in words.values()):
+            raise UsageError("A declaration has the key of the server in it; leave it out.")
         asked = choice.asked(self._settings)
         choice.check_place()
         source = Source.for_workload(choice.dataset, asked.workload, progress)
@@ -143,7 +145,7 @@ class EndpointChoice:
             declared=words,
         )
 
-    def _spec(self, probed: Probed, folder: Path, caches: bool) -> EndpointSpec:
+    def _spec(self, probed: Probed, folder: Path, caches: bool | None) -> EndpointSpec:
         return EndpointSpec(
             urls=tuple(server.url for server in probed.servers),
             model=probed.servers[0].model,

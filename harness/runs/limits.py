@@ -62,7 +62,8 @@ def limits_of(
         return None
     answer = max(2, round(answer_tokens))
     lengths = Lengths(prompt=prompt_tokens, answer=answer, longest_prompt=round(prompt_tokens))
-    requests = 1 if scenario.one_at_a_time else identity.limits.max_batch_size
+    built = identity.limits.max_batch_size  # a run may be limited to fewer
+    requests = 1 if scenario.one_at_a_time else min(executor.max_in_flight or built, built)
     limits = engine_roofline(config, storage, lengths, peaks, requests)
     if limits is None:
         return None

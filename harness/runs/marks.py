@@ -35,6 +35,7 @@ def marks_of(
         "other data": benchmark and dataset.benchmark is None,
         "other weights": _other_weights(scope, engine),
         "declared engine": executor.is_served,
+        "caching not declared": executor.hides_caching,
         "tokens by tokenizer": executor.counts_by_tokenizer,
         "failures tolerated": executor.tolerates_failures,
         "short": scope.trial,

@@ -52,6 +52,7 @@ Mark = Literal[
     "other data",
     "other weights",
     "declared engine",
+    "caching not declared",
     "tokens by tokenizer",
     "failures tolerated",
     "short",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.loadgen.job import Job
+from harness.loadgen.job import STALL_S, Job
 from harness.runs.marks import marks_of
 from harness.runs.reading import Language
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from harness.runs.scope import RunScope
     from harness.runs.served import Served
     from runtime.spec import ExecutorSpec
+
+
+_IDLE_GRACE_S = 10.0  # for who gives up first, with the better cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,7 @@ class RunRequest:
             stop_ids=self._stop_ids,
             warmup_samples=min(warmup_samples, self.scope.num_samples),
             first_tokens=self.scope.scenario.has_first_tokens,
+            stall_s=max(STALL_S, self.executor.idle_limit_s + _IDLE_GRACE_S),
         )
 
     @property

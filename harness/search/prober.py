@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from build_engine.errors import EXIT_OK, Interrupted, RunFailed
+from build_engine.errors import EXIT_OK, Interrupted, ResultProblem, RunFailed
 from build_engine.files import cannot_write
 from build_engine.store.sealed import content_key
 from build_engine.store.spec import SHORT_KEY_LEN
 from harness.dataset.prompts import prompt_lengths
 from harness.loadgen import logs
 from harness.loadgen.settings import LoadgenPlan
-from harness.loadgen.supervise import run_test
+from harness.loadgen.supervise import GIVEN_UP, run_test
 from harness.machine.facts import library_versions
 from harness.rules.scenario import Scenario
 from harness.runs.execution import execute
@@ -34,12 +34,24 @@ if TYPE_CHECKING:
     from harness.loadgen.metrics import Metrics
     from harness.loadgen.supervise import Outcome
     from harness.progress import Progress
+    from harness.rules.verdict import Verdict
     from harness.runs.request import RunRequest
     from harness.search.choice import SearchChoice
     from harness.search.outcome import ProbeOutcome, RuntimeLimits, Step
 
 HIDDEN = ".probes"
 _BURST = 256  # samples
+# Rules that a lower rate may mend; an engine that breaks another one breaks it at any.
+_BY_RATE = {
+    "LoadGen's verdict",
+    "minimum duration",
+    "minimum queries",
+    "TTFT at p99",
+    "TPOT at p99",
+    "early stopping",
+    "tokens as they are made",
+    "first tokens computed",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +160,12 @@ class Prober:
         test = run.record.tests.performance
         if run.record.status == "failed":
             raise RunFailed(_failed(run.record.cause))
-        if run.record.status == "interrupted" and not watch.lost:
+        if run.record.status == "interrupted" and run.record.cause != GIVEN_UP:
             raise Interrupted("Interrupted.")
         lost = run.record.status == "interrupted"
         valid = not lost and run.exit_code == EXIT_OK
+        if test is not None and test.verdict is not None and not lost:
+            require_rate_matters(test.verdict)
         metrics = test.metrics if test else None
         outcome = _measured(watch, step, metrics, given_up=lost, valid=valid)
         if valid:
@@ -177,9 +191,18 @@ class Prober:
         outcome = run_test(request.job, plan, place, self.progress, give_up=give_up)
         if outcome.status == "failed":
             raise RunFailed(_failed(outcome.cause))
-        if outcome.status == "interrupted" and not (watch and watch.lost):
+        if outcome.status == "interrupted" and outcome.cause != GIVEN_UP:
             raise Interrupted("Interrupted.")
         return outcome
+
+
+def require_rate_matters(verdict: Verdict) -> None:
+    """Raise ResultProblem where a run is INVALID for what no lower rate mends."""
+    for rule in verdict.rules:
+        if not rule.passed and rule.name not in _BY_RATE:
+            raise ResultProblem(
+                f"A whole run is INVALID, and so it is at any rate. {rule.sentence}"
+            )
 
 
 def _give_up(watch: Watch) -> Callable[[Sequence[AnswerRecord]], bool]:

@@ -143,8 +143,11 @@ class SearchPlan:
         the memory that is free.
         """
         known = self.known_start
-        if known is None or earlier is None:
-            return known or earlier
+        if earlier is None:
+            return known
+        if known is None:  # it began with a burst
+            again = self.choice.highest is not None
+            return self._start(earlier.rate, earlier.source) if again else earlier
         if known.source == earlier.source == _BY_PLAN:
             return self._start(earlier.rate, _BY_PLAN)
         return known

@@ -63,7 +63,8 @@ class Watch:
         return ProbeOutcome(
             kind=step.kind,
             rate=step.rate,
-            queries=step.queries,
+            # LoadGen goes on until the minimum duration is full, too
+            queries=max(step.queries, self.num_answers),
             limits=step.limits,
             turn=step.turn,
             answered=self.num_answers,

@@ -118,7 +118,7 @@ def _loads(
     tpots = (done.last_s - done.first_s)[several] / (lengths[several] - 1)
 
     def at(values: np.ndarray) -> float:
-        place = len(values) - 1 - most_over(len(values))
+        place = len(values) - 1 - max(most_over(len(values)), 0)
         return float(np.partition(values, place)[place]) if len(values) else 0.0
 
     return at(done.first_s - done.arrived_s) / ttft_s, at(tpots) / tpot_s

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from runtime.endpoint.key import Key
 
 _MOST_ERROR_BYTES = 16_384
+_LEAST_WAIT_S = 0.1
 _USUAL_WAIT_S = 1.0
 _MOST_WAIT_S = 30.0
 _NO_ENTRY = (401, 403)
@@ -44,9 +46,10 @@ class Refused(Exception):
 class Busy(Exception):
     """The server wants to be asked again."""
 
-    def __init__(self, wait_s: float) -> None:
-        super().__init__("it is busy")
+    def __init__(self, wait_s: float, cause: str) -> None:
+        super().__init__(f"it is busy: {cause}")
         self.wait_s = wait_s
+        self.cause = cause
 
 
 class _Inner(BaseModel):
@@ -84,16 +87,16 @@ async def require_answer(response: ClientResponse, key: Key) -> None:
     status = response.status
     if status == 200:
         return
-    content = await response.content.read(_MOST_ERROR_BYTES)
-    if status == _TOO_MANY or (status == _UNAVAILABLE and "retry-after" in response.headers):
-        raise Busy(_wait_s(response.headers.get("retry-after")))
-    told = key.hidden(said(content)).rstrip(".")
+    content = key.hidden((await start_of(response, _MOST_ERROR_BYTES)).decode(errors="replace"))
+    told = said(content.encode()).rstrip(".")
     cause = f"HTTP {status}{f': {told}' if told else ''}"
+    if status == _TOO_MANY or (status == _UNAVAILABLE and "retry-after" in response.headers):
+        raise Busy(_wait_s(response.headers.get("retry-after")), cause)
     if status in _NO_ENTRY:
         what = "has no key" if key.secret is None else "has another key"
         raise Lost(f"it wants a key, and {key.variable} {what} ({cause})")
     if 300 <= status < 400:
-        where = response.headers.get("location", "elsewhere")
+        where = key.hidden(response.headers.get("location", "elsewhere"))
         raise Lost(f"it sends us to {shortened(where)}; give that address")
     if status == _NOT_FOUND:
         raise Lost(f"it has no such model, or no /v1/completions ({cause})")
@@ -103,9 +106,20 @@ async def require_answer(response: ClientResponse, key: Key) -> None:
 def _wait_s(header: str | None) -> float:
     """Seconds of a `Retry-After`; a date is none that we read."""
     try:
-        return min(max(float(header or ""), 0.0), _MOST_WAIT_S)
+        wait_s = float(header or "")
     except ValueError:
-        return _USUAL_WAIT_S
+        wait_s = math.nan
+    return min(max(wait_s, _LEAST_WAIT_S), _MOST_WAIT_S) if math.isfinite(wait_s) else _USUAL_WAIT_S
+
+
+async def start_of(response: ClientResponse, most_bytes: int) -> bytes:
+    """The content, up to so many bytes, and whatever came with the last of these."""
+    content = bytearray()
+    async for data in response.content.iter_any():
+        content += data
+        if len(content) >= most_bytes:
+            break
+    return bytes(content)
 
 
 @contextlib.contextmanager
@@ -125,6 +139,8 @@ def connection() -> Iterator[None]:
     except aiohttp.ClientConnectorError as error:
         reason = error.os_error.strerror or str(error.os_error) or "no answer"
         raise Lost(f"it cannot be reached ({reason})") from None
+    except aiohttp.ServerTimeoutError:
+        raise Lost("it did not answer in time") from None
     except aiohttp.ServerDisconnectedError:
         raise HungUp("it hung up without an answer") from None
     except aiohttp.ClientOSError as error:

@@ -10,12 +10,21 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, get_args
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, ValidationError
 
 from build_engine.errors import EnvironmentFault, UnknownName, UsageError
+from build_engine.validation import Text, shortened
 from runtime.endpoint.events import DONE, Events
-from runtime.endpoint.faults import Busy, Lost, Refused, connection, require_answer
+from runtime.endpoint.faults import (
+    Busy,
+    Lost,
+    Refused,
+    connection,
+    require_answer,
+    start_of,
+)
 from runtime.endpoint.identity import IdsBy, PromptsAs, ServerIdentity, Way, place_of
 from runtime.endpoint.session import open_session, require_library
 from runtime.endpoint.wire import body_of, read_news
@@ -49,7 +58,7 @@ class _Meta(BaseModel):
 class _Card(BaseModel):
     """Of a model, in `/v1/models`: what vLLM and SGLang add to OpenAI's, and llama.cpp's `meta`."""
 
-    id: str
+    id: Text
     owned_by: str | None = None
     root: str | None = None
     max_model_len: int | None = None
@@ -83,6 +92,12 @@ def probe(
     """
     require_library()
     found = asyncio.run(_all(urls, model, prompt, key, limit_s))
+    if len({server.model for server, _ in found}) > 1:
+        told = ", ".join(f"{server.place} {server.model}" for server, _ in found)
+        raise UsageError(
+            f"The servers have different models ({told}); take servers of one model, or give it "
+            "one name on all of them and say --served-model."
+        )
     ways = dict.fromkeys(way for _, way in found)
     if len(ways) > 1:
         told = ", ".join(f"{server.place} {way.prompts}/{way.ids}" for server, way in found)
@@ -120,18 +135,19 @@ async def _identity(
         except ValidationError:
             raise Lost("its /v1/models is not as OpenAI's is; is it such a server?") from None
     card = _chosen(cards, model, url)
-    _, told, _ = await _get(session, f"{url}/version", key)
-    try:
+    try:  # few have it, and what others say there is of no interest
+        _, told, _ = await _get(session, f"{url}/version", key)
         version = _Version.model_validate_json(told).version
-    except ValidationError:
+    except (Lost, ValidationError):
         version = None
+    length = card.max_model_len or (card.meta.n_ctx if card.meta else None) or 0
     return ServerIdentity(
         url=url,
         model=card.id,
         models=tuple(each.id for each in cards),
         owned_by=card.owned_by,
         root=card.root,
-        max_model_len=card.max_model_len or (card.meta.n_ctx if card.meta else None) or None,
+        max_model_len=length if length > 0 else None,
         version=version,
         server=server,
     )
@@ -163,7 +179,10 @@ async def _get(session: ClientSession, url: str, key: Key) -> tuple[int, bytes, 
                     await require_answer(response, key)
                 except (Refused, Busy) as fault:
                     raise Lost(f"it is not ready ({fault})") from None
-            return response.status, await response.content.read(_MOST_BYTES), server
+            content = await start_of(response, _MOST_BYTES)
+            if len(content) >= _MOST_BYTES:
+                raise Lost(f"its {urlsplit(url).path} has {_MOST_BYTES:,} bytes or more")
+            return response.status, content, server
 
 
 async def _way(
@@ -177,7 +196,7 @@ async def _way(
             try:
                 news = await _tried(session, server, way, prompt, key)
             except (Refused, ValueError) as fault:
-                refusals.append(str(fault))
+                refusals.append(shortened(key.hidden(str(fault))))
                 continue
             if any(each.ids for each in news) or (ids == "text" and _has_text(news)):
                 told = next((each.fingerprint for each in news if each.fingerprint), None)

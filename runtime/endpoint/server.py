@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from build_engine.validation import counted
+from build_engine.validation import counted, shortened
 from runtime.endpoint.events import DONE, Events, Malformed
 from runtime.endpoint.faults import Busy, HungUp, Lost, Refused, connection, require_answer
 from runtime.endpoint.identity import place_of
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from runtime.endpoint.spec import EndpointSpec
     from runtime.endpoint.tokens import Counter
 
+_ENDS = ("stop", "length")  # reasons for the end of a whole answer
+_MOST_TOLD = 400  # characters of an error
 _SIGN_S = 0.5  # between two signs of life for the head
 _ANSWERS_A_PLACE = 8  # before a server that was busy is asked for more at once
 _MOST_ANSWER_BYTES = 2**24  # of one that is told whole
@@ -74,6 +76,8 @@ class _Answer:
                 break  # a usage event
             ids += self.counter.take(each)
             if each.reason is not None:
+                if each.reason not in _ENDS:
+                    raise Refused(f"it broke its answer off (finish_reason {each.reason})")
                 self.finished = True
                 ids += self._stop(ids, each.reason)
         if ids:
@@ -107,6 +111,7 @@ class Server:
     _not_before_s: float = 0.0
     _running: int = 0
     _reuses: bool = True
+    _busy: str | None = None
 
     def __post_init__(self) -> None:
         self._limit = float(self.asking.spec.in_flight_each)
@@ -174,12 +179,14 @@ class Server:
                 await self._asked(answer, self.asking.fresh)
                 self._reuses = False  # it closes what is idle
         except Busy as busy:
+            self._busy = busy.cause
             return busy.wait_s
         except Lost as fault:
             if not answer.finished:
                 self._lose(str(fault))
         except (Refused, ValueError) as fault:  # ValueError: Malformed, or without ids
-            self._tell(request, [], finished=True, error=f"{self.node}: {fault}")
+            if not answer.finished:
+                self._tell(request, [], finished=True, error=f"{self.node}: {fault}")
         return None
 
     async def _asked(self, answer: _Answer, session: ClientSession) -> None:
@@ -207,12 +214,14 @@ class Server:
         events = Events()
         async for data in response.content.iter_any():
             self._sign()
+            if answer.finished:
+                continue  # what follows the end is read, so that the connection can be used again
             told = [each for each in events.feed(data) if each != DONE]
-            if told and not answer.finished:
+            if told:
                 ids = answer.take([read_news(each) for each in told])
                 self._tell(answer.request, ids, finished=answer.finished)
         if events.rest and not answer.finished:
-            raise Malformed(f"its stream ended within an event: {events.rest[:80]!r}")
+            raise Malformed(f"its stream ended within an event: {events.rest!r}")
 
     async def _whole(self, response: ClientResponse, answer: _Answer) -> None:
         content = bytearray()
@@ -226,7 +235,7 @@ class Server:
             self._tell(answer.request, ids, finished=True)
 
     def _sign(self) -> None:
-        self._sign_s = self.loop.time()
+        self._sign_s, self._busy = self.loop.time(), None
 
     def _tell(
         self, request: Request, ids: list[int], *, finished: bool, error: str | None = None
@@ -235,7 +244,7 @@ class Server:
 
         if not ids and not finished:
             return
-        told = None if error is None else self.asking.key.hidden(error)
+        told = None if error is None else shortened(self.asking.key.hidden(error), _MOST_TOLD)
         self._chunks.append(Chunk(request.id, np.array(ids, np.int32), finished, told))
         if self._poll is not None and not self._flushing:
             self._flushing = True
@@ -279,9 +288,8 @@ class Server:
         idle_s = self.asking.spec.idle_s
         num_open = len(self._tasks) + len(self._waiting)
         if num_open and self.loop.time() - self._sign_s > idle_s:
-            self._lose(
-                f"it has sent nothing for {idle_s:.0f} s, with {counted(num_open, 'request')} open"
-            )
+            what = f"has been busy ({self._busy})" if self._busy else "has sent nothing"
+            self._lose(f"it {what} for {idle_s:.0f} s, with {counted(num_open, 'request')} open")
         self._flush()
         if self._cause is None:
             self.loop.call_later(_SIGN_S, self._watch)

@@ -19,17 +19,21 @@ _API = "/v1"
 
 def base_url(text: str) -> str:
     """The base URL of a server, without `/v1` at its end. Raises ValueError."""
-    url = text.strip().rstrip("/").removesuffix(_API).rstrip("/")
+    if "@" in text or "?" in text:  # and is not repeated here
+        raise ValueError(
+            "a URL here has no name, key or query in it: the key is in the environment."
+        )
+    url = text.strip().rstrip("/")
+    while url.endswith(_API):
+        url = url.removesuffix(_API).rstrip("/")
     try:
         parts = urlsplit(url)
         port = parts.port  # raises for one that is no number, or too large
     except ValueError as error:
         raise ValueError(f"`{text}` is no URL: {error}.") from None
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("a URL here has no name and no key in it: the key is in the environment.")
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise ValueError(f"`{text}` is no URL of a server; give one as http://localhost:8000.")
-    if parts.query or parts.fragment or not url.isprintable() or " " in url:
+    if parts.fragment or not url.isprintable() or " " in url:
         raise ValueError(f"`{text}` has more than a server's address; give http://HOST:PORT.")
     return url
 
@@ -53,8 +57,8 @@ class EndpointSpec(ExecutorSpec):
     """
     idle_s: PositiveFloat = IDLE_S
     """Seconds without a byte from a server that has requests, after which it is lost."""
-    prefix_caching: bool = False
-    """Whether the user says that it is on."""
+    prefix_caching: bool | None = None
+    """Whether the user says that it is on; None where they say nothing of it."""
     tolerate_failures: bool = False
     """Whether a server that is lost leaves its requests to the others."""
 
@@ -78,6 +82,16 @@ class EndpointSpec(ExecutorSpec):
     def is_served(self) -> bool:
         """See `ExecutorSpec.is_served`."""
         return True
+
+    @property
+    def idle_limit_s(self) -> float:
+        """See `ExecutorSpec.idle_limit_s`."""
+        return self.idle_s
+
+    @property
+    def hides_caching(self) -> bool:
+        """See `ExecutorSpec.hides_caching`."""
+        return self.prefix_caching is None
 
     @property
     def counts_by_tokenizer(self) -> bool:

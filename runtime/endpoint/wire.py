@@ -114,4 +114,5 @@ def read_news(content: bytes) -> News:
     ids = choice.token_ids if verbose is None else verbose.tokens
     if ids and not 0 <= min(ids) <= max(ids) < _INT32:
         raise Malformed("an answer has ids below 0 or above int32")
-    return News(choice.text or "", ids, choice.finish_reason, fingerprint=answer.system_fingerprint)
+    ended = choice.finish_reason or None  # some say "" as long as it goes on
+    return News(choice.text or "", ids, ended, fingerprint=answer.system_fingerprint)

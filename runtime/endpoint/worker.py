@@ -38,7 +38,7 @@ def _serve(spec: EndpointSpec, line: Line, ears: Ears) -> None:
     allow_files(spec.in_flight_each * len(spec.urls))
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     prompt, counter = _texts(spec)
-    loaded = Loaded(spec.prefix_caching, spec.in_flight_each)
+    loaded = Loaded(bool(spec.prefix_caching), spec.in_flight_each)
     with _loop() as loop:
         asking = asyncio.run_coroutine_threadsafe(_asking(spec, prompt, counter), loop).result()
         servers = [Server(url, asking, loop) for url in spec.urls]

@@ -215,7 +215,7 @@ def _run(command: Sequence[str], secrets: dict[str, str], leash: Leash) -> int:
                 process.kill()
                 process.wait()
                 return EXIT_INTERRUPTED
-    return process.returncode
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
 def _missing(num_nodes: int) -> str:

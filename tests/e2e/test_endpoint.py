@@ -81,7 +81,7 @@ def test_our_own_server_is_measured_like_its_engine(
     door, own = Result.read(tmp_path / "door"), Result.read(tmp_path / "direct")
     place = server.url.removeprefix("http://").removesuffix("/v1")
     assert (door.recipe, door.model) == (f"ours 1 at {place}", "newsbrief")
-    assert {"declared engine"} == {*door.marks} - {*own.marks}
+    assert {"declared engine", "caching not declared"} == {*door.marks} - {*own.marks}
     assert door.accuracy is not None and own.accuracy is not None
     assert door.accuracy.scores == own.accuracy.scores
     told = record(tmp_path / "door")["served"]

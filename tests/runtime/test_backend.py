@@ -53,6 +53,7 @@ def test_only_what_computes_is_a_measurement() -> None:
         "emulated": False,
         "simulated": False,
         "replicas": True,
+        "endpoint": True,
     }
 
 
@@ -67,7 +68,7 @@ def test_an_unknown_backend_is_named_with_the_known_ones() -> None:
     with pytest.raises(UnknownName, match=r"Unknown backend `openvin`\. Did you mean `openvino`\?"):
         backend("openvin")
     with pytest.raises(
-        UnknownName, match="Valid: emulated, openvino, replicas, simulated, tensorrt-llm"
+        UnknownName, match="Valid: emulated, endpoint, openvino, replicas, simulated, tensorrt-llm"
     ):
         engine_spec(engine_of("abacus"))
 
@@ -136,7 +137,8 @@ def test_an_installed_package_brings_its_backend(
     assert backend("toy") == BACKEND
     assert backend("toy").spec_class is ToySpec
     with pytest.raises(
-        UnknownName, match="Valid: emulated, openvino, replicas, simulated, tensorrt-llm, toy"
+        UnknownName,
+        match="Valid: emulated, endpoint, openvino, replicas, simulated, tensorrt-llm, toy",
     ):
         backend("tou")
 

@@ -21,6 +21,7 @@ _MEANINGS: dict[Mark, str] = {
     "other data": "Not the benchmark's dataset.",
     "other weights": "Not the benchmark's weights.",
     "declared engine": "A server's: known by what it says and what its user declares; not proven.",
+    "caching not declared": "Nobody said whether the server reuses earlier prompts; many do.",
     "tokens by tokenizer": "Tokens were counted in the text of answers; the server told no ids.",
     "failures tolerated": "Replicas may have been lost, and their requests answered by others.",
     "short": "Trials over few samples or a short time, and no benchmark results.",

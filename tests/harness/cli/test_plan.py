@@ -87,7 +87,7 @@ def test_what_fits_no_gpu_of_the_target_is_refused_before_anything_is_made(
     [
         (["fp8", "--dry-run"], 2, "`fp8` is refused on `a30`"),
         (["int8_wo", "--dry-run", "--profile", "lateny"], 2, "Did you mean `latency`?"),
-        (["int8_wo", "--profile", "latency", "--target", "cpu"], 2, "leave --profile out."),
+        (["int8_wo", "--profile", "latency", "--target", "cpu"], 2, "leave `latency` out."),
         (["int8_wo"], 3, "`enginebench build --stage quantise` makes the checkpoint"),
     ],
 )

@@ -20,7 +20,8 @@ def test_words_and_files_are_taken_together(tmp_path: Path) -> None:
         "precision": "int8",
         "options": "--max-num-seqs=512",
     }
-    assert not caches_prefixes(found)
+    assert caches_prefixes(found) is False
+    assert caches_prefixes({}) is None
     assert caches_prefixes({"prefix_caching": "on"})
     assert missing(found) == ["checkpoint", "transformations", "hardware"]
 
@@ -38,6 +39,16 @@ def test_words_and_files_are_taken_together(tmp_path: Path) -> None:
 def test_what_declares_nothing(words: list[str], kind: type[UsageError], told: str) -> None:
     with pytest.raises(kind, match=told):
         declared(words)
+
+
+def test_a_value_that_is_not_there_declares_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "server.yaml"
+    file.write_text("engine: vLLM\ncheckpoint:\n")
+    with pytest.raises(UsageError, match="--declare checkpoint has no value"):
+        declared([str(file)])
+    file.write_text("engine: 0.10\n")
+    with pytest.raises(ConfigError, match="engine is no text; put its value into quotes"):
+        declared([str(file)])
 
 
 def test_a_file_of_something_else(tmp_path: Path) -> None:

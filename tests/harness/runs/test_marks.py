@@ -97,4 +97,7 @@ def test_a_server_is_known_by_what_is_said_of_it(ids: IdsBy) -> None:
     scope = RunScope(workload=WORKLOAD, scenario=Scenario.OFFLINE, num_samples=13368)
     dataset = make_record(13368, workload=WORKLOAD.name, benchmark=WORKLOAD.benchmark)
     counted = ("tokens by tokenizer",) if ids == "text" else ()
-    assert marks_of(scope, dataset, None, spec) == ("declared engine", *counted)
+    unsaid = ("caching not declared",)
+    assert marks_of(scope, dataset, None, spec) == ("declared engine", *unsaid, *counted)
+    said = spec.model_copy(update={"prefix_caching": False})
+    assert marks_of(scope, dataset, None, said) == ("declared engine", *counted)

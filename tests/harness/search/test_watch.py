@@ -49,6 +49,15 @@ def test_a_short_probe_passes_within_the_limits(ttft_s: float, passes: bool, ver
     assert (outcome.passes, outcome.verdict) == (passes, verdict)
 
 
+def test_a_test_may_have_more_queries_than_were_planned() -> None:
+    """LoadGen goes on until the minimum duration is full."""
+    watch = Watch(1.0, 0.1, most=3)
+    for _ in range(STEP.queries + 71):
+        watch.add(0.5, 2.0, 100)
+    outcome = watch.outcome(STEP, given_up=False)
+    assert outcome.answered == outcome.queries == 271
+
+
 def test_nothing_seen_is_no_load() -> None:
     assert Watch(1.0, 0.1, most=0).outcome(STEP, given_up=False).load == 0.0
 

@@ -150,10 +150,26 @@ def test_text_is_counted_by_the_tokenizer_and_prompts_may_be_text() -> None:
         (sends(b'data: {"error": {"message": "out of memory"}}\n\n'), "out of memory"),
         (sends(event("a", [-5])), "ids below 0"),
         (sends(event("a")), "text without its ids"),
+        (sends(event("a", [5], "abort")), "it broke its answer off (finish_reason abort)"),
+        (always(500, "x" * 15_000), 'HTTP 500: "' + "x" * 40),
     ],
 )
 def test_an_answer_that_is_none_is_told_in_a_sentence(act: Act, told: str) -> None:
     assert told in failure(act)
+
+
+def test_an_empty_reason_is_none_and_what_follows_the_end_is_nothing() -> None:
+    """Some servers write the reason in each event, and gateways append fields of their own."""
+    act = sends(
+        event("a", [5], ""),
+        b"x-metrics: 1\n\n",
+        event("b", [2], "stop"),
+        b"x-cost: 2\n\n",
+    )
+    with running(act) as server:
+        executor = load(spec_of(server.url))
+        assert answers(executor, [request(1, 9), request(2, 9)]) == {1: [5, 2], 2: [5, 2]}
+        executor.close()
 
 
 async def _hangs(server: FakeServer, request: web.Request, body: dict[str, Any]) -> Any:
@@ -186,13 +202,24 @@ async def _hangs_up(server: FakeServer, request: web.Request, body: dict[str, An
         (_hangs, "it has sent nothing for 1 s, with 1 request open"),
         (_hangs_later, "it has sent nothing for 1 s, with 1 request open"),
         (_hangs_up, "server 1 of 1, on 127.0.0.1:"),
-        (always(429, None, retry_after="0.1"), "it has sent nothing for 1 s"),
+        (always(429, None, retry_after="0.1"), "it has been busy (HTTP 429"),
     ],
 )
 def test_a_server_that_hangs_or_hangs_up_is_lost(act: Act, told: str) -> None:
     begun_s = time.monotonic()
     assert told in failure(act, idle_s=1.0)
     assert time.monotonic() - begun_s < 20
+
+
+def test_a_server_that_wants_to_be_asked_at_once_is_not_asked_without_end() -> None:
+    with running(always(429, {"message": "no quota"}, retry_after="0")) as server:
+        executor = load(spec_of(server.url, idle_s=1.0))
+        executor.submit([request(1, 5)])
+        with pytest.raises(EngineDied, match=r"has been busy \(HTTP 429: no quota\) for 1 s"):
+            while True:
+                executor.poll(0.1)
+        executor.close()
+    assert len(server.asked) < 40
 
 
 def test_a_server_that_is_not_there_is_lost() -> None:

@@ -108,6 +108,23 @@ def test_servers_of_two_kinds_are_refused() -> None:
         probed(one.url, other.url)
 
 
+def test_servers_of_two_models_are_refused() -> None:
+    with (
+        running(vllm) as one,
+        running(vllm, models=({"id": "other"},)) as other,
+        pytest.raises(UsageError, match=r"different models \(.* tiny, .* other\)"),
+    ):
+        probed(one.url, other.url)
+
+
+def test_what_is_odd_about_a_server_keeps_nobody_from_measuring_it() -> None:
+    """A length that says "any", and a list of models longer than a segment of the network."""
+    many = tuple({"id": f"m{number:05}", "max_model_len": -1} for number in range(4000))
+    with running(vllm, models=many) as server:
+        found = probed(server.url, model="m03999").servers[0]
+    assert (found.model, found.max_model_len, len(found.models)) == ("m03999", None, 4000)
+
+
 def test_nobody_there_and_no_certificate_that_is_trusted() -> None:
     with running(vllm) as server:
         url = server.url
@@ -122,6 +139,7 @@ def test_nobody_there_and_no_certificate_that_is_trusted() -> None:
     [
         ("http://a:80/v1/", "http://a:80"),
         ("https://a.b/x/v1", "https://a.b/x"),
+        ("http://a/v1/v1", "http://a"),
         (" http://[::1]:8 ", "http://[::1]:8"),
     ],
 )
@@ -145,6 +163,13 @@ def test_a_base_url(text: str, url: str) -> None:
 def test_what_is_no_url_of_a_server(text: str) -> None:
     with pytest.raises(ValueError, match=r"URL|address"):
         base_url(text)
+
+
+@pytest.mark.parametrize("text", ["http://u:s3cret@a:99999", "a:s3cret@h", "http://h?k=s3cret"])
+def test_a_secret_in_a_url_is_not_repeated(text: str) -> None:
+    with pytest.raises(ValueError, match="the key is in the environment") as refused:
+        base_url(text)
+    assert "s3cret" not in str(refused.value)
 
 
 def test_a_key_is_in_the_environment() -> None:
