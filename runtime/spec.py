@@ -72,6 +72,13 @@ class ExecutorSpec(Frozen):
         """Requests that it computes at once; None where that is not known. Raises EngineError."""
         return None
 
+    @property
+    def own_batch_size(self) -> int | None:
+        """Requests in flight that it is limited to, whatever its engine was built for; None where
+        that decides.
+        """
+        return None
+
     def limited(self, max_batch_size: int, max_num_tokens: int) -> ExecutorSpec | None:
         """The same engine with other limits of its scheduler: requests in flight, and tokens of one
         iteration, both within what it was built for; None where they cannot be set without a build.

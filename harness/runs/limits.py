@@ -63,7 +63,7 @@ def limits_of(
     answer = max(2, round(answer_tokens))
     lengths = Lengths(prompt=prompt_tokens, answer=answer, longest_prompt=round(prompt_tokens))
     built = identity.limits.max_batch_size  # a run may be limited to fewer
-    requests = 1 if scenario.one_at_a_time else min(executor.max_in_flight or built, built)
+    requests = 1 if scenario.one_at_a_time else executor.own_batch_size or built
     limits = engine_roofline(config, storage, lengths, peaks, requests)
     if limits is None:
         return None

@@ -35,6 +35,11 @@ class _OnCPU(EngineFolderSpec):
         """See `ExecutorSpec.max_in_flight`."""
         return self.max_batch_size or super().max_in_flight
 
+    @property
+    def own_batch_size(self) -> int | None:
+        """See `ExecutorSpec.own_batch_size`."""
+        return self.max_batch_size
+
     def limited(self, max_batch_size: int, max_num_tokens: int) -> ExecutorSpec:
         """See `ExecutorSpec.limited`: OpenVINO's scheduler is told when an engine is loaded."""
         return self.model_copy(

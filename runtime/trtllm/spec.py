@@ -56,6 +56,11 @@ class TRTLLMSpec(EngineFolderSpec):
         """See `ExecutorSpec.max_in_flight`."""
         return self.max_batch_size or super().max_in_flight
 
+    @property
+    def own_batch_size(self) -> int | None:
+        """See `ExecutorSpec.own_batch_size`."""
+        return self.max_batch_size
+
     def limited(self, max_batch_size: int, max_num_tokens: int) -> TRTLLMSpec:
         """See `ExecutorSpec.limited`: the executor's configuration has both, up to the engine's."""
         return self.model_copy(

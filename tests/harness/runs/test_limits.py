@@ -121,6 +121,12 @@ def test_what_no_one_engine_computed_has_no_limits(executor: ExecutorSpec) -> No
     assert _limits(executor=executor) is None
 
 
+def test_a_run_of_fewer_at_once_is_held_against_its_own_limits() -> None:
+    whole, fewer = _limits(), _limits(executor=ENGINE.model_copy(update={"max_batch_size": 1}))
+    assert whole is not None and fewer is not None
+    assert fewer.inputs != whole.inputs or fewer.parts != whole.parts
+
+
 def test_without_peaks_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.runs.limits.measured_peaks", lambda: None)
     assert _limits() is None
