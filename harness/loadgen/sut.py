@@ -161,7 +161,8 @@ class SystemUnderTest:
 
     def snapshot(self) -> ProgressFigures:
         """The figures since `start`."""
-        recent = self.records[-_RECENT:]
+        # of answers that are told when they are whole, no token has a time of its own
+        recent = self.records[-_RECENT:] if self._limits.streaming else []
         ttft_p50_s, ttft_p99_s = _percentiles([record[1] for record in recent])
         tpot_p50_s, tpot_p99_s = _percentiles(
             [(r[2] - r[1]) / (r[3] - 1) for r in recent if r[3] > 1]

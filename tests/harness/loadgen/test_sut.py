@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -90,14 +90,19 @@ def ledger() -> Ledger:
 
 
 def start(
-    executor: Scripted, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, *, keep: bool = False
+    executor: Scripted,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    keep: bool = False,
+    limits: AnswerLimits = LIMITS,
 ) -> SystemUnderTest:
     import mlperf_loadgen
 
     for name in ("QuerySampleResponse", "FirstTokenComplete", "QuerySamplesComplete"):
         monkeypatch.setattr(mlperf_loadgen, name, getattr(ledger, name))
     prompts = [ids(1, 2, 3), ids(4, 5)]
-    sut = SystemUnderTest(executor, prompts, LIMITS, keep=keep)
+    sut = SystemUnderTest(executor, prompts, limits, keep=keep)
     sut.start()
     return sut
 
@@ -264,3 +269,17 @@ def test_tokens_that_are_only_counted_are_a_sign_of_life(
             assert time.monotonic() < deadline_s
             time.sleep(0.001)
     sut.finish()
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_only_tokens_that_are_told_as_they_are_made_have_a_time(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, streaming: bool
+) -> None:
+    executor = Scripted(Chunk(7, ids(5, 6, 2), finished=True))
+    limits = replace(LIMITS, streaming=streaming)
+    sut = start(executor, ledger, monkeypatch, limits=limits)
+    sut.issue([Sample(7, 0)])
+    settle(sut)
+    figures = sut.snapshot()
+    assert figures.done == 1
+    assert (figures.ttft_p99_s is not None, figures.tpot_p99_s is not None) == (streaming,) * 2
