@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import PositiveInt
+
 from build_engine.validation import Frozen
 
 if TYPE_CHECKING:
@@ -113,3 +115,28 @@ class EngineFolderSpec(ExecutorSpec):
         from build_engine.store.engine import Engine
 
         return Engine.load(self.folder).limits.max_batch_size
+
+
+class LimitedFolderSpec(EngineFolderSpec):
+    """Executes an engine of the store whose scheduler takes its limits when it is loaded."""
+
+    max_batch_size: PositiveInt | None = None
+    """Requests in flight, at most; None takes the engine's."""
+    max_num_tokens: PositiveInt | None = None
+    """Tokens of one iteration, at most; None takes the engine's."""
+
+    @property
+    def max_in_flight(self) -> int | None:
+        """See `ExecutorSpec.max_in_flight`."""
+        return self.max_batch_size or super().max_in_flight
+
+    @property
+    def own_batch_size(self) -> int | None:
+        """See `ExecutorSpec.own_batch_size`."""
+        return self.max_batch_size
+
+    def limited(self, max_batch_size: int, max_num_tokens: int) -> LimitedFolderSpec:
+        """See `ExecutorSpec.limited`."""
+        return self.model_copy(
+            update={"max_batch_size": max_batch_size, "max_num_tokens": max_num_tokens}
+        )

@@ -72,13 +72,13 @@ class _ErrorBody(BaseModel):
         return error or self.message or self.detail
 
 
-def said(content: bytes) -> str:
+def said(content: str) -> str:
     """What the body of an error says, on one line."""
     try:
         text = _ErrorBody.model_validate_json(content).text
     except ValidationError:
         text = None
-    plain = text or re.sub(r"<[^>]*>", " ", content.decode(errors="replace"))
+    plain = text or re.sub(r"<[^>]*>", " ", content)
     return shortened(" ".join(plain.split())) if len(plain) > 400 else " ".join(plain.split())
 
 
@@ -88,7 +88,7 @@ async def require_answer(response: ClientResponse, key: Key) -> None:
     if status == 200:
         return
     content = key.hidden((await start_of(response, _MOST_ERROR_BYTES)).decode(errors="replace"))
-    told = said(content.encode()).rstrip(".")
+    told = said(content).rstrip(".")
     cause = f"HTTP {status}{f': {told}' if told else ''}"
     if status == _TOO_MANY or (status == _UNAVAILABLE and "retry-after" in response.headers):
         raise Busy(_wait_s(response.headers.get("retry-after")), cause)

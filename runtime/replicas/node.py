@@ -64,7 +64,7 @@ class Leash:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: self.ended.set())
 
-    def wait(self, ready: Callable[[], bool], limit_s: float, late: str) -> None:
+    def wait(self, ready: Callable[[], bool], limit_s: float, late: Callable[[], str]) -> None:
         """Until `ready`. Raises EnvironmentFault `late` when it takes longer, or when a machine is
         lost; Interrupted at our end.
         """
@@ -73,7 +73,7 @@ class Leash:
             if self.ended.wait(_TICK_S):
                 raise Interrupted("Interrupted before the run began.")
             if self.lost.is_set() or time.monotonic() > until_s:
-                raise EnvironmentFault(late)
+                raise EnvironmentFault(late())
 
     def _listen(self) -> None:
         while os.read(self._descriptor, 4096):
@@ -117,7 +117,7 @@ def worker(address: str, limit_s: float, leash: Leash) -> int:
         f"{here} could not reach Ray at {address} within {limit_s:.0f} s; set HEAD_ADDRESS to an "
         "address that it reaches, and open that port between the machines."
     )
-    leash.wait(lambda: _listens(host, port), limit_s, late)
+    leash.wait(lambda: _listens(host, port), limit_s, lambda: late)
     with _ray([f"--address={address}"], secrets) as ray:
         while not leash.ended.wait(_TICK_S):
             ray.require_alive()
@@ -138,11 +138,13 @@ def head(address: str, num_nodes: int, limit_s: float, command: Sequence[str], l
             ray.require_alive()
             return _listens(host, port)
 
-        leash.wait(up, limit_s, f"Ray was not up within {limit_s:.0f} s; it said: {ray.last}.")
+        leash.wait(
+            up, limit_s, lambda: f"Ray was not up within {limit_s:.0f} s; it said: {ray.last}."
+        )
         os.environ.update(_for_ray(secrets))
         with connected(address):
             leash.heed_signals()  # importing Ray took one of them
-            leash.wait(lambda: len(nodes().gpus) >= num_nodes, limit_s, _missing(num_nodes))
+            leash.wait(lambda: len(nodes().gpus) >= num_nodes, limit_s, lambda: _missing(num_nodes))
         return _run([*command, "--ray-address", address], secrets, leash)
 
 

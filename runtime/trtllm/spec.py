@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat
 
 from build_engine.trtllm.sizes import KV_CACHE_SHARE
-from runtime.spec import EngineFolderSpec
+from runtime.spec import LimitedFolderSpec
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SchedulerPolicy = Literal["guaranteed_no_evict", "max_utilization"]
 
 
-class TRTLLMSpec(EngineFolderSpec):
+class TRTLLMSpec(LimitedFolderSpec):
     """An engine folder of a GPU target, executed by TensorRT-LLM's in-flight batching."""
 
     backend: Literal["tensorrt-llm"] = "tensorrt-llm"
@@ -29,10 +29,6 @@ class TRTLLMSpec(EngineFolderSpec):
     """Whether a long prompt is computed in parts between other requests' tokens; None does so where
     the engine was built for it.
     """
-    max_batch_size: PositiveInt | None = None
-    """Requests in flight, at most; None takes the engine's."""
-    max_num_tokens: PositiveInt | None = None
-    """Tokens of one iteration, at most; None takes the engine's."""
     cuda_graphs: bool = False
     """Whether steps without prompt tokens are replayed as CUDA graphs."""
     gpu: NonNegativeInt | None = None
@@ -49,20 +45,4 @@ class TRTLLMSpec(EngineFolderSpec):
         return cls(
             folder=engine.folder,
             kv_cache_fraction=KV_CACHE_SHARE if share is None else float(share),
-        )
-
-    @property
-    def max_in_flight(self) -> int | None:
-        """See `ExecutorSpec.max_in_flight`."""
-        return self.max_batch_size or super().max_in_flight
-
-    @property
-    def own_batch_size(self) -> int | None:
-        """See `ExecutorSpec.own_batch_size`."""
-        return self.max_batch_size
-
-    def limited(self, max_batch_size: int, max_num_tokens: int) -> TRTLLMSpec:
-        """See `ExecutorSpec.limited`: the executor's configuration has both, up to the engine's."""
-        return self.model_copy(
-            update={"max_batch_size": max_batch_size, "max_num_tokens": max_num_tokens}
         )
