@@ -12,7 +12,6 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,8 +19,8 @@ from typing import IO
 
 from build_engine.errors import BuildFailed, EnvironmentFault
 from build_engine.gpu import read_gpu
+from build_engine.launch import launched
 from build_engine.progress import BuildProgress, size_text
-from build_engine.trtllm import launch
 from build_engine.trtllm.environment import without_launchers
 from build_engine.trtllm.facts import build_tool_facts
 
@@ -53,7 +52,7 @@ def run_tool(command: Sequence[str], folder: Path, log: Path, progress: BuildPro
         output.write(f"$ {shlex.join(command)}\n".encode())
         output.flush()
         process = subprocess.Popen(
-            [sys.executable, "-I", launch.__file__, str(os.getpid()), *command],
+            launched([*command], signal.SIGKILL),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,  # the file's place is shared, so it goes on after the command

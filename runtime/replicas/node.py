@@ -4,7 +4,8 @@
 Whoever starts it holds its standard input. The first two lines there are what must stand on no
 command line: Ray's token, and Hugging Face's, or nothing. Another line says that a machine is lost.
 When standard input ends, or at a signal, the run is stopped and Ray with it, so that nothing is
-left when whoever started it is killed, or the network between them.
+left when whoever started it is killed, or the network between them; and when we are killed, the
+kernel tells both.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from build_engine.errors import (
     MissingLibrary,
     UsageError,
 )
+from build_engine.launch import launched
 from build_engine.libraries import installed_version
 from runtime.replicas.cluster import STORE_BYTES, connected, nodes
 
@@ -155,7 +157,7 @@ class _Ray:
         words = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
         ours = ["--disable-usage-stats", f"--object-store-memory={STORE_BYTES}"]
         self._process = subprocess.Popen(
-            [*words, *ours, *options],
+            launched([*words, *ours, *options], signal.SIGTERM),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -203,7 +205,7 @@ def _ray(options: Sequence[str], secrets: dict[str, str]) -> Iterator[_Ray]:
 
 def _run(command: Sequence[str], secrets: dict[str, str], leash: Leash) -> int:
     process = subprocess.Popen(
-        [sys.executable, "-m", "enginebench", *command],
+        launched([sys.executable, "-m", "enginebench", *command], signal.SIGINT),
         env={**os.environ, **secrets},
         stdin=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C reaches it once, through us

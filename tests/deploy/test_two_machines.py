@@ -168,3 +168,13 @@ def test_nothing_is_left_when_the_script_is_killed(pair: Pair) -> None:
         assert pair.left(timeout_s=120.0) == []
         process.kill()
         process.communicate()
+
+
+def test_nothing_is_left_when_the_head_is_killed(pair: Pair) -> None:
+    with pair.started("--scenario", "Server", "--qps", "20", "--count", "500") as process:
+        for pid in pair.a.pids_of("harness.cli.node head"):
+            os.kill(pid, signal.SIGKILL)
+        _, told = process.communicate(timeout=200.0)
+    assert process.returncode == 137, told
+    assert json.loads((pair.output / "run.json").read_text())["status"] in ("interrupted", "failed")
+    assert pair.left() == []
