@@ -22,6 +22,7 @@ from build_engine.roofline.costs import StepCosts, StepTimes, step_costs
 from build_engine.roofline.engine import engine_roofline
 from build_engine.roofline.memory import Elements
 from build_engine.roofline.work import Lengths
+from build_engine.temporary import mark, sweep
 from harness.machine.load import LoadMeter
 from harness.machine.measured import Fingerprint, MeasuredPeaks, Measurement, Products
 
@@ -42,6 +43,7 @@ _BATCH = 64
 _SHORT, _LONG, _ANSWER = 16, 512, 32
 _PROMPTS = 8
 _TIMES = 3
+_SCRATCH = ".engines"
 _NONE = StepCosts(iteration_s=0, layer_s=0, element_s=0, answer_s=0, logit_s=0, cached_s=0)
 
 
@@ -67,7 +69,8 @@ def measure(progress: BuildProgress, now_utc: str) -> MeasuredPeaks:
         busy=load.busy if load else None,
     )
     progress.phase("steps of small engines")
-    return found.model_copy(update={"steps": _step_costs(found.peaks, progress)})
+    steps = _step_costs(here.place.parent, found.peaks, progress)
+    return found.model_copy(update={"steps": steps})
 
 
 def _products(compute: str) -> Iterator[Products]:
@@ -91,21 +94,23 @@ def _products(compute: str) -> Iterator[Products]:
             )
 
 
-def _step_costs(peaks: Peaks, progress: BuildProgress) -> StepCosts:
-    """From two engines that differ in layers and logits."""
+def _step_costs(folder: Path, peaks: Peaks, progress: BuildProgress) -> StepCosts:
+    """From two engines that differ in layers and logits, built below `folder`."""
     try:
-        with tempfile.TemporaryDirectory(prefix="enginebench-") as folder:
-            with _started(Path(folder), _dimensions(4, 4096), progress) as (engine, executor):
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder, _SCRATCH)
+        with tempfile.TemporaryDirectory(prefix=f"{_SCRATCH}{mark()}", dir=folder) as scratch:
+            with _started(Path(scratch), _dimensions(4, 4096), progress) as (engine, executor):
                 few = _Timed(engine, executor, peaks)
                 times, cached_s = few.times(), few.cached_s()
-            with _started(Path(folder), _dimensions(16, 32768), progress) as (engine, executor):
+            with _started(Path(scratch), _dimensions(16, 32768), progress) as (engine, executor):
                 return step_costs(times, _Timed(engine, executor, peaks).times(), cached_s)
     except EngineDied as error:
         raise EnvironmentFault(
             f"A small engine does not run on this machine ({error}); see `enginebench doctor`."
         ) from None
     except OSError as error:
-        raise cannot_write(Path(tempfile.gettempdir()), error, CACHE_REMEDY) from None
+        raise cannot_write(folder, error, CACHE_REMEDY) from None
 
 
 def _dimensions(layers: int, vocabulary: int) -> Dimensions:
