@@ -11,10 +11,13 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from harness.runs.integrity import edits
 from harness.runs.run import Run
 from harness.search.record import SEARCH, SearchRecord, read_search
 from tests.faults.command import PROGRAM
+from tests.harness.cli.line import Line
 
 ROOT = Path(__file__).parents[2]
 _LIMIT_S = 240.0
@@ -23,11 +26,14 @@ _LIMIT_S = 240.0
 _ASKED = ["--count", "460", "--qps", "40", "--highest", "60"]
 
 
+def words(folder: Path) -> list[str]:
+    asked = ["search", "--model", "newsbrief", "--recipe", "bf16", "--scenario", "Server", *_ASKED]
+    return [*asked, "--set", "workload.max_new_tokens=4", "--output", str(folder)]
+
+
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    words = ["search", "--model", "newsbrief", "--recipe", "bf16", "--scenario", "Server", *_ASKED]
-    words += ["--set", "workload.max_new_tokens=4", "--output", str(folder)]
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *words],
+        [sys.executable, "-c", PROGRAM, *words(folder)],
         cwd=folder.parent,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
@@ -49,15 +55,17 @@ def stopped_after(number: int, folder: Path, how: signal.Signals) -> tuple[int, 
         return process.returncode, read_search(folder)
 
 
-def test_a_search_ends_with_a_valid_run_and_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_search_ends_with_a_valid_run_and_goes_on_where_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "search"
     code, first = stopped_after(1, folder, signal.SIGINT)
     assert (code, len(first.probes), first.ended) == (130, 1, False)
     code, second = stopped_after(2, folder, signal.SIGKILL)
     assert (code, second.probes[0]) == (-signal.SIGKILL, first.probes[0])
-    with start(folder) as process:
-        said = process.communicate(timeout=_LIMIT_S)[1].decode()
-    assert process.returncode == 0, said
+    last = Line(capsys)(*words(folder))
+    said = last.err
+    assert last.code == 0, said
     done = read_search(folder)
     assert done.probes[:2] == second.probes[:2]
     kinds = [probe.outcome.kind for probe in done.probes]
