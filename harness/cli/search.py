@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from harness.progress import Progress
     from harness.search.outcome import ProbeOutcome, RuntimeLimits, Tail
+    from harness.search.plan import SearchPlan
     from harness.search.record import SearchRecord, Start
-    from harness.search.search import Search, SearchPlan
+    from harness.search.search import Search
     from harness.search.tuning import Tuning
 
 
@@ -43,7 +44,8 @@ def search(
         Write what was found, and every probe, to standard output as JSON.
     """
     from harness.progress import make_progress
-    from harness.search.search import SearchPlan, earlier_search, run_search
+    from harness.search.plan import SearchPlan
+    from harness.search.search import earlier_search, run_search
     from harness.studies.place import default_folder
 
     out = Output(as_json=json)

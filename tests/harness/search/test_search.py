@@ -19,9 +19,10 @@ from harness.search import search as search_module
 from harness.search.choice import SearchChoice
 from harness.search.edge import ByPower
 from harness.search.outcome import ProbeOutcome, RuntimeLimits, Step, Tail
+from harness.search.plan import SearchPlan
 from harness.search.prober import HIDDEN
 from harness.search.record import SEARCH, read_search
-from harness.search.search import Search, SearchPlan, run_search
+from harness.search.search import Search, run_search
 
 EDGE = 20.0
 BETTER = RuntimeLimits(max_batch_size=64, max_num_tokens=512)
