@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from build_engine.errors import EXIT_OK, Interrupted, ResultProblem, RunFailed
+from build_engine.errors import EXIT_OK, Interrupted, RunFailed
 from build_engine.files import cannot_write
 from build_engine.store.sealed import content_key
 from build_engine.store.spec import SHORT_KEY_LEN
@@ -52,6 +52,17 @@ _BY_RATE = {
     "tokens as they are made",
     "first tokens computed",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """A probe that was made: what it showed, and where it lies. `hopeless` is why no run can be
+    VALID at any rate, where it showed that.
+    """
+
+    outcome: ProbeOutcome
+    place: Path
+    hopeless: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +123,8 @@ class Prober:
         assert spec is not None, "limits that cannot be set"
         return replace(request, executor=spec)
 
-    def probe(self, step: Step) -> tuple[ProbeOutcome, Path]:
-        """Make one, and say where it lies. Raises RunFailed, Interrupted and OutputError."""
+    def probe(self, step: Step) -> Probed:
+        """Make one. Raises RunFailed, Interrupted and OutputError."""
         place = self.place(step)
         clear(place)
         request = self.request(step.rate, place, step.limits)
@@ -129,7 +140,7 @@ class Prober:
         outcome = self._test(request, plan, place, watch)
         lost = outcome.status != "complete"
         metrics = None if lost else logs.read_detail(place).metrics()
-        return _measured(watch, step, metrics, given_up=lost), place
+        return Probed(_measured(watch, step, metrics, given_up=lost), place)
 
     def burst(self) -> float:
         """Samples a second of a few that are asked for all at once, which no rate exceeds for long.
@@ -154,7 +165,7 @@ class Prober:
             raise RunFailed("The burst has no rate by LoadGen's log; give --qps.")
         return found
 
-    def _run(self, request: RunRequest, step: Step, watch: Watch) -> tuple[ProbeOutcome, Path]:
+    def _run(self, request: RunRequest, step: Step, watch: Watch) -> Probed:
         """A whole run; one that is no result goes where no report looks for it."""
         run = execute(request, self.progress, _give_up(watch))
         test = run.record.tests.performance
@@ -164,16 +175,16 @@ class Prober:
             raise Interrupted("Interrupted.")
         lost = run.record.status == "interrupted"
         valid = not lost and run.exit_code == EXIT_OK
-        if test is not None and test.verdict is not None and not lost:
-            require_rate_matters(test.verdict)
         metrics = test.metrics if test else None
         outcome = _measured(watch, step, metrics, given_up=lost, valid=valid)
         if valid:
-            return outcome, run.folder.path
+            return Probed(outcome, run.folder.path)
         aside = self.folder / HIDDEN / run.folder.path.name
         clear(aside)
+        aside.parent.mkdir(exist_ok=True)  # a user may have removed it
         run.folder.path.rename(aside)
-        return outcome, aside
+        verdict = None if lost or test is None else test.verdict
+        return Probed(outcome, aside, at_any_rate(verdict) if verdict else None)
 
     def _test(
         self,
@@ -196,13 +207,15 @@ class Prober:
         return outcome
 
 
-def require_rate_matters(verdict: Verdict) -> None:
-    """Raise ResultProblem where a run is INVALID for what no lower rate mends."""
+def at_any_rate(verdict: Verdict) -> str | None:
+    """Why a run is INVALID where no lower rate mends it, with the remedy; None where one may."""
     for rule in verdict.rules:
         if not rule.passed and rule.name not in _BY_RATE:
-            raise ResultProblem(
-                f"A whole run is INVALID, and so it is at any rate. {rule.sentence}"
+            return (
+                f"A whole run is INVALID, and so it is at any rate. {rule.sentence}; then search "
+                "again with --fresh."
             )
+    return None
 
 
 def _give_up(watch: Watch) -> Callable[[Sequence[AnswerRecord]], bool]:

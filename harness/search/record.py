@@ -38,13 +38,20 @@ class Start(Frozen):
 
 class ProbeRecord(Frozen):
     """One probe that ended. `key` is the digest of all that decides its outcome, `folder` what it
-    left, as a path in the search's folder.
+    left, as a path in the search's folder; `hopeless` is why no run can be VALID at any rate, where
+    it showed that.
     """
 
     key: Text
     outcome: ProbeOutcome
     folder: Text
     ended_utc: Text
+    hopeless: Text | None = None
+
+    @model_serializer(mode="wrap")
+    def _plain_without_saying(self, serialize: SerializerFunctionWrapHandler) -> object:
+        """As of a search: the seal of an older record holds."""
+        return _without(serialize(self), "hopeless")
 
 
 class SearchRecord(Record):
@@ -75,10 +82,7 @@ class SearchRecord(Record):
     @model_serializer(mode="wrap")
     def _plain_without_saying(self, serialize: SerializerFunctionWrapHandler) -> object:
         """A record of before there was tuning has no such field, and its seal holds."""
-        written = serialize(self)
-        if written.get("tuning") is None:
-            written.pop("tuning", None)
-        return written
+        return _without(serialize(self), "tuning")
 
     def with_probe(self, probe: ProbeRecord) -> SearchRecord:
         """The same with one more probe, in the place of its earlier one if there is one."""
@@ -105,6 +109,11 @@ class SearchRecord(Record):
 
     def _seal(self) -> str:
         return content_key(self.model_dump(mode="json", exclude={"seal"}))
+
+
+def _without(written: dict[str, object], name: str) -> dict[str, object]:
+    """What is written, but for a field that says nothing."""
+    return {key: value for key, value in written.items() if key != name or value is not None}
 
 
 def read_search(folder: Path) -> SearchRecord:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from build_engine.errors import Interrupted, UsageError
+from build_engine.errors import Interrupted, ResultProblem, UsageError
 from build_engine.memory import require_address_space
 from build_engine.validation import counted
 from harness.loadgen.job import Probe
@@ -72,8 +72,9 @@ def run_search(
     """Search, going on with what is in `folder`; `told` sees each probe, those of earlier commands
     too.
 
-    Raises OutputError and UsageError before anything is built, RunFailed when a probe fails, and
-    Interrupted when the user stops it; what ended stays.
+    Raises OutputError and UsageError before anything is built, RunFailed when a probe fails,
+    ResultProblem when a run shows that none can be VALID, and Interrupted when the user stops it;
+    what ended stays.
     """
     check_study_folder(folder, plan.choice.dataset)
     require_address_space()
@@ -132,6 +133,12 @@ def _record(
     )
 
 
+def _require_hope(known: ProbeRecord) -> None:
+    """Raise ResultProblem where a probe showed that no run can be VALID."""
+    if known.hopeless is not None:
+        raise ResultProblem(known.hopeless)
+
+
 def _forget(folder: Path) -> None:
     """Remove what an earlier search left; only what bears its names."""
     (folder / SEARCH).unlink(missing_ok=True)
@@ -152,6 +159,9 @@ class _Searching:
 
     def go(self) -> Search:
         """From the start to the end."""
+        for known in self.record.probes:
+            if known.outcome.limits is None or self.plan.choice.tune:
+                _require_hope(known)
         start = self.record.start
         if start is None:
             self.prober.progress.phase("A burst, to know where to begin")
@@ -241,17 +251,19 @@ class _Searching:
                 f"{step.kind.capitalize()} probe: {step.rate:g} queries/s, {step.queries:,} queries"
                 + (f", {step.limits}" if step.limits else "")
             )
-            outcome, place = self.prober.probe(step)
+            made = self.prober.probe(step)
             known = ProbeRecord(
                 key=key,
-                outcome=outcome,
-                folder=str(place.relative_to(self.prober.folder)),
+                outcome=made.outcome,
+                folder=str(made.place.relative_to(self.prober.folder)),
                 ended_utc=now_utc(),
+                hopeless=made.hopeless,
             )
             self.record = self.record.with_probe(known)
             self._write()
         self.told(known.outcome)
         self.told_so_far.append(known.outcome)
+        _require_hope(known)
         return known.outcome
 
     def _stands(self, probe: ProbeRecord) -> bool:

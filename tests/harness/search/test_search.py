@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from build_engine.errors import EnvironmentFault, Interrupted, RunFailed, UsageError
+from build_engine.errors import EnvironmentFault, Interrupted, ResultProblem, RunFailed, UsageError
 from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
 from harness.runs.engine_choice import EngineChoice
@@ -20,7 +20,7 @@ from harness.search.choice import SearchChoice
 from harness.search.edge import ByPower
 from harness.search.outcome import ProbeOutcome, RuntimeLimits, Step, Tail
 from harness.search.plan import SearchPlan
-from harness.search.prober import HIDDEN
+from harness.search.prober import HIDDEN, Probed
 from harness.search.record import SEARCH, read_search
 from harness.search.search import Search, run_search
 
@@ -47,6 +47,7 @@ class FakeProber:
     bursts: int = 0
     takes_limits: bool = False
     tuned_edge: float = EDGE
+    hopeless: str | None = None
 
     dataset = SimpleNamespace(num_samples=2000, record=SimpleNamespace(own_set=False))
     engine = SimpleNamespace(
@@ -64,7 +65,7 @@ class FakeProber:
         self.bursts += 1
         return 30.0
 
-    def probe(self, step: Step) -> tuple[ProbeOutcome, Path]:
+    def probe(self, step: Step) -> Probed:
         if error := self.fails(len(self.made)):
             raise error
         self.made.append(step)
@@ -81,7 +82,8 @@ class FakeProber:
             tpot=Tail(limit_s=0.1, p99_s=0.1 * load, over=0),
             valid=load < 1 if step.kind == "whole" else None,
         )
-        return outcome, self.folder / self.key(step)
+        hopeless = self.hopeless if step.kind == "whole" else None
+        return Probed(outcome, self.folder / self.key(step), hopeless)
 
 
 @pytest.fixture
@@ -151,6 +153,22 @@ def test_a_run_that_is_not_there_any_more_is_made_again(
     searched(again)
     assert {step.kind for step in again.made} == {"whole"}
     assert len(again.made) == sum(bool(probe.valid) for probe in done.probes)
+
+
+def test_a_run_that_no_rate_mends_is_made_once(
+    searched: Callable[..., Search], tmp_path: Path
+) -> None:
+    first = FakeProber(tmp_path, hopeless="So it is at any rate.")
+    with pytest.raises(ResultProblem, match="at any rate"):
+        searched(first)
+    assert first.made[-1].kind == "whole"
+    record = read_search(tmp_path)
+    assert (record.ended, len(record.probes)) == (False, len(first.made))
+    again = FakeProber(tmp_path)
+    with pytest.raises(ResultProblem, match="at any rate"):
+        searched(again)
+    assert again.made == []
+    assert searched(again, fresh=True).best is not None
 
 
 def test_better_limits_of_the_scheduler_are_searched_with(
