@@ -6,6 +6,7 @@ what was going on when it was stopped is done anew.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -133,6 +134,17 @@ def _record(
     )
 
 
+def _require_p99(rate: float, queries: int) -> None:
+    """Raise UsageError for a whole run that is INVALID however fast the engine is."""
+    if most_over_early(queries) < 0:
+        duration_s = math.ceil(_LEAST_QUERIES / rate)
+        raise UsageError(
+            f"A run at {rate:g} queries/s has {counted(queries, 'query', 'queries')}, too few for "
+            f"LoadGen's p99, which needs {_LEAST_QUERIES}; raise --count to {_LEAST_QUERIES} or "
+            f"--duration to {duration_s}."
+        )
+
+
 def _require_hope(known: ProbeRecord) -> None:
     """Raise ResultProblem where a probe showed that no run can be VALID."""
     if known.hopeless is not None:
@@ -168,11 +180,7 @@ class _Searching:
             start = self.plan.after_burst(self.prober.burst())
         self._write(start=start)
         goal = self._goal(start)
-        if most_over_early(whole := goal.whole(start.rate)) < 0:
-            raise UsageError(
-                f"A run of {counted(whole, 'query', 'queries')} is too short for LoadGen's p99, "
-                f"which needs {_LEAST_QUERIES}; raise --count or --duration."
-            )
+        _require_p99(start.rate, goal.whole(start.rate))
         found = find_highest(goal, self._ask, self._foresight(None))
         best, tuning = found.best, self._tuned(goal, found.best)
         if tuning is not None and tuning.rate is not None:
@@ -246,6 +254,8 @@ class _Searching:
         """The outcome of a probe that was made before, or is made now."""
         key = self.prober.key(step)
         known = self.record.probe(key)
+        if step.kind == "whole":
+            _require_p99(step.rate, step.queries)  # a lower rate than the first may have fewer
         if known is None or not self._stands(known):
             self.prober.progress.phase(
                 f"{step.kind.capitalize()} probe: {step.rate:g} queries/s, {step.queries:,} queries"

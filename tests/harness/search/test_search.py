@@ -247,9 +247,20 @@ def test_a_run_that_is_too_short_for_a_p99_is_refused(
 ) -> None:
     prober = FakeProber(tmp_path)
     prober.dataset = SimpleNamespace(num_samples=100, record=SimpleNamespace(own_set=False))
-    with pytest.raises(UsageError, match="raise --count or --duration"):
+    with pytest.raises(UsageError, match="raise --count to 459 or --duration to 92"):
         searched(prober, count=100, qps=5.0)
     assert prober.made == []
+
+
+def test_a_run_that_is_too_short_at_the_edge_is_never_made(
+    searched: Callable[..., Search], tmp_path: Path
+) -> None:
+    """Articles of a user's own: 600 queries fill a minute at the first rate, 180 at the edge."""
+    prober = FakeProber(tmp_path, edge=3.0)
+    prober.dataset = SimpleNamespace(num_samples=200, record=SimpleNamespace(own_set=True))
+    with pytest.raises(UsageError, match=r"at 2\.9\d+ queries/s has 200 queries, too few"):
+        searched(prober, count=None, duration_s=60.0, qps=10.0)
+    assert prober.made and "whole" not in {step.kind for step in prober.made}
 
 
 def test_fresh_removes_only_what_a_search_leaves(
