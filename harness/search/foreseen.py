@@ -14,6 +14,7 @@ from build_engine.errors import ConfigError
 from build_engine.roofline.peaks import Peaks
 from harness.plan.measured import known_peaks
 from harness.search.edge import ByPower
+from harness.simulation.arrivals import arrivals_s
 from harness.simulation.engine import likely_engine
 from harness.simulation.foresight import Foresight
 
@@ -61,6 +62,16 @@ def foretelling(
         tpot_s=limits.tpot_ms / 1e3,
     )
     return Foreseen(foresight, whole, most_over)
+
+
+def num_asked(plan: LoadgenPlan, seeds: Seeds) -> int:
+    """The queries that LoadGen asks at a rate: it goes on until the duration is full by the times
+    that it draws, and with equal issue until the pass is whole, which may be a pass more than the
+    rate alone tells.
+    """
+    times = arrivals_s(plan, seeds)
+    assert times is not None, "a scenario with a rate"
+    return len(times)
 
 
 class Foreseen:

@@ -18,7 +18,7 @@ from build_engine.validation import counted
 from harness.loadgen.job import Probe
 from harness.rules.rounds import load_round
 from harness.runs.run import now_utc
-from harness.search.foreseen import foretelling
+from harness.search.foreseen import foretelling, num_asked
 from harness.search.highest import Goal, find_highest
 from harness.search.outcome import ProbeOutcome, RuntimeLimits, Step
 from harness.search.prober import HIDDEN, Prober
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from build_engine.store.engine import Engine
     from harness.loadgen.settings import LoadgenPlan
     from harness.progress import Progress
+    from harness.rules.rounds import Seeds
     from harness.search.highest import Foretells
     from harness.search.plan import SearchPlan
 
@@ -223,7 +224,7 @@ class _Searching:
             lowest=start.lowest,
             highest=start.highest,
             tolerance=self.record.tolerance,
-            whole=lambda rate: self._whole(rate).num_queries,
+            whole=lambda rate: num_asked(self._whole(rate), self._seeds),
             most_over=most_over_early,
         )
 
@@ -232,6 +233,10 @@ class _Searching:
         dataset = self.prober.dataset
         scope = self.plan.scope(rate, dataset.num_samples, own_set=dataset.record.own_set)
         return scope.plan("performance", Probe(0.0, 1.0, rate))
+
+    @property
+    def _seeds(self) -> Seeds:
+        return load_round(self.plan.choice.round).loadgen.seeds
 
     def _foresight(self, tuned: RuntimeLimits | None) -> Foretells:
         limits, asked = tuned or self.prober.engine.limits, self.plan.asked
@@ -245,7 +250,7 @@ class _Searching:
             asked,
             self.prober.prompt_lengths,
             self.plan.workload.rules_of(self.plan.choice.asked_scenario),
-            load_round(self.plan.choice.round).loadgen.seeds,
+            self._seeds,
             self._whole,
             most_over_early,
         )

@@ -23,6 +23,7 @@ from harness.search.plan import SearchPlan
 from harness.search.prober import HIDDEN, Probed
 from harness.search.record import SEARCH, read_search
 from harness.search.search import Search, run_search
+from harness.search.watch import most_over_early
 
 EDGE = 20.0
 BETTER = RuntimeLimits(max_batch_size=64, max_num_tokens=512)
@@ -261,6 +262,20 @@ def test_a_run_that_is_too_short_at_the_edge_is_never_made(
     with pytest.raises(UsageError, match=r"at 2\.9\d+ queries/s has 200 queries, too few"):
         searched(prober, count=None, duration_s=60.0, qps=10.0)
     assert prober.made and "whole" not in {step.kind for step in prober.made}
+
+
+def test_a_whole_run_may_lose_what_loadgen_allows_of_all_that_it_asks(
+    searched: Callable[..., Search], tmp_path: Path
+) -> None:
+    """The times that LoadGen draws fill 100 s a little after the 2,000th query: a pass more, where
+    the rate alone tells of 1,960.
+    """
+    prober = FakeProber(tmp_path)
+    prober.dataset = SimpleNamespace(num_samples=2000, record=SimpleNamespace(own_set=True))
+    searched(prober, count=None, duration_s=100.0, qps=19.6, highest=19.6)
+    whole = prober.made[-1]
+    assert (whole.kind, whole.queries) == ("whole", 4000)
+    assert whole.most_over == most_over_early(4000) > 2 * most_over_early(2000)
 
 
 def test_fresh_removes_only_what_a_search_leaves(
