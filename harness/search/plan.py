@@ -115,27 +115,22 @@ class SearchPlan:
 
     def start_after(self, earlier: Start | None) -> Start | None:
         """Where to begin, or where an earlier command did: what a plan finds likely may change with
-        the memory that is free.
+        the memory that is free, and no burst is like another. How far it goes is this command's.
         """
         known = self.known_start
-        if earlier is None:
+        if earlier is None or (known and not known.source == earlier.source == _BY_PLAN):
             return known
-        if known is None:  # it began with a burst
-            again = self.choice.highest is not None
-            return self._start(earlier.rate, earlier.source) if again else earlier
-        if known.source == earlier.source == _BY_PLAN:
-            return self._start(earlier.rate, _BY_PLAN)
-        return known
+        return self._start(earlier.rate, earlier.source, earlier.burst)
 
     def after_burst(self, samples_per_s: float) -> Start:
         """Where to begin by a burst."""
         source = f"a burst of {samples_per_s:.3g} samples/s"
-        most = _ABOVE_BURST * samples_per_s
-        return self._start(_BELOW_BURST * samples_per_s, source, most)
+        return self._start(_BELOW_BURST * samples_per_s, source, samples_per_s)
 
-    def _start(self, rate: float, source: str, most: float | None = None) -> Start:
-        highest = self.choice.highest or min(most or _FURTHEST * rate, MOST_QPS)
+    def _start(self, rate: float, source: str, burst: float | None = None) -> Start:
+        most = _FURTHEST * rate if burst is None else _ABOVE_BURST * burst
+        highest = self.choice.highest or min(most, MOST_QPS)
         rate = min(max(rate, MIN_QPS), highest)
         lowest = min(max(rate / _FURTHEST, MIN_QPS), highest)
         rate, lowest, highest = map(rounded, (rate, lowest, highest))
-        return Start(rate=rate, source=source, lowest=lowest, highest=highest)
+        return Start(rate=rate, source=source, lowest=lowest, highest=highest, burst=burst)

@@ -28,12 +28,20 @@ _REMEDY = "start the search again with --fresh, or a new --output"
 
 
 class Start(Frozen):
-    """The rate that a search begins with, where it is from, and between which rates it stays."""
+    """The rate that a search begins with, where it is from, and between which rates it stays;
+    `burst` is the rate of the burst that it is from, in samples a second.
+    """
 
     rate: PositiveFloat
     source: Text
     lowest: PositiveFloat
     highest: PositiveFloat
+    burst: PositiveFloat | None = None
+
+    @model_serializer(mode="wrap")
+    def _plain_without_saying(self, serialize: SerializerFunctionWrapHandler) -> object:
+        """As of a search: the seal of an older record holds."""
+        return _without(serialize(self), "burst")
 
 
 class ProbeRecord(Frozen):

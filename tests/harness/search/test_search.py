@@ -243,6 +243,33 @@ def test_a_rate_above_the_highest_is_not_asked_for(
     assert max(step.rate for step in prober.made) == 8.0
 
 
+def test_the_highest_rate_of_an_earlier_command_does_not_hold(
+    searched: Callable[..., Search], tmp_path: Path
+) -> None:
+    """The burst's own bound does, and its start."""
+    low = searched(highest=8.0)
+    assert low.record.limited
+    prober = FakeProber(tmp_path)
+    done = searched(prober)
+    assert prober.bursts == 0
+    assert not done.record.limited and done.best_probe is not None
+    assert 0.96 * EDGE < done.best_probe.rate < EDGE
+    start = done.record.start
+    assert start is not None
+    assert (start.rate, start.highest, start.burst) == (8.0, 36.0, 30.0)
+    again = FakeProber(tmp_path)
+    assert searched(again, highest=8.0).record.best == low.record.best
+    assert again.made == []
+
+
+def test_a_start_without_a_burst_is_written_as_it_always_was(
+    searched: Callable[..., Search], tmp_path: Path
+) -> None:
+    """So that the seals of older records hold."""
+    searched(qps=21.0)
+    assert "burst" not in json.loads((tmp_path / SEARCH).read_text())["start"]
+
+
 def test_a_run_that_is_too_short_for_a_p99_is_refused(
     searched: Callable[..., Search], tmp_path: Path
 ) -> None:
