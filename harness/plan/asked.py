@@ -33,6 +33,8 @@ class Asked:
     max_batch_size: int | None = None
     max_num_tokens: int | None = None
     """None leaves a size to `build`."""
+    sizes: EngineLimits | None = None
+    """Those of an engine that is there, or is asked for in other words than these."""
 
     @property
     def backend(self) -> Backend:
@@ -73,7 +75,9 @@ class Asked:
 
     @property
     def limits(self) -> EngineLimits:
-        """The sizes that `build` takes when the user leaves the others open."""
+        """`sizes`, else those that `build` takes when the user leaves the others open."""
+        if self.sizes is not None:
+            return self.sizes
         workload, config, batch = self.workload, self.model.config, self.max_batch_size
         limits = EngineLimits.for_lengths(
             workload.max_input_tokens, workload.max_new_tokens, config.max_position_embeddings

@@ -99,7 +99,7 @@ class EngineChoice:
         target, recipe = self._asked()  # before the checkpoint is read, which may take minutes
 
         def sized(name: str, config: LlamaConfig) -> Sized:
-            return self._sized(name, config, workload, recipe, target)
+            return self.sized(name, config, workload, recipe, target)
 
         revision = workload.revision_of(self.model)
         checkpoint = resolve_checkpoint(self.model, revision, progress, sized)
@@ -151,13 +151,44 @@ class EngineChoice:
             words += ["--set", f"{_OF_RECIPE}{setting}"]
         return words
 
+    def sized(
+        self, name: str, config: LlamaConfig, workload: Workload, recipe: Recipe, target: Target
+    ) -> Sized:
+        """For the workload's lengths, as far as the model's positions allow, and for the target; a
+        size that the user gives is taken as it is. Raises ConfigError for sizes that the target has
+        no room for.
+        """
+        from build_engine.backend import backend
+        from build_engine.sized import Sized
+
+        limits, lengths = self._lengths(name, config, workload)
+        if self.max_batch_size is not None:
+            limits = replace(limits, max_batch_size=self.max_batch_size)
+        if self.tensor_parallel is not None:
+            limits = replace(limits, tensor_parallel=self.tensor_parallel)
+        builder = backend(target.backend)
+        found = builder.fitted(
+            limits,
+            config,
+            recipe,
+            target,
+            builder.profile(self.profile),
+            batch_given=self.max_batch_size is not None,
+            lengths=lengths,
+        )
+        limits, why = found.limits, found.why
+        if self.max_num_tokens is not None:
+            limits = replace(limits, max_num_tokens=self.max_num_tokens)
+        builder.require_sizes(config, recipe, limits, target)
+        return Sized(limits, self._why(why, workload, config.max_position_embeddings))
+
     def plan(self, workload: Workload, progress: Progress) -> PlannedBuild:
         """What `build` would do. Raises ConfigError for a backend that does not tell it, and what
         `spec` raises.
         """
         spec = self.spec(workload, progress)
         checkpoint = spec.checkpoint
-        sized = self._sized(checkpoint.name, checkpoint.config, workload, spec.recipe, spec.target)
+        sized = self.sized(checkpoint.name, checkpoint.config, workload, spec.recipe, spec.target)
         return spec.backend.plan_of(spec, sized.why)
 
     def build(self, workload: Workload, progress: Progress) -> Engine:
@@ -211,37 +242,6 @@ class EngineChoice:
                 f"`--set {_OF_WORKLOAD}{setting}` is for `enginebench run`; an engine does not "
                 "depend on it, so leave it out."
             )
-
-    def _sized(
-        self, name: str, config: LlamaConfig, workload: Workload, recipe: Recipe, target: Target
-    ) -> Sized:
-        """For the workload's lengths, as far as the model's positions allow, and for the target; a
-        size that the user gives is taken as it is. Raises ConfigError for sizes that the target has
-        no room for.
-        """
-        from build_engine.backend import backend
-        from build_engine.sized import Sized
-
-        limits, lengths = self._lengths(name, config, workload)
-        if self.max_batch_size is not None:
-            limits = replace(limits, max_batch_size=self.max_batch_size)
-        if self.tensor_parallel is not None:
-            limits = replace(limits, tensor_parallel=self.tensor_parallel)
-        builder = backend(target.backend)
-        found = builder.fitted(
-            limits,
-            config,
-            recipe,
-            target,
-            builder.profile(self.profile),
-            batch_given=self.max_batch_size is not None,
-            lengths=lengths,
-        )
-        limits, why = found.limits, found.why
-        if self.max_num_tokens is not None:
-            limits = replace(limits, max_num_tokens=self.max_num_tokens)
-        builder.require_sizes(config, recipe, limits, target)
-        return Sized(limits, self._why(why, workload, config.max_position_embeddings))
 
     def _lengths(
         self, name: str, config: LlamaConfig, workload: Workload

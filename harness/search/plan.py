@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -78,7 +78,9 @@ class SearchPlan:
 
     @cached_property
     def asked(self) -> Asked | None:
-        """The engine as a plan is asked for it; None where too little is known."""
+        """The engine as a plan is asked for it, in the sizes that it is built in; None where too
+        little is known.
+        """
         engine = self.engine
         words = PlanChoice(
             model=engine.model,
@@ -88,7 +90,10 @@ class SearchPlan:
             settings=engine.set,
         )
         try:
-            return words.asked(load_round(self.choice.round))[0]
+            asked = words.asked(load_round(self.choice.round))[0]
+            model, workload = asked.model, asked.workload
+            sized = engine.sized(model.name, model.config, workload, asked.recipe, asked.target)
+            return replace(asked, sizes=sized.limits)
         except EnginebenchError:  # it would be told where somebody asks for a plan
             return None
 

@@ -239,13 +239,11 @@ class _Searching:
         return load_round(self.plan.choice.round).loadgen.seeds
 
     def _foresight(self, tuned: RuntimeLimits | None) -> Foretells:
-        limits, asked = tuned or self.prober.engine.limits, self.plan.asked
+        sizes, asked = self.prober.engine.limits, self.plan.asked
+        if tuned is not None:
+            sizes = replace(sizes, **tuned.model_dump())
         if asked is not None:
-            asked = replace(
-                asked,
-                max_batch_size=limits.max_batch_size,
-                max_num_tokens=limits.max_num_tokens,
-            )
+            asked = replace(asked, sizes=sizes)
         return foretelling(
             asked,
             self.prober.prompt_lengths,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from build_engine.errors import EnvironmentFault, Interrupted, ResultProblem, RunFailed, UsageError
+from build_engine.store.limits import EngineLimits
 from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
 from harness.runs.engine_choice import EngineChoice
@@ -54,7 +55,9 @@ class FakeProber:
     engine = SimpleNamespace(
         manifest=SimpleNamespace(model=SimpleNamespace(name="newsbrief")),
         recipe="bf16",
-        limits=SimpleNamespace(max_batch_size=64, max_num_tokens=2048, max_input_len=400),
+        limits=EngineLimits(
+            max_batch_size=64, max_num_tokens=2048, max_input_len=400, max_seq_len=440
+        ),
     )
     prompt_lengths = (200,) * 2000
 
@@ -347,3 +350,30 @@ def test_time_is_foretold() -> None:
     assert takes_s == pytest.approx(2.3 * 53_472 / 500)
     assert not at_least
     assert plan_of(count=1000).expected_s(10.0)[0] == pytest.approx(230.0)
+
+
+def test_the_plan_is_of_the_engine_that_is_asked_for() -> None:
+    engine = EngineChoice(
+        model="newsbrief",
+        recipe="bf16",
+        max_batch_size=8,
+        max_num_tokens=256,
+        max_input_len=100,
+        max_new_tokens=16,
+    )
+    plan = SearchPlan.of(SearchChoice(scenario="Server"), engine, NullProgress())
+    assert plan.asked is not None
+    assert plan.asked.limits == EngineLimits(
+        max_batch_size=8, max_num_tokens=256, max_input_len=100, max_seq_len=116
+    )
+
+
+def test_the_plan_has_the_profile_that_is_asked_for() -> None:
+    plan = plan_of()
+    sizes = []
+    for profile in ("throughput", "latency"):
+        engine = EngineChoice(model="llama3.1-8b", recipe="int8_sq", target="a30", profile=profile)
+        asked = replace(plan, engine=engine).asked
+        assert asked is not None
+        sizes.append(asked.limits.max_batch_size)
+    assert sizes[0] > sizes[1]
