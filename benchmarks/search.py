@@ -1,5 +1,5 @@
 """The search on engines whose limit is known: an A30 in virtual time, beside bisection by whole
-runs.
+runs. A run is VALID by LoadGen's early stopping, as in a search of a real engine.
 
 What the search foretells goes by another engine than the one that answers: a fifth slower in its
 arithmetic and a fifth faster in its memory.
@@ -8,7 +8,7 @@ arithmetic and a fifth faster in its memory.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from benchmarks.result import Figure, Result
@@ -17,16 +17,18 @@ from harness.plan.choice import PlanChoice
 from harness.plan.plan import make_plan
 from harness.rules.rounds import DEFAULT, load_round
 from harness.rules.scenario import Scenario
-from harness.search.foreseen import Foreseen
+from harness.search.foreseen import Foreseen, num_asked
 from harness.search.highest import Found, Goal, find_highest, rounded
-from harness.search.watch import Watch
-from harness.simulation.foresight import Foresight, p99_over
+from harness.search.watch import Watch, most_over_early
+from harness.simulation.foresight import Foresight
 from harness.simulation.rehearsal import Trials
 from harness.simulation.simulated import simulate
 
 if TYPE_CHECKING:
+    from harness.loadgen.settings import LoadgenPlan
     from harness.progress import Progress
     from harness.rules.limits import ScenarioLimits
+    from harness.rules.rounds import Seeds
     from harness.search.outcome import ProbeOutcome, Step
 
 TOLERANCE = 0.03
@@ -92,13 +94,17 @@ class Case:
             lowest=rounded(self.offline / _FURTHEST),
             highest=rounded(1.2 * self.offline),
             tolerance=TOLERANCE,
-            whole=lambda rate: self.trials.loadgen(self.scenario, rate).num_queries,
-            most_over=p99_over,
+            whole=lambda rate: num_asked(self.trials.loadgen(self.scenario, rate), self._seeds),
+            most_over=most_over_early,
         )
 
-    def is_valid(self, rate: float) -> bool:
-        """Whether a whole run is."""
-        return self.trials.test(self.scenario, self.limits, rate)[1].valid
+    def whole(self, rate: float) -> tuple[bool, int]:
+        """Whether a whole run is VALID, and its queries."""
+        plan = self.trials.loadgen(self.scenario, rate)
+        queries = num_asked(plan, self._seeds)
+        watch = Watch(*self._limits_s, most_over_early(queries))
+        self._simulated(plan, watch, to_the_end=True)
+        return not watch.lost, queries
 
     def bisected(self, exact: float) -> tuple[float, int]:
         """The highest rate to so large a share, by whole runs between none and Offline's rate, and
@@ -107,9 +113,9 @@ class Case:
         low, high, asked = 0.0, self.offline, 0
         while high - low > exact * low:
             rate = (low + high) / 2
-            test, verdict = self.trials.test(self.scenario, self.limits, rate)
-            asked += test.num_queries
-            low, high = (rate, high) if verdict.valid else (low, rate)
+            valid, queries = _whole(self, rate)
+            asked += queries
+            low, high = (rate, high) if valid else (low, rate)
         return low, asked
 
     def searched(self) -> tuple[Found, int]:
@@ -129,18 +135,19 @@ class Case:
         plan = self.trials.loadgen(self.scenario, step.rate)
         if step.kind != "whole":
             plan = plan.shortened(step.queries)
+        asked = self._simulated(plan, watch)
+        valid = not watch.lost if step.kind == "whole" else None
+        return watch.outcome(step, given_up=watch.lost, valid=valid), asked
+
+    def _simulated(self, plan: LoadgenPlan, watch: Watch, *, to_the_end: bool = False) -> int:
+        """The queries that came until a test was lost, or its end."""
 
         def give_up(ttft_s: float, latency_s: float, num_tokens: int) -> bool:
             watch.add(ttft_s, latency_s, num_tokens)
-            return watch.lost
+            return watch.lost and not to_the_end
 
         trials = self.trials
-        seeds = trials.round.loadgen.seeds
-        test = simulate(plan, trials.model, *trials.lengths, seeds, give_up)
-        given_up = watch.num_answers < test.num_queries
-        valid = not given_up and test.verdict(plan, self.limits).valid
-        whole = valid if step.kind == "whole" else None
-        return watch.outcome(step, given_up=given_up, valid=whole), test.num_queries
+        return simulate(plan, trials.model, *trials.lengths, self._seeds, give_up).num_queries
 
     @property
     def foreseen(self) -> Foreseen:
@@ -158,17 +165,29 @@ class Case:
             model=model,
             prompts=prompts,
             answers=answers,
-            seeds=trials.round.loadgen.seeds,
+            seeds=self._seeds,
             ttft_s=ttft_s,
             tpot_s=tpot_s,
         )
-        return Foreseen(foresight, lambda rate: trials.loadgen(self.scenario, rate), p99_over)
+        return Foreseen(
+            foresight, lambda rate: trials.loadgen(self.scenario, rate), most_over_early
+        )
+
+    @property
+    def _seeds(self) -> Seeds:
+        return self.trials.round.loadgen.seeds
 
     @property
     def _limits_s(self) -> tuple[float, float]:
         limits = self.limits
         assert limits.ttft_ms is not None and limits.tpot_ms is not None, "a scenario with a rate"
         return limits.ttft_ms / 1e3, limits.tpot_ms / 1e3
+
+
+@cache
+def _whole(case: Case, rate: float) -> tuple[bool, int]:
+    """The same run is part of bisections to different shares."""
+    return case.whole(rate)
 
 
 def measure(seeds: int, progress: Progress) -> Result:
