@@ -25,6 +25,9 @@ _MOST_SHORT, _MOST_LONG = 16, 4
 _MOST_PROBES = 40
 _MOST_RUNS = 4  # those that were given up count as far as they went
 _MARGIN = 0.5  # of the tolerance: so far a run stays below the edge
+_PROVES = 0.98  # of the tolerance: so far below a failed run one that is VALID is near enough
+_NEAR_MISS, _NEAR_END = 1.15, 0.5  # the load or the answered share of a run that nearly passed
+_TIMES_NEAR = 2  # runs that fail before what comes next is further below them
 _NEAR_LOAD = 0.7  # of a run that shows where the edge is
 
 
@@ -139,11 +142,9 @@ class _Search:
         """The next run: a little below the edge; None once one is near enough."""
         goal, best, margin = self._goal, self._best, _MARGIN * self._goal.tolerance
         rate = self._edge * (1.0 - margin)
-        failed = [run.rate for run in self._runs if not run.valid]
         if best is None:
-            # ever further back: what makes runs INVALID may be more than the probes tell
-            rate = min(rate, min(failed) * (1.0 - margin * 2.0 ** (len(failed) - 1)))
-            return goal.step("whole", rate) if min(failed) > rounded(goal.lowest) else None
+            return self._back(rate)
+        failed = [run.rate for run in self._runs if not run.valid]
         bound = min(failed, default=goal.highest)
         enough = best.rate * (1.0 + goal.tolerance)
         if bound <= enough or (self._edge <= enough and best.load > _NEAR_LOAD):
@@ -154,3 +155,27 @@ class _Search:
         return goal.step(
             "whole", max(min(rate, bound * (1.0 - margin)), best.rate * (1.0 + margin))
         )
+
+    def _back(self, rate: float) -> Step | None:
+        """The run after those that are not VALID, where none was: at `rate`, or so far below them
+        as may be; None below the lowest rate.
+        """
+        goal = self._goal
+        margin = _MARGIN * goal.tolerance
+        last = min(self._runs, key=lambda run: run.rate)
+        count = len(self._runs)
+        if last.rate <= rounded(goal.lowest):
+            return None
+        proves = last.rate / (1.0 + _PROVES * goal.tolerance)
+        if count > _TIMES_NEAR:
+            # ever further: what makes runs INVALID may be more than the probes tell
+            return goal.step("whole", min(rate, last.rate * (1.0 - margin * 2.0 ** (count - 1))))
+        rate = min(rate, last.rate * (1.0 - margin) if count == 1 else proves)
+        # A run that nearly passes ends in a burst, by which the engine seems slower than it is: a
+        # rate further below than this would prove nothing.
+        return goal.step("whole", max(rate, proves) if _is_near(last) else rate)
+
+
+def _is_near(failed: ProbeOutcome) -> bool:
+    """Whether a run that is not VALID was not far from it."""
+    return failed.load < _NEAR_MISS or failed.answered >= _NEAR_END * failed.queries

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -112,6 +112,46 @@ def test_runs_that_are_never_valid_come_to_an_end() -> None:
     found = find_highest(goal(), never, ByPower())
     assert found.best is None
     assert len(found.probes) <= 40
+
+
+class Told:
+    """A foresight that says one edge after the other, and then the last one again."""
+
+    def __init__(self, *edges: float) -> None:
+        self._edges = edges
+
+    def edge(self, probes: Sequence[ProbeOutcome]) -> float:
+        return self._edges[min(len(probes), len(self._edges)) - 1]
+
+
+def whole_rates(found: Found) -> list[float]:
+    return [probe.rate for probe in found.probes if probe.kind == "whole"]
+
+
+@pytest.mark.parametrize("after", [8.5, 9.2, 9.84])
+def test_a_run_that_nearly_passed_is_followed_by_one_that_proves_the_edge(after: float) -> None:
+    """However slow the engine seemed in the burst by which the first one ended."""
+    found = find_highest(goal(), engine(9.8), Told(10.0, 10.0, after))
+    first, second = whole_rates(found)
+    assert first == 9.85
+    assert found.best is not None and found.best.rate == second
+    assert second < first <= 1.03 * second
+
+
+def test_two_runs_that_nearly_passed_are_followed_by_one_that_proves_it_too() -> None:
+    found = find_highest(goal(), engine(9.5), Told(10.0, 10.0, 8.0))
+    first, second, third = whole_rates(found)
+    assert first > second > 9.5 > third
+    assert second <= 1.03 * third
+
+
+def test_a_run_that_is_hopeless_is_followed_by_one_where_the_edge_seems_to_be() -> None:
+    def lost_at_once(step: Step) -> ProbeOutcome:
+        outcome = engine(8.0, power=15.0)(step)
+        return outcome.model_copy(update={"answered": outcome.answered // 5})
+
+    found = find_highest(goal(), lost_at_once, Told(10.0, 10.0, 8.0))
+    assert whole_rates(found) == [9.85, 7.88]
 
 
 def test_on_a_simulated_a30_it_is_right_to_three_per_cent_for_a_third_of_the_queries() -> None:
