@@ -171,8 +171,7 @@ class Head:
                     case _Polled(replica, future):
                         self._polled(replica, future)
                     case _Sent(replica, sent_s, future):
-                        if future.exception() is None:
-                            self._known[replica].dispatches_s.append(self._clock() - sent_s)
+                        self._sent(replica, sent_s, future)
                     case _:
                         self._add(event)
                 event = self._events.get_nowait()
@@ -244,6 +243,13 @@ class Head:
         future = self._handles[replica].submit(work)
         future.add_done_callback(lambda done: self._events.put(_Sent(replica, sent_s, done)))
 
+    def _sent(self, replica: int, sent_s: float, future: Future[None]) -> None:
+        error = future.exception()
+        if error is None:
+            self._known[replica].dispatches_s.append(self._clock() - sent_s)
+        else:
+            self._lose(replica, f"requests did not arrive: {_in_words(error)}")
+
     def _require_signs(self) -> None:
         now_s = self._clock()
         for replica in self._dispatcher.alive:
@@ -255,8 +261,10 @@ class Head:
                 )
 
     def _lose(self, replica: int, cause: str) -> None:
-        """A replica is gone: the end, or its requests go to the others."""
+        """A replica is gone: the end, or its requests go to the others. Once only."""
         known = self._known[replica]
+        if known.load.lost is not None:
+            return
         known.load = replace(known.load, lost=cause)
         self._loads_s = -1.0
         had = self._dispatcher.lose(replica)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 
 from build_engine.errors import EngineDied
 from runtime.executor import Chunk, Request
-from runtime.messages import Chunks
+from runtime.messages import Chunks, Work
+from runtime.replicas import replica, signs
 from runtime.replicas.head import Head
 from runtime.simulated.spec import SimulatedSpec
 from tests.runtime.replicas.fakes import FakeHandle
@@ -139,6 +141,47 @@ def test_a_replica_that_is_not_heard_of_is_lost_after_a_while() -> None:
         "replica 1 of 2, on node-0, was lost with 0 open requests: it has not answered for 2 s; "
         "its machine, or the link to it, is down"
     )
+
+
+def test_a_replica_whose_engine_hangs_is_lost_though_it_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(signs, "LEAST_S", 0.5)
+    monkeypatch.setattr(replica, "_POLL_S", 0.1)
+    hanging = STEADY.model_copy(update={"fault": "drop", "fault_after": 1})
+    with head_over(STEADY, hanging, tolerate=True) as (head, _):
+        head.submit(requests(10))
+        answers, news = until_finished(head, 10)
+        assert answers == {number: list(range(100, 108)) for number in range(10)}
+        kept, lost = news.stats.replicas
+        assert (kept.lost, kept.requests, lost.requests) == (None, 6, 4)
+        assert lost.lost is not None and "gave no sign for" in lost.lost
+    with head_over(STEADY, hanging) as (head, _):
+        head.submit(requests(10))
+        told = lost_with(head)
+    assert told.startswith(
+        "replica 2 of 2, on node-1, was lost with 1 open request: its engine gave no sign for "
+    )
+
+
+def test_requests_that_do_not_arrive_are_no_silent_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(work: Work) -> Future[None]:
+        future: Future[None] = Future()
+        future.set_exception(ValueError("a call that nobody can read\nand a page more"))
+        return future
+
+    with head_over(STEADY, STEADY) as (head, handles):
+        monkeypatch.setattr(handles[1], "submit", fail)
+        head.submit(requests(10))
+        assert lost_with(head) == (
+            "replica 2 of 2, on node-1, was lost with 5 open requests: requests did not arrive: a "
+            "call that nobody can read"
+        )
+    with head_over(STEADY, STEADY, tolerate=True) as (head, handles):
+        monkeypatch.setattr(handles[1], "submit", fail)
+        head.submit(requests(10))
+        answers, news = until_finished(head, 10)
+        assert len(answers) == news.stats.replicas[0].requests == 10
 
 
 def test_what_a_lost_replica_had_is_answered_by_the_others_each_token_once() -> None:
