@@ -47,6 +47,7 @@ def _serve(spec: EndpointSpec, line: Line, ears: Ears) -> None:
             [loaded] * len(servers),
             tolerate_failures=spec.tolerate_failures,
             noun="server",
+            guessed=True,
         )
         try:
             lead(head, line, ears)

@@ -93,6 +93,8 @@ def nodes() -> Nodes:
 class RayHandle:
     """A replica that runs in an actor of Ray."""
 
+    most = None
+
     def __init__(self, actor: Any, place: Place, cores: Sequence[Core] | None) -> None:
         self.actor = actor
         self.node = place.node

@@ -49,6 +49,11 @@ class Handle(Protocol):
         """What it has there to itself, for people."""
         ...
 
+    @property
+    def most(self) -> int | None:
+        """Requests that it takes at once now; None where that does not change."""
+        ...
+
     def submit(self, work: Work) -> Future[None]:
         """Send requests; the future is set when they have arrived."""
         ...
@@ -103,7 +108,9 @@ class _Open:
 
 
 class Head:
-    """Replicas that are loaded, behind one queue."""
+    """Replicas that are loaded, behind one queue; `guessed` where what they compute at once is not
+    known (see `Dispatcher`).
+    """
 
     def __init__(
         self,
@@ -114,6 +121,7 @@ class Head:
         clock: Callable[[], float] = time.monotonic,
         silence_s: float = SILENCE_S,
         noun: str = "replica",
+        guessed: bool = False,
     ) -> None:
         self._handles = handles
         self._noun = noun
@@ -121,9 +129,8 @@ class Head:
         self._clock = clock
         self._silence_s = silence_s
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
-        self._dispatcher = Dispatcher(
-            [room_for(each.max_in_flight or _USUAL_IN_FLIGHT) for each in loaded]
-        )
+        rooms = [room_for(each.max_in_flight or _USUAL_IN_FLIGHT) for each in loaded]
+        self._dispatcher = Dispatcher(rooms, guessed=guessed)
         self._known = [
             _Known(ReplicaLoad(number, handle.node, handle.device, 0, 0, 0, 0.0, None))
             for number, handle in enumerate(handles, start=1)
@@ -181,7 +188,8 @@ class Head:
     def _add(self, requests: Sequence[Request]) -> None:
         for request in requests:
             self._open[request.id] = _Open(request)
-            self._dispatcher.add(request.id, len(request.prompt_ids), request.max_new_tokens)
+            prompt, most = len(request.prompt_ids), request.max_new_tokens
+            self._dispatcher.add(request.id, prompt, most, urgent=request.streaming)
 
     def _poll(self, replica: int) -> None:
         self._known[replica].asked_s = self._clock()
@@ -234,6 +242,9 @@ class Head:
         )
 
     def _assign(self) -> None:
+        for replica in self._dispatcher.alive:
+            if (most := self._handles[replica].most) is not None:
+                self._dispatcher.limit(replica, room_for(most))
         for replica, numbers in self._dispatcher.assign(self._clock()).items():
             for part in _parts([self._open[number].request for number in numbers]):
                 self._send(replica, Work.of(part))
