@@ -82,7 +82,12 @@ class _Sent:
     future: Future[None]
 
 
-_Event: TypeAlias = "Sequence[Request] | _Polled | _Sent | None"
+@dataclass(frozen=True, slots=True)
+class _Forget:
+    """See `Timing.forget_times`."""
+
+
+_Event: TypeAlias = "Sequence[Request] | _Polled | _Sent | _Forget | None"
 
 
 @dataclass(slots=True)
@@ -140,7 +145,7 @@ class Head:
         self._ids: list[TokenIds] = []
         self._loads_s = -1.0
         self._loads: tuple[ReplicaLoad, ...] = ()
-        self._looked_s = clock()
+        self._looked_s = self._timed_since_s = clock()
         self._stopped = False
         self.prefix_caching = any(each.prefix_caching for each in loaded)
         for replica in range(len(handles)):
@@ -149,6 +154,10 @@ class Head:
     def submit(self, requests: Sequence[Request]) -> None:
         """Queue requests. Any thread may."""
         self._events.put(requests)
+
+    def forget_times(self) -> None:
+        """See `Timing.forget_times`. Any thread may."""
+        self._events.put(_Forget())
 
     def stop(self) -> None:
         """Have `step` end. Any thread may."""
@@ -179,6 +188,11 @@ class Head:
                         self._polled(replica, future)
                     case _Sent(replica, sent_s, future):
                         self._sent(replica, sent_s, future)
+                    case _Forget():
+                        self._timed_since_s, self._loads_s = self._clock(), -1.0
+                        self._dispatcher.forget()
+                        for known in self._known:
+                            known.dispatches_s.clear()
                     case _:
                         self._add(event)
                 event = self._events.get_nowait()
@@ -257,7 +271,8 @@ class Head:
     def _sent(self, replica: int, sent_s: float, future: Future[None]) -> None:
         error = future.exception()
         if error is None:
-            self._known[replica].dispatches_s.append(self._clock() - sent_s)
+            if sent_s >= self._timed_since_s:
+                self._known[replica].dispatches_s.append(self._clock() - sent_s)
         else:
             self._lose(replica, f"requests did not arrive: {_in_words(error)}")
 
@@ -276,7 +291,9 @@ class Head:
         known = self._known[replica]
         if known.load.lost is not None:
             return
-        known.load = replace(known.load, lost=cause)
+        load = known.load = replace(known.load, lost=cause)
+        # what came of it, without what others begin anew
+        known.stats = ExecutorStats(0, 0, prompt_tokens=load.prompt_tokens, tokens=load.tokens)
         self._loads_s = -1.0
         had = self._dispatcher.lose(replica)
         for number in had:
@@ -314,11 +331,12 @@ class Head:
                 for known in self._known
             )
         each = [known.stats for known in self._known]
+        alive = [known.stats for known in self._known if known.load.lost is None]
         return ExecutorStats(
             active=sum(stats.active for stats in each),
             queued=sum(stats.queued for stats in each) + self._dispatcher.num_waiting,
-            kv_blocks_used=_total([stats.kv_blocks_used for stats in each]),
-            kv_blocks_total=_total([stats.kv_blocks_total for stats in each]),
+            kv_blocks_used=_total([stats.kv_blocks_used for stats in alive]),
+            kv_blocks_total=_total([stats.kv_blocks_total for stats in alive]),
             iteration_s=max((stats.iteration_s or 0.0 for stats in each), default=0.0) or None,
             prompt_tokens=_total([stats.prompt_tokens for stats in each]),
             tokens=_total([stats.tokens for stats in each]),

@@ -17,6 +17,12 @@ class Nodes:
     """The answer: of each machine its GPUs."""
 
     gpus: tuple[int, ...]
+    cpus: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetTimes:
+    """To the head: see `Timing.forget_times`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from build_engine.errors import EngineDied
-from runtime.executor import Chunk, Request
+from runtime.executor import Chunk, ExecutorStats, Request
 from runtime.messages import Chunks, Work
 from runtime.replicas import replica, signs
 from runtime.replicas.head import Head
@@ -75,6 +75,49 @@ def test_all_requests_are_answered_whole_by_all_replicas() -> None:
         later = head.step()
         assert later is not None
         assert all(load.dispatch_p99_s is not None for load in later.stats.replicas)
+
+
+def test_what_was_timed_before_is_in_no_later_percentile(monkeypatch: pytest.MonkeyPatch) -> None:
+    with head_over(STEADY, STEADY) as (head, handles):
+        promptly = handles[0].submit
+
+        def cold(work: Work) -> Future[None]:
+            time.sleep(0.3)
+            return promptly(work)
+
+        monkeypatch.setattr(handles[0], "submit", cold)
+        head.submit(requests(2))
+        _, news = until_finished(head, 2)
+        before = news.stats.replicas[0].dispatch_p99_s
+        assert before is not None and before >= 0.3
+        monkeypatch.setattr(handles[0], "submit", promptly)
+        head.forget_times()
+        later = head.step()
+        assert later is not None
+        assert [load.dispatch_p99_s for load in later.stats.replicas] == [None, None]
+        head.submit(requests(2))
+        _, news = until_finished(head, 2)
+        after = news.stats.replicas[0].dispatch_p99_s
+        assert after is not None and after < 0.3
+
+
+def test_figures_of_a_lost_replica_are_what_came_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = ExecutorStats(5, 1, kv_blocks_used=10, kv_blocks_total=20, prompt_tokens=300, tokens=90)
+    with head_over(STEADY, STEADY, tolerate=True) as (head, handles):
+        for handle in handles:
+            monkeypatch.setattr(handle.replica._executor, "stats", lambda: told)
+        head.submit(requests(10))
+        _, news = until_finished(head, 10)
+        stats = news.stats
+        assert (stats.active, stats.queued, stats.tokens, stats.kv_blocks_total) == (10, 2, 180, 40)
+        handles[0].dies = RuntimeError("gone")
+        while stats.replicas[0].lost is None:
+            step = head.step()
+            assert step is not None
+            stats = step.stats
+    assert (stats.active, stats.queued) == (5, 1)
+    assert (stats.kv_blocks_used, stats.kv_blocks_total) == (10, 20)
+    assert (stats.prompt_tokens, stats.tokens) == (100 + 300, 40 + 90)  # 5 of 20 ids, 8 each
 
 
 def test_long_prompts_go_out_in_several_calls() -> None:
