@@ -23,6 +23,7 @@ from build_engine.libraries import installed_version
 from build_engine.store.engine import open_engine
 from build_engine.store.received import Offer, read_part
 from build_engine.temporary import mark, sweep
+from build_engine.validation import counted
 from runtime.messages import Fatal
 from runtime.replicas.cores import shares
 from runtime.replicas.messages import Core, Loaded, Nodes, Place
@@ -86,8 +87,9 @@ def nodes() -> Nodes:
     """The machines of the cluster that we are connected to."""
     import ray
 
-    alive = [node for node in ray.nodes() if node["Alive"]]
-    return Nodes(tuple(int(node["Resources"].get("GPU", 0)) for node in alive))
+    has = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus, cpus = (tuple(int(each.get(kind, 0)) for each in has) for kind in ("GPU", "CPU"))
+    return Nodes(gpus, cpus)
 
 
 class RayHandle:
@@ -266,11 +268,14 @@ def _end(actors: Sequence[Any]) -> None:
 
 def _require_devices(spec: ReplicasSpec) -> None:
     """Raise EnvironmentFault where the cluster never has enough for all replicas."""
-    gpus = nodes().gpus
-    if spec.device == "gpu" and sum(gpus) < spec.count:
+    if spec.device == "none":
+        return
+    there = nodes()
+    kind, has = ("GPU", there.gpus) if spec.device == "gpu" else ("core", there.cpus)
+    if sum(has) < spec.count:
         raise EnvironmentFault(
-            f"{spec.count} replicas take {spec.count} GPUs, and Ray has {sum(gpus)} on "
-            f"{len(gpus)} machines; give fewer --replicas, or `auto`."
+            f"{counted(spec.count, 'replica')} take {counted(spec.count, kind)}, and Ray has "
+            f"{sum(has)} on {counted(len(has), 'machine')}; give fewer --replicas, or `auto`."
         )
 
 

@@ -14,7 +14,7 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """The answer: of each machine its GPUs."""
+    """The answer: of each machine its GPUs, and its logical CPUs."""
 
     gpus: tuple[int, ...]
     cpus: tuple[int, ...]
