@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 _MAX_REPLICAS = 1024
-_ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
+_ADDRESS = re.compile(r"(?:[^\s:/]+|\[[0-9a-fA-F:]+\]):(\d{1,5})")
+_PORTS = range(1, 2**16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Replication:
                 raise UsageError("There are no replicas to share out cores to; add --replicas.")
             return None
         count = _count(AUTO if replicas is None else replicas)
-        if address is not None and address not in (AUTO, LOCAL) and not _ADDRESS.fullmatch(address):
+        if address is not None and address not in (AUTO, LOCAL) and not _is_address(address):
             raise UsageError(
                 f"--ray-address is `{address}`; give HOST:PORT of the head, as `ray start` told "
                 f"it, or `{AUTO}` on a machine of the cluster."
@@ -139,6 +140,11 @@ class Replication:
 
 def _on_gpu(engine: Engine) -> bool:
     return engine.identity.target.kind == "gpu" and not engine.emulated
+
+
+def _is_address(text: str) -> bool:
+    found = _ADDRESS.fullmatch(text)
+    return found is not None and int(found[1]) in _PORTS
 
 
 def _count(text: str) -> int | None:

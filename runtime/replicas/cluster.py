@@ -342,7 +342,7 @@ def _require_listener(address: str) -> None:
     """Raise OSError where nobody listens: Ray itself would try for minutes."""
     host, colon, port = address.rpartition(":")
     if colon:
-        socket.create_connection((host, int(port)), timeout=_LISTENER_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_LISTENER_S).close()
 
 
 @contextlib.contextmanager

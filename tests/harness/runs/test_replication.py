@@ -84,6 +84,9 @@ def test_words_and_what_they_mean(
         ("99999", None, "--replicas is `99999`"),
         ("2", "ray://a:10001", "--ray-address is `ray://a:10001`; give HOST:PORT of the head"),
         ("2", "somewhere", "--ray-address is `somewhere`"),
+        ("2", "a:65536", "--ray-address is `a:65536`"),
+        ("2", "a:0", "--ray-address is `a:0`"),
+        ("2", "[fd00::1]:99999", "--ray-address is `[fd00::1]:99999`"),
     ],
 )
 def test_words_that_mean_nothing(replicas: str, address: str | None, told: str) -> None:

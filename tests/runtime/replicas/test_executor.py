@@ -135,3 +135,9 @@ def test_an_address_where_nobody_listens_is_told() -> None:
         EnvironmentFault, match=r"^No connection to Ray at 127\.0\.0\.1:1: .*refused; this machine"
     ):
         survey("127.0.0.1:1")
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="no IPv6 here")
+def test_an_ipv6_address_is_asked_as_one() -> None:
+    with pytest.raises(EnvironmentFault, match=r"^No connection to Ray at \[::1\]:1: .*refused"):
+        survey("[::1]:1")
