@@ -26,7 +26,7 @@ from build_engine.temporary import mark, sweep
 from build_engine.validation import counted
 from runtime.messages import Fatal
 from runtime.replicas.cores import shares
-from runtime.replicas.messages import Core, Loaded, Nodes, Place
+from runtime.replicas.messages import Core, Loaded, Nodes, Place, in_parts, of_parts
 from runtime.replicas.replica import Replica
 from runtime.replicas.spec import LOCAL, ReplicasSpec
 
@@ -104,7 +104,7 @@ class RayHandle:
 
     def submit(self, work: Work) -> Future[None]:
         """See `Handle.submit`."""
-        sent: Future[None] = self.actor.submit.remote(work).future()
+        sent: Future[None] = self.actor.submit_parts.remote(*in_parts(work)).future()
         return sent
 
     def poll(self) -> Future[Chunks | Fatal]:
@@ -209,6 +209,10 @@ class _RayReplica(Replica):
             return self.load(spec, cores, num_sharing, offer, read)
         except ray.exceptions.RayError as error:
             return Fatal(f"the engine could not be fetched from the head: {_cause(error)}")
+
+    def submit_parts(self, *parts: bytes) -> None:
+        """See `Replica.submit`."""
+        self.submit(of_parts(parts))
 
 
 class _Source:

@@ -9,6 +9,7 @@ import os
 import platform
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EnginebenchError
@@ -107,8 +108,13 @@ class Replica:
         chunks: list[Chunk] = []
         num_ids = 0
         while self._ready and num_ids < _MOST_IDS and len(chunks) < _MOST_CHUNKS:
-            chunks.append(self._ready.popleft())
-            num_ids += len(chunks[-1].token_ids)
+            chunk, room = self._ready.popleft(), _MOST_IDS - num_ids
+            ids = chunk.token_ids
+            if len(ids) > room:
+                self._ready.appendleft(replace(chunk, token_ids=ids[room:]))
+                chunk = replace(chunk, token_ids=ids[:room], finished=False, error=None)
+            chunks.append(chunk)
+            num_ids += len(chunk.token_ids)
         return Chunks.of(chunks, stats)
 
     def close(self) -> None:

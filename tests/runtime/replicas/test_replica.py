@@ -65,6 +65,26 @@ def test_a_reply_holds_so_many_chunks_and_the_rest_comes_next(
     replica.close()
 
 
+def test_a_long_answer_is_told_in_several_replies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_IDS", 5)
+    replica = loaded()
+    replica.submit(work(2))
+    replies = [replica.poll() for _ in range(4)]
+    told = [
+        [(chunk.id, chunk.token_ids.tolist(), chunk.finished) for chunk in reply.chunks]
+        for reply in replies
+        if isinstance(reply, Chunks)
+    ]
+    whole = list(range(100, 108))
+    assert told == [
+        [(0, whole[:5], False)],
+        [(0, whole[5:], True), (1, whole[:2], False)],
+        [(1, whole[2:7], False)],
+        [(1, whole[7:], True)],
+    ]
+    replica.close()
+
+
 def test_an_idle_engine_is_a_reply_without_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_POLL_S", 0.01)
     reply = loaded().poll()
