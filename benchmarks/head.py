@@ -35,6 +35,7 @@ class _Instant:
     """A replica that has answered what it was given as soon as it is asked to."""
 
     node = device = "none"
+    most = None
 
     def __init__(self) -> None:
         self.given: list[int] = []

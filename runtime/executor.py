@@ -137,3 +137,14 @@ class Cancelling(Protocol):
         an error, or when it is answered where the engine cannot stop it. Never waits.
         """
         ...
+
+
+@runtime_checkable
+class Timing(Protocol):
+    """An executor with percentiles among its figures: no difference of two tells what lies between
+    them.
+    """
+
+    def forget_times(self) -> None:
+        """What was timed until now, as in a warm-up, is in no later percentile. Never waits."""
+        ...

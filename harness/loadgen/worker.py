@@ -26,6 +26,7 @@ from harness.loadgen.replicas import ReplicaLoads
 from harness.loadgen.sut import AnswerLimits, SystemUnderTest
 from harness.loadgen.warm_up import warm_up
 from runtime.backend import load
+from runtime.executor import Timing
 from runtime.process import Line
 
 SWITCH_INTERVAL_S = 2e-4  # Python's default of 5 ms would show up in the p99 of every latency
@@ -62,6 +63,8 @@ def _serve(job: Job, line: Line, orders: Orders) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     stall_s = max(job.stall_s, _STALL_LATENCIES * single_s)
     before = executor.stats().replicas
+    if isinstance(executor, Timing):
+        executor.forget_times()
     cause = LoadgenTest(start, sut, len(prompts), stall_s).run(line, orders)
     if before:
         ReplicaLoads.between(before, executor.stats().replicas).write(files.replicas)

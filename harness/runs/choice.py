@@ -61,7 +61,10 @@ class RunChoice(Asking):
         self.check_place()
         if chosen.emulate:
             _require_accuracy(asked.modes)
-        require_executable(load_target(chosen.target).backend, chosen.tensor_parallel or 1)
+        target = load_target(chosen.target)
+        require_executable(target.backend, chosen.tensor_parallel or 1)
+        if (replication := self._replication()) is not None:
+            replication.check(on_gpu=target.kind == "gpu" and not chosen.emulate)
         chosen.require_here()
         source = Source.for_workload(self.dataset, asked.workload, progress)
         spec = chosen.spec(asked.workload, progress, Evaluated(source, self.count))

@@ -8,16 +8,21 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EngineError, EnvironmentFault, MissingLibrary, UsageError
+from build_engine.validation import counted
+from runtime.replicas.cores import num_physical, own_cores
 from runtime.replicas.executor import survey
 from runtime.replicas.spec import LOCAL, ReplicasSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from build_engine.store.engine import Engine
     from runtime.spec import ExecutorSpec
 
 AUTO = "auto"
 _MAX_REPLICAS = 1024
-_ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
+_ADDRESS = re.compile(r"(?:[^\s:/]+|\[[0-9a-fA-F:]+\]):(\d{1,5})")
+_PORTS = range(1, 2**16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class Replication:
                 raise UsageError("There are no replicas to share out cores to; add --replicas.")
             return None
         count = _count(AUTO if replicas is None else replicas)
-        if address is not None and address not in (AUTO, LOCAL) and not _ADDRESS.fullmatch(address):
+        if address is not None and address not in (AUTO, LOCAL) and not _is_address(address):
             raise UsageError(
                 f"--ray-address is `{address}`; give HOST:PORT of the head, as `ray start` told "
                 f"it, or `{AUTO}` on a machine of the cluster."
@@ -66,7 +71,8 @@ class Replication:
     def of_engine(self, engine: Engine, spec: ExecutorSpec) -> ExecutorSpec:
         """`spec`, which executes one such engine, as often as was asked for.
 
-        Raises EnvironmentFault for a cluster that cannot be reached or has no GPU.
+        Raises EnvironmentFault for a cluster that cannot be reached, has no GPU, or has fewer GPUs
+        or cores than that takes.
         """
         if engine.limits.tensor_parallel > 1:
             raise EngineError(
@@ -75,27 +81,70 @@ class Replication:
         on_gpu = _on_gpu(engine)
         if on_gpu and self.cores_each is not None:
             raise UsageError("A replica on a GPU has no cores; leave out --cores-per-replica.")
-        count = self.count
-        # also where the number is known: it is now that an address is seen to be wrong
-        if count is None or self.address != LOCAL:
-            gpus = survey(self.address).gpus
-            count = count or (sum(gpus) if on_gpu else len(gpus))
-        if count == 0:
-            raise EnvironmentFault(
-                f"No machine of Ray at {self.address} has a GPU; look at `ray status`."
-            )
         return ReplicasSpec(
             each=(spec,),
-            count=count,
+            count=self._count(on_gpu=on_gpu),
             device="gpu" if on_gpu else "cores",
             cores_each=self.cores_each,
             address=self.address,
             tolerate_failures=self.tolerate_failures,
         )
 
+    def check(self, *, on_gpu: bool) -> None:
+        """Raise EnvironmentFault for more than this machine has cores, which nobody has to be asked
+        about.
+        """
+        if self.count is not None and self.address == LOCAL and not on_gpu:
+            self.require_places(self.count, self.devices(on_gpu=False), on_gpu=False)
+
+    def devices(self, *, on_gpu: bool) -> tuple[int, ...]:
+        """Of each machine, its GPUs or its cores; over an address those that Ray counts, which are
+        logical ones. Raises EnvironmentFault for a cluster that cannot be reached.
+        """
+        if not on_gpu and self.address == LOCAL:
+            return (num_physical(own_cores()),)
+        there = survey(self.address)
+        return there.gpus if on_gpu else there.cpus
+
+    def places(self, devices: Sequence[int]) -> int:
+        """Replicas that find a place on these."""
+        return sum(has // (self.cores_each or 1) for has in devices)
+
+    def require_places(self, count: int, devices: Sequence[int], *, on_gpu: bool) -> None:
+        """Raise EnvironmentFault unless so many replicas find a place on these."""
+        if count <= self.places(devices):
+            return
+        each = self.cores_each or 1
+        of = "" if each == 1 else f" of {each} cores"
+        takes = counted(count * each, "GPU" if on_gpu else "core")
+        where = "this machine" if self.address == LOCAL else f"Ray at {self.address}"
+        on = "" if self.address == LOCAL else f" on {counted(len(devices), 'machine')}"
+        raise EnvironmentFault(
+            f"{counted(count, 'replica')}{of} take {takes}, and {where} has {sum(devices)}{on}; "
+            "give fewer --replicas."
+        )
+
+    def _count(self, *, on_gpu: bool) -> int:
+        """How many there are to be. Raises EnvironmentFault where that is none, or too many."""
+        if self.count is not None and self.address == LOCAL and on_gpu:
+            return self.count  # Ray counts the GPUs of this machine when it is started
+        devices = self.devices(on_gpu=on_gpu)
+        count = self.count or (sum(devices) if on_gpu else len(devices))
+        if count == 0:
+            raise EnvironmentFault(
+                f"No machine of Ray at {self.address} has a GPU; look at `ray status`."
+            )
+        self.require_places(count, devices, on_gpu=on_gpu)
+        return count
+
 
 def _on_gpu(engine: Engine) -> bool:
     return engine.identity.target.kind == "gpu" and not engine.emulated
+
+
+def _is_address(text: str) -> bool:
+    found = _ADDRESS.fullmatch(text)
+    return found is not None and int(found[1]) in _PORTS
 
 
 def _count(text: str) -> int | None:

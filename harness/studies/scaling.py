@@ -7,7 +7,7 @@ as the others are.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,6 +16,7 @@ from pydantic import PositiveInt
 from build_engine.errors import Interrupted, UsageError
 from build_engine.files import cannot_write, write_json
 from build_engine.records import Record, read_record
+from build_engine.target import load_target
 from build_engine.validation import Frozen
 from harness.dataset.sources.bundled import NAME as BUNDLED
 from harness.loadgen.replicas import read_replicas
@@ -34,9 +35,11 @@ from runtime.replicas.spec import LOCAL
 if TYPE_CHECKING:
     from harness.progress import Progress
     from harness.runs.engine_choice import EngineChoice
+    from harness.runs.request import RunRequest
     from harness.runs.run import Run
 
 RECORD = "scaling.json"
+_USUAL = "1,2,4"
 _REMEDY = "run `enginebench scaling` again with a new --output"
 
 
@@ -44,9 +47,9 @@ _REMEDY = "run `enginebench scaling` again with a new --output"
 class ScalingChoice:
     """How an engine is scaled, as a user names it."""
 
-    replicas: str = "1,2,4"
+    replicas: str | None = None
     """Numbers of replicas, with commas between them; the first is what the others are held
-    against.
+    against. When left out, 1, 2 and 4, as far as there are GPUs or cores for them.
     """
     output: Path | None = None
     """Where the runs go, a new or empty folder: results/scaling-MODEL when left out."""
@@ -69,13 +72,29 @@ class ScalingChoice:
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """The numbers of replicas, ascending. Raises UsageError."""
-        words = [word.strip() for word in self.replicas.split(",")]
+        """The numbers of replicas, ascending, whatever has room. Raises UsageError."""
+        given = _USUAL if self.replicas is None else self.replicas
+        words = [word.strip() for word in given.split(",")]
         for word in words:
             if word == AUTO:
                 raise UsageError("--replicas takes numbers here, such as 1,2,4.")
             Replication.of(word, LOCAL, None, False)
         return tuple(sorted(set(map(int, words))))
+
+    def that_fits(self, *, on_gpu: bool) -> ScalingChoice:
+        """The same with its numbers of replicas said, all of which find a place.
+
+        Raises UsageError for what are no numbers, EnvironmentFault for more than there is room for.
+        """
+        steps = self.steps
+        replication = Replication.of("1", self.ray_address or LOCAL, self.cores_per_replica, False)
+        assert replication is not None, "an address is given"
+        devices = replication.devices(on_gpu=on_gpu)
+        if self.replicas is None:
+            places = replication.places(devices)
+            steps = tuple(count for count in steps if count <= places) or steps[:1]
+        replication.require_places(steps[-1], devices, on_gpu=on_gpu)
+        return replace(self, replicas=",".join(map(str, steps)))
 
     def run_choice(self, count: int, folder: Path, *, on_cpu: bool) -> RunChoice:
         """The run with `count` replicas."""
@@ -150,9 +169,13 @@ def run_scaling(
     Raises UsageErrors and EnvironmentFaults before anything is measured, and Interrupted when the
     user stops it; what is complete stays.
     """
-    steps = choice.steps
     check_study_folder(folder, choice.dataset)
     require_free(folder)
+    on_gpu = load_target(engine.target).kind == "gpu" and not engine.emulate
+    asked, choice = choice.steps, choice.that_fits(on_gpu=on_gpu)
+    steps = choice.steps
+    if steps != asked:
+        progress.note(f"There is room for no more: {choice.replicas} of {_USUAL} replicas.")
     made: list[ScalingStep] = []
     record = ScalingRecord(command=command, steps=())
     with held(folder):
@@ -171,13 +194,13 @@ def run_scaling(
 def _runs(
     engine: EngineChoice, choice: ScalingChoice, folder: Path, progress: Progress
 ) -> Iterator[Run]:
-    from build_engine.target import load_target
-
     on_cpu = engine.emulate or load_target(engine.target).kind == "cpu"
+    requests: list[RunRequest] = []
     for count in choice.steps:
-        place = folder / f"replicas-{count}"
-        wanted = choice.run_choice(count, place, on_cpu=on_cpu)
-        yield execute(wanted.request(engine, progress), progress)
+        wanted = choice.run_choice(count, folder / f"replicas-{count}", on_cpu=on_cpu)
+        requests.append(wanted.request(engine, progress))
+    for request in requests:  # after all are made: the last may ask for what cannot be
+        yield execute(request, progress)
 
 
 def _step(count: int, run: Run, first: ScalingStep | None) -> ScalingStep:

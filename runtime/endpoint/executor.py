@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runtime.remote import RemoteExecutor
+from runtime.replicas.executor import HeadExecutor
 
 if TYPE_CHECKING:
     from runtime.endpoint.spec import EndpointSpec
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _WORKER = "runtime.endpoint.worker"
 
 
-class EndpointExecutor(RemoteExecutor):
+class EndpointExecutor(HeadExecutor):
     """An Executor over servers of others. Raises EngineDied where its process does not start."""
 
     def __init__(self, spec: EndpointSpec) -> None:

@@ -123,6 +123,11 @@ class Server:
         """See `Handle.node`."""
         return place_of(self.url)
 
+    @property
+    def most(self) -> int:
+        """See `Handle.most`: fewer where it said that it is busy."""
+        return int(self._limit)
+
     def submit(self, work: Work) -> Future[None]:
         """See `Handle.submit`."""
         future: Future[None] = Future()

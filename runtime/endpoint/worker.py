@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from typing import TYPE_CHECKING
 
 from runtime.endpoint.key import read_key
@@ -47,13 +48,13 @@ def _serve(spec: EndpointSpec, line: Line, ears: Ears) -> None:
             [loaded] * len(servers),
             tolerate_failures=spec.tolerate_failures,
             noun="server",
+            guessed=True,
         )
         try:
             lead(head, line, ears)
         finally:
             closing = asyncio.run_coroutine_threadsafe(asking.close(), loop)
-            with contextlib.suppress(TimeoutError):
-                closing.result(_CLOSE_S)
+            wait([closing], timeout=_CLOSE_S)
 
 
 def _texts(

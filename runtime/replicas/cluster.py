@@ -23,9 +23,10 @@ from build_engine.libraries import installed_version
 from build_engine.store.engine import open_engine
 from build_engine.store.received import Offer, read_part
 from build_engine.temporary import mark, sweep
+from build_engine.validation import counted
 from runtime.messages import Fatal
 from runtime.replicas.cores import shares
-from runtime.replicas.messages import Core, Loaded, Nodes, Place
+from runtime.replicas.messages import Core, Loaded, Nodes, Place, in_parts, of_parts
 from runtime.replicas.replica import Replica
 from runtime.replicas.spec import LOCAL, ReplicasSpec
 
@@ -86,12 +87,15 @@ def nodes() -> Nodes:
     """The machines of the cluster that we are connected to."""
     import ray
 
-    alive = [node for node in ray.nodes() if node["Alive"]]
-    return Nodes(tuple(int(node["Resources"].get("GPU", 0)) for node in alive))
+    has = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus, cpus = (tuple(int(each.get(kind, 0)) for each in has) for kind in ("GPU", "CPU"))
+    return Nodes(gpus, cpus)
 
 
 class RayHandle:
     """A replica that runs in an actor of Ray."""
+
+    most = None
 
     def __init__(self, actor: Any, place: Place, cores: Sequence[Core] | None) -> None:
         self.actor = actor
@@ -100,7 +104,7 @@ class RayHandle:
 
     def submit(self, work: Work) -> Future[None]:
         """See `Handle.submit`."""
-        sent: Future[None] = self.actor.submit.remote(work).future()
+        sent: Future[None] = self.actor.submit_parts.remote(*in_parts(work)).future()
         return sent
 
     def poll(self) -> Future[Chunks | Fatal]:
@@ -206,6 +210,10 @@ class _RayReplica(Replica):
         except ray.exceptions.RayError as error:
             return Fatal(f"the engine could not be fetched from the head: {_cause(error)}")
 
+    def submit_parts(self, *parts: bytes) -> None:
+        """See `Replica.submit`."""
+        self.submit(of_parts(parts))
+
 
 class _Source:
     """The engine's files, for machines that do not have them."""
@@ -264,11 +272,14 @@ def _end(actors: Sequence[Any]) -> None:
 
 def _require_devices(spec: ReplicasSpec) -> None:
     """Raise EnvironmentFault where the cluster never has enough for all replicas."""
-    gpus = nodes().gpus
-    if spec.device == "gpu" and sum(gpus) < spec.count:
+    if spec.device == "none":
+        return
+    there = nodes()
+    kind, has = ("GPU", there.gpus) if spec.device == "gpu" else ("core", there.cpus)
+    if sum(has) < spec.count:
         raise EnvironmentFault(
-            f"{spec.count} replicas take {spec.count} GPUs, and Ray has {sum(gpus)} on "
-            f"{len(gpus)} machines; give fewer --replicas, or `auto`."
+            f"{counted(spec.count, 'replica')} take {counted(spec.count, kind)}, and Ray has "
+            f"{sum(has)} on {counted(len(has), 'machine')}; give fewer --replicas, or `auto`."
         )
 
 
@@ -335,7 +346,7 @@ def _require_listener(address: str) -> None:
     """Raise OSError where nobody listens: Ray itself would try for minutes."""
     host, colon, port = address.rpartition(":")
     if colon:
-        socket.create_connection((host, int(port)), timeout=_LISTENER_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_LISTENER_S).close()
 
 
 @contextlib.contextmanager

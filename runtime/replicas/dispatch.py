@@ -2,11 +2,13 @@
 
 Work is counted in tokens. Each replica holds no more than its batch and a little in reserve, so
 that the rest can still go to whoever is faster; near the end, a slow replica gets nothing that the
-others would finish sooner. Nothing here knows how requests travel.
+others would finish sooner. Where nobody says how large a batch is, of each replica's requests no
+more are at stake than it has shown that it answers. Nothing here knows how requests travel.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +18,9 @@ _RESERVE_SHARE = 8  # of a batch: more than ends while the next requests are on 
 _LEAST_S = 1.0  # at full load, before a speed is believed
 _MEMORY_S = 30.0  # a replica that has become slow is known after about this long
 _EXPECTED = 8.0  # answers that the first guess of their length counts for
+_AT_FIRST = 4  # part of its equal share that a replica may have before it has answered anything
+_MORE = 4  # for each answer that took not much longer than the quickest: it computes many at once
+_LONGER = 2.0
 
 
 def room_for(max_in_flight: int) -> int:
@@ -28,6 +33,12 @@ class _Replica:
     """What is known of one replica."""
 
     room: int
+    full_at: float
+    """Requests from which on it shows how fast it is."""
+    shown: int = 0
+    """Further requests that may be at stake, by what it has answered."""
+    quickest_s: float = math.inf
+    """A token, of all answers."""
     open: int = 0
     work: float = 0.0
     """Tokens of its open requests that are still to come."""
@@ -49,35 +60,51 @@ class _Replica:
         """Tokens a second at full load; None while that is not known."""
         return self.full_tokens / self.full_s if self.full_s >= _LEAST_S else None
 
-    def look(self, now_s: float) -> None:
-        """The load changes now."""
+    def given(self, now_s: float) -> None:
+        """It has more requests from now on. Its time counts when something has come of it: answers
+        that are told whole come many at once.
+        """
+        if not self.was_full:
+            self.since_s, self.was_full = now_s, self.open >= self.full_at
+
+    def answered(self, token_s: float, now_s: float) -> None:
+        """It has a request less from now on, which took so long for each token of the answer."""
+        self.quickest_s = min(self.quickest_s, token_s)
+        self.shown += _MORE if token_s < _LONGER * self.quickest_s else 1
         if self.was_full:
             self.full_s += now_s - self.since_s
             if self.full_s > _MEMORY_S:
                 self.full_s /= 2
                 self.full_tokens /= 2
-        self.since_s, self.was_full = now_s, 2 * self.open >= self.room
+        self.since_s, self.was_full = now_s, self.open >= self.full_at
 
 
 @dataclass(slots=True)
 class _Request:
     """A request that is not answered: its prompt's tokens, the most and the made ones of its
-    answer, and where it is.
+    answer, whether somebody waits for the first of these, and where it is.
     """
 
     prompt: int
     most: int
+    urgent: bool = True
     made: int = 0
     replica: int | None = None
+    given_s: float = 0.0
     work: float = 0.0
     whole: float = 0.0
 
 
 class Dispatcher:
-    """Replicas that may hold so many requests each, and the requests that are not answered."""
+    """Replicas that may hold so many requests each, and the requests that are not answered.
 
-    def __init__(self, rooms: Sequence[int]) -> None:
-        self._replicas = [_Replica(room) for room in rooms]
+    Where these numbers are `guessed` and not what a replica computes at once, each is fed gradually
+    with what is not urgent, and shows how fast it is with any request.
+    """
+
+    def __init__(self, rooms: Sequence[int], *, guessed: bool = False) -> None:
+        self._guessed = guessed
+        self._replicas = [_Replica(room, 1 if guessed else room / 2) for room in rooms]
         self._waiting: deque[int] = deque()
         self._requests: dict[int, _Request] = {}
         self._waiting_tokens = 0  # of prompts, and the most of answers
@@ -108,30 +135,43 @@ class Dispatcher:
         """Tokens a second of a replica with enough to do; None while that is not known."""
         return self._replicas[replica].measured
 
-    def add(self, request: int, prompt: int, most: int) -> None:
-        """A request with so many tokens of a prompt, and at most so many of an answer."""
-        self._requests[request] = _Request(prompt, most)
+    def limit(self, replica: int, room: int) -> None:
+        """From now on a replica may hold so many requests; more that it has are not taken away."""
+        self._replicas[replica].room = room
+
+    def forget(self) -> None:
+        """The replicas are to show anew how fast they are: until now they were warmed up."""
+        for replica in self._replicas:
+            replica.full_s = replica.full_tokens = 0.0
+            replica.shown, replica.quickest_s = 0, math.inf
+
+    def add(self, request: int, prompt: int, most: int, *, urgent: bool = True) -> None:
+        """A request with so many tokens of a prompt, and at most so many of an answer; `urgent`
+        where somebody waits for the first of these.
+        """
+        self._requests[request] = _Request(prompt, most, urgent)
         self._wait(request, first=False)
 
     def assign(self, now_s: float) -> dict[int, list[int]]:
         """The waiting requests that go to a replica now, by replica, in order of arrival."""
         given: dict[int, list[int]] = {}
-        speeds = self._speeds()
-        while self._waiting and (number := self._choice(self._waiting[0], speeds)) is not None:
+        speeds, rooms = self._speeds(), self._rooms()
+        while self._waiting:
+            number = self._choice(self._requests[self._waiting[0]], speeds, rooms)
+            if number is None:
+                break
             request = self._waiting.popleft()
             asked, replica = self._requests[request], self._replicas[number]
             self._waiting_tokens -= asked.prompt
             self._waiting_most -= asked.most
-            asked.replica = number
+            asked.replica, asked.given_s = number, now_s
             asked.work = asked.whole = self._expected(asked)
-            if not replica.open:
-                replica.since_s = now_s
             replica.open += 1
             replica.work += asked.work
             replica.whole += asked.whole
             given.setdefault(number, []).append(request)
         for number in given:
-            self._replicas[number].look(now_s)
+            self._replicas[number].given(now_s)
         return given
 
     def made(self, request: int, num_tokens: int, *, finished: bool, now_s: float) -> int:
@@ -152,7 +192,7 @@ class Dispatcher:
             replica.whole -= asked.whole
             self._ended += 1
             self._ended_share += asked.made / max(asked.most, 1)
-            replica.look(now_s)
+            replica.answered((now_s - asked.given_s) / max(asked.made, 1), now_s)
         return asked.replica
 
     def lose(self, replica: int) -> list[int]:
@@ -175,21 +215,25 @@ class Dispatcher:
         else:
             self._waiting.append(number)
 
-    def _choice(self, request: int, speeds: dict[int, float]) -> int | None:
+    def _choice(
+        self, asked: _Request, speeds: dict[int, float], rooms: dict[int, int]
+    ) -> int | None:
         """Who gets a request; None where it waits for one that is full now."""
         if not speeds:
             return None
-        work = self._expected(self._requests[request])
+        work = self._expected(asked)
         ends = {
             number: (self._replicas[number].work + work) / speed for number, speed in speeds.items()
         }
         best = min(ends, key=ends.__getitem__)
-        if self._has_room(best):
+        if self._has_room(best, asked, rooms):
             return best
-        roomy = [number for number in ends if self._has_room(number)]
+        roomy = [number for number in ends if self._has_room(number, asked, rooms)]
         if not roomy:
             return None
         second = min(roomy, key=ends.__getitem__)
+        if self._guessed and asked.urgent:
+            return second
         through_s = (self._replicas[second].whole + work) / speeds[second]
         return second if through_s <= self._end(speeds) else None
 
@@ -199,12 +243,26 @@ class Dispatcher:
         work = waiting + sum(self._replicas[number].work for number in speeds)
         return work / sum(speeds.values())
 
-    def _has_room(self, number: int) -> bool:
-        return self._replicas[number].open < self._replicas[number].room
+    def _has_room(self, number: int, asked: _Request, rooms: dict[int, int]) -> bool:
+        replica = self._replicas[number]
+        return replica.open < (replica.room if asked.urgent else rooms[number])
+
+    def _rooms(self) -> dict[int, int]:
+        """For what is not urgent, of each that is not lost."""
+        alive = self.alive
+        if not self._guessed or len(alive) < 2:
+            return {number: self._replicas[number].room for number in alive}
+        share = max(1, len(self._requests) // (_AT_FIRST * len(alive)))
+        each = {number: self._replicas[number] for number in alive}
+        return {number: min(known.room, share + known.shown) for number, known in each.items()}
 
     def _speeds(self) -> dict[int, float]:
-        """Of each that is not lost; one that is not measured is taken for an average one."""
-        measured = {number: self._replicas[number].measured for number in self.alive}
+        """Of each that is not lost; one that is not measured is taken for an average one. The least
+        known come first, so that of equal ones they are tried.
+        """
+        known_s = {number: self._replicas[number].full_s for number in self.alive}
+        by_time = sorted(known_s, key=known_s.__getitem__)
+        measured = {number: self._replicas[number].measured for number in by_time}
         known = [speed for speed in measured.values() if speed]
         usual = sum(known) / len(known) if known else 1.0
         return {number: speed or usual for number, speed in measured.items()}

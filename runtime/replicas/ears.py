@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from build_engine.errors import EnginebenchError
 from runtime.messages import Cancel, Fatal, Ready, Work
 from runtime.process import Hangup, Line
+from runtime.replicas.messages import ForgetTimes
 from runtime.worker import last_line
 
 if TYPE_CHECKING:
@@ -39,15 +40,18 @@ class Ears:
     def _listen(self) -> None:
         try:
             while True:
-                work = self._line.receive()
-                if isinstance(work, Cancel):
+                said = self._line.receive()
+                if isinstance(said, Cancel):
                     continue  # replicas answer what they have begun
-                assert isinstance(work, Work)
+                assert isinstance(said, Work | ForgetTimes)
                 with self._lock:
-                    if self._head is None:
-                        self._early.append(work)
+                    if isinstance(said, ForgetTimes):
+                        if self._head is not None:
+                            self._head.forget_times()
+                    elif self._head is None:
+                        self._early.append(said)
                     else:
-                        self._head.submit(work.requests)
+                        self._head.submit(said.requests)
         except Hangup:
             with self._lock:
                 self.hung_up.set()

@@ -9,7 +9,7 @@ from build_engine.errors import EnvironmentFault
 from runtime.messages import Fatal
 from runtime.process import Child, Hangup
 from runtime.remote import RemoteExecutor
-from runtime.replicas.messages import Nodes, Survey
+from runtime.replicas.messages import ForgetTimes, Nodes, Survey
 from runtime.replicas.spec import ReplicasSpec
 
 _WORKER = "runtime.replicas.worker"
@@ -18,7 +18,15 @@ _SURVEY_GRACE_S = 1.0
 _GRACE_S = 10.0
 
 
-class ReplicasExecutor(RemoteExecutor):
+class HeadExecutor(RemoteExecutor):
+    """An Executor whose process is a head with replicas."""
+
+    def forget_times(self) -> None:
+        """See `Timing.forget_times`."""
+        self._child.line.tell(ForgetTimes())
+
+
+class ReplicasExecutor(HeadExecutor):
     """An Executor over several, which Ray spreads over machines.
 
     Raises EngineDied where not all of them start.

@@ -49,6 +49,11 @@ class Handle(Protocol):
         """What it has there to itself, for people."""
         ...
 
+    @property
+    def most(self) -> int | None:
+        """Requests that it takes at once now; None where that does not change."""
+        ...
+
     def submit(self, work: Work) -> Future[None]:
         """Send requests; the future is set when they have arrived."""
         ...
@@ -77,7 +82,12 @@ class _Sent:
     future: Future[None]
 
 
-_Event: TypeAlias = "Sequence[Request] | _Polled | _Sent | None"
+@dataclass(frozen=True, slots=True)
+class _Forget:
+    """See `Timing.forget_times`."""
+
+
+_Event: TypeAlias = "Sequence[Request] | _Polled | _Sent | _Forget | None"
 
 
 @dataclass(slots=True)
@@ -103,7 +113,9 @@ class _Open:
 
 
 class Head:
-    """Replicas that are loaded, behind one queue."""
+    """Replicas that are loaded, behind one queue; `guessed` where what they compute at once is not
+    known (see `Dispatcher`).
+    """
 
     def __init__(
         self,
@@ -114,6 +126,7 @@ class Head:
         clock: Callable[[], float] = time.monotonic,
         silence_s: float = SILENCE_S,
         noun: str = "replica",
+        guessed: bool = False,
     ) -> None:
         self._handles = handles
         self._noun = noun
@@ -121,9 +134,8 @@ class Head:
         self._clock = clock
         self._silence_s = silence_s
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
-        self._dispatcher = Dispatcher(
-            [room_for(each.max_in_flight or _USUAL_IN_FLIGHT) for each in loaded]
-        )
+        rooms = [room_for(each.max_in_flight or _USUAL_IN_FLIGHT) for each in loaded]
+        self._dispatcher = Dispatcher(rooms, guessed=guessed)
         self._known = [
             _Known(ReplicaLoad(number, handle.node, handle.device, 0, 0, 0, 0.0, None))
             for number, handle in enumerate(handles, start=1)
@@ -133,7 +145,7 @@ class Head:
         self._ids: list[TokenIds] = []
         self._loads_s = -1.0
         self._loads: tuple[ReplicaLoad, ...] = ()
-        self._looked_s = clock()
+        self._looked_s = self._timed_since_s = clock()
         self._stopped = False
         self.prefix_caching = any(each.prefix_caching for each in loaded)
         for replica in range(len(handles)):
@@ -142,6 +154,10 @@ class Head:
     def submit(self, requests: Sequence[Request]) -> None:
         """Queue requests. Any thread may."""
         self._events.put(requests)
+
+    def forget_times(self) -> None:
+        """See `Timing.forget_times`. Any thread may."""
+        self._events.put(_Forget())
 
     def stop(self) -> None:
         """Have `step` end. Any thread may."""
@@ -171,8 +187,12 @@ class Head:
                     case _Polled(replica, future):
                         self._polled(replica, future)
                     case _Sent(replica, sent_s, future):
-                        if future.exception() is None:
-                            self._known[replica].dispatches_s.append(self._clock() - sent_s)
+                        self._sent(replica, sent_s, future)
+                    case _Forget():
+                        self._timed_since_s, self._loads_s = self._clock(), -1.0
+                        self._dispatcher.forget()
+                        for known in self._known:
+                            known.dispatches_s.clear()
                     case _:
                         self._add(event)
                 event = self._events.get_nowait()
@@ -182,7 +202,8 @@ class Head:
     def _add(self, requests: Sequence[Request]) -> None:
         for request in requests:
             self._open[request.id] = _Open(request)
-            self._dispatcher.add(request.id, len(request.prompt_ids), request.max_new_tokens)
+            prompt, most = len(request.prompt_ids), request.max_new_tokens
+            self._dispatcher.add(request.id, prompt, most, urgent=request.streaming)
 
     def _poll(self, replica: int) -> None:
         self._known[replica].asked_s = self._clock()
@@ -235,6 +256,9 @@ class Head:
         )
 
     def _assign(self) -> None:
+        for replica in self._dispatcher.alive:
+            if (most := self._handles[replica].most) is not None:
+                self._dispatcher.limit(replica, room_for(most))
         for replica, numbers in self._dispatcher.assign(self._clock()).items():
             for part in _parts([self._open[number].request for number in numbers]):
                 self._send(replica, Work.of(part))
@@ -243,6 +267,14 @@ class Head:
         sent_s = self._clock()
         future = self._handles[replica].submit(work)
         future.add_done_callback(lambda done: self._events.put(_Sent(replica, sent_s, done)))
+
+    def _sent(self, replica: int, sent_s: float, future: Future[None]) -> None:
+        error = future.exception()
+        if error is None:
+            if sent_s >= self._timed_since_s:
+                self._known[replica].dispatches_s.append(self._clock() - sent_s)
+        else:
+            self._lose(replica, f"requests did not arrive: {_in_words(error)}")
 
     def _require_signs(self) -> None:
         now_s = self._clock()
@@ -255,9 +287,13 @@ class Head:
                 )
 
     def _lose(self, replica: int, cause: str) -> None:
-        """A replica is gone: the end, or its requests go to the others."""
+        """A replica is gone: the end, or its requests go to the others. Once only."""
         known = self._known[replica]
-        known.load = replace(known.load, lost=cause)
+        if known.load.lost is not None:
+            return
+        load = known.load = replace(known.load, lost=cause)
+        # what came of it, without what others begin anew
+        known.stats = ExecutorStats(0, 0, prompt_tokens=load.prompt_tokens, tokens=load.tokens)
         self._loads_s = -1.0
         had = self._dispatcher.lose(replica)
         for number in had:
@@ -295,11 +331,12 @@ class Head:
                 for known in self._known
             )
         each = [known.stats for known in self._known]
+        alive = [known.stats for known in self._known if known.load.lost is None]
         return ExecutorStats(
             active=sum(stats.active for stats in each),
             queued=sum(stats.queued for stats in each) + self._dispatcher.num_waiting,
-            kv_blocks_used=_total([stats.kv_blocks_used for stats in each]),
-            kv_blocks_total=_total([stats.kv_blocks_total for stats in each]),
+            kv_blocks_used=_total([stats.kv_blocks_used for stats in alive]),
+            kv_blocks_total=_total([stats.kv_blocks_total for stats in alive]),
             iteration_s=max((stats.iteration_s or 0.0 for stats in each), default=0.0) or None,
             prompt_tokens=_total([stats.prompt_tokens for stats in each]),
             tokens=_total([stats.tokens for stats in each]),

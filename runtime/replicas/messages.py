@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from runtime.messages import Work
+
+_PART_BYTES = 64_000
+"""Ray carries an argument of less than 100 kB inside of a call, 10 MiB in all, and any other by its
+object store.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +23,15 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """The answer: of each machine its GPUs."""
+    """The answer: of each machine its GPUs, and its logical CPUs."""
 
     gpus: tuple[int, ...]
+    cpus: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetTimes:
+    """To the head: see `Timing.forget_times`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +62,15 @@ class Loaded:
 
     prefix_caching: bool
     max_in_flight: int | None
+
+
+def in_parts(work: Work) -> list[bytes]:
+    """The message in arguments that are small enough for a call; see `of_parts`."""
+    data = pickle.dumps(work, protocol=pickle.HIGHEST_PROTOCOL)
+    return [data[start : start + _PART_BYTES] for start in range(0, len(data), _PART_BYTES)]
+
+
+def of_parts(parts: Sequence[bytes]) -> Work:
+    """The message that was sent in these."""
+    work: Work = pickle.loads(b"".join(parts))
+    return work

@@ -9,6 +9,7 @@ import os
 import platform
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EnginebenchError
@@ -20,9 +21,11 @@ from runtime.backend import load
 from runtime.messages import Chunks, Fatal, Work
 from runtime.replicas.cores import num_physical, own_cores
 from runtime.replicas.messages import Core, Loaded, Place
+from runtime.replicas.signs import Signs
+from runtime.worker import last_line
 
 if TYPE_CHECKING:
-    from runtime.executor import Chunk, Executor
+    from runtime.executor import Chunk, Executor, ExecutorStats
     from runtime.spec import ExecutorSpec
 
 _POLL_S = 1.0  # an answer to a poll is a sign of life, too
@@ -38,6 +41,8 @@ class Replica:
         self._node = f"{platform.node()} ({address})"
         self._executor: Executor | None = None
         self._ready: deque[Chunk] = deque()
+        self._signs = Signs()
+        self._failed: str | None = None
 
     def place(self, offer: Offer | None, gpus: Sequence[str]) -> Place:
         """Where this is, and whether the offered engine is there, too."""
@@ -70,29 +75,54 @@ class Replica:
             return Fatal(str(error))
 
     def submit(self, work: Work) -> None:
-        """Hand requests to the engine. One that has died says so in `poll`."""
+        """Hand requests to the engine. What keeps it from taking them is told by `poll`."""
         assert self._executor is not None
         try:
-            self._executor.submit(work.requests)
+            requests = work.requests
+            self._signs.given(len(requests))
+            self._executor.submit(requests)
         except EnginebenchError:
-            return
+            return  # it has died, and its last chunks come before its cause
+        except Exception as error:
+            self._failed = _in_words(error)
 
     def poll(self) -> Chunks | Fatal:
-        """What the engine has made since the last call; waits for it a second at most."""
+        """What the engine has made since the last call; waits for it a second at most. One that
+        does not work any more, though it lives, is closed.
+        """
         assert self._executor is not None
         try:
-            if not self._ready:
+            if self._failed is None and not self._ready:
                 self._ready.extend(self._executor.poll(_POLL_S))
-        except EnginebenchError as error:
-            return Fatal(str(error))
+                self._failed = self._signs.missed(self._ready, self._executor.stats())
+                if self._failed is not None:
+                    self._executor.close()
+            if self._failed is not None:
+                return Fatal(self._failed)
+            return self._reply(self._executor.stats())
+        except Exception as error:
+            return Fatal(_in_words(error))
+
+    def _reply(self, stats: ExecutorStats) -> Chunks:
+        """As much of what is ready as a reply may hold."""
         chunks: list[Chunk] = []
         num_ids = 0
         while self._ready and num_ids < _MOST_IDS and len(chunks) < _MOST_CHUNKS:
-            chunks.append(self._ready.popleft())
-            num_ids += len(chunks[-1].token_ids)
-        return Chunks.of(chunks, self._executor.stats())
+            chunk, room = self._ready.popleft(), _MOST_IDS - num_ids
+            ids = chunk.token_ids
+            if len(ids) > room:
+                self._ready.appendleft(replace(chunk, token_ids=ids[room:]))
+                chunk = replace(chunk, token_ids=ids[:room], finished=False, error=None)
+            chunks.append(chunk)
+            num_ids += len(chunk.token_ids)
+        return Chunks.of(chunks, stats)
 
     def close(self) -> None:
         """Stop the engine, and leave no process behind."""
         if self._executor is not None:
             self._executor.close()
+
+
+def _in_words(error: Exception) -> str:
+    known = isinstance(error, EnginebenchError)
+    return str(error) if known else f"{type(error).__name__}: {last_line(error)}"

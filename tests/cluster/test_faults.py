@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from runtime.replicas.signs import LEAST_S
 from tests.cluster.hosts import Host
-from tests.cluster.running import ACTOR, Going, left_on, loads
+from tests.cluster.running import ACTOR, ENGINE, Going, left_on, loads
 
 pytestmark = pytest.mark.cluster
 
@@ -20,18 +21,18 @@ BOUND_S = 30.0
 _SERVER = ("--scenario", "Server", "--qps", "20", "--count", "500")
 
 
-def kill(host: Host, words: str) -> None:
+def kill(host: Host, words: str, number: signal.Signals = signal.SIGKILL) -> None:
     pids = host.pids_of(words)
     assert pids
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
 
 
-def failed_soon(going: Going) -> str:
+def failed_soon(going: Going, bound_s: float = BOUND_S) -> str:
     """The cause, told within the bound."""
     started_s = time.monotonic()
-    code, told = going.end(2 * BOUND_S)
-    assert time.monotonic() - started_s < BOUND_S
+    code, told = going.end(2 * bound_s)
+    assert time.monotonic() - started_s < bound_s
     assert code == 4, told
     assert "Traceback" not in told
     record = going.record
@@ -49,6 +50,18 @@ def test_a_killed_replica_or_node_fails_the_run(
     with Going(a, tmp_path / "run", *_SERVER) as going:
         kill(b, process)
         failed_soon(going)
+        assert left_on(a) == left_on(b) == []
+
+
+def test_an_engine_that_stands_still_fails_the_run(
+    cluster: tuple[Host, Host], tmp_path: Path
+) -> None:
+    a, b = cluster
+    more = ("--scenario", "Server", "--qps", "20", "--count", "500", "--duration", "300")
+    with Going(a, tmp_path / "run", *more) as going:
+        kill(b, ENGINE, signal.SIGSTOP)
+        cause = failed_soon(going, LEAST_S + BOUND_S)
+        assert "its engine gave no sign for " in cause
         assert left_on(a) == left_on(b) == []
 
 

@@ -15,7 +15,7 @@ from build_engine.store.spec import EngineSpec
 from harness.runs import replication as module
 from harness.runs.replication import Replication
 from runtime.openvino.spec import OpenVINOSpec
-from runtime.replicas.messages import Nodes
+from runtime.replicas.messages import Core, Nodes
 from runtime.replicas.spec import LOCAL, ReplicasSpec
 from tests.build_engine.manifests import make_manifest, resealed
 from tests.harness.runs.choices import Choice, refused, with_run
@@ -24,6 +24,12 @@ from tests.harness.runs.choices import Choice, refused, with_run
 @pytest.fixture(autouse=True)
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: ModuleSpec(name, None))
+    cores(monkeypatch, 4)
+
+
+def cores(monkeypatch: pytest.MonkeyPatch, num: int) -> None:
+    """This machine has so many, with two threads each."""
+    monkeypatch.setattr(module, "own_cores", lambda: [Core(n, 0, n // 2) for n in range(2 * num)])
 
 
 def engine(tmp_path: Path, **identity: Any) -> Engine:
@@ -32,13 +38,13 @@ def engine(tmp_path: Path, **identity: Any) -> Engine:
     return Engine(tmp_path, resealed(manifest.model_copy(update={"identity": changed})))
 
 
-def cluster(monkeypatch: pytest.MonkeyPatch, *gpus: int) -> list[str]:
-    """A cluster with so many GPUs on each machine; the addresses that were asked."""
+def cluster(monkeypatch: pytest.MonkeyPatch, *gpus: int, cpus: int = 4) -> list[str]:
+    """A cluster with so many GPUs and CPUs on each machine; the addresses that were asked."""
     asked: list[str] = []
 
     def survey(address: str) -> Nodes:
         asked.append(address)
-        return Nodes(gpus)
+        return Nodes(gpus, (cpus,) * len(gpus))
 
     monkeypatch.setattr(module, "survey", survey)
     return asked
@@ -78,6 +84,9 @@ def test_words_and_what_they_mean(
         ("99999", None, "--replicas is `99999`"),
         ("2", "ray://a:10001", "--ray-address is `ray://a:10001`; give HOST:PORT of the head"),
         ("2", "somewhere", "--ray-address is `somewhere`"),
+        ("2", "a:65536", "--ray-address is `a:65536`"),
+        ("2", "a:0", "--ray-address is `a:0`"),
+        ("2", "[fd00::1]:99999", "--ray-address is `[fd00::1]:99999`"),
     ],
 )
 def test_words_that_mean_nothing(replicas: str, address: str | None, told: str) -> None:
@@ -154,6 +163,43 @@ def test_a_cluster_without_gpus_has_no_room_for_a_gpu_engine(
     spec = OpenVINOSpec(folder=tmp_path)
     with pytest.raises(EnvironmentFault, match="No machine of Ray at a:1 has a GPU"):
         Replication(None, "a:1").of_engine(engine(tmp_path, target=target), spec)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (Replication(5, LOCAL), "5 replicas take 5 cores, and this machine has 4; give fewer"),
+        (Replication(3, LOCAL, 2), "3 replicas of 2 cores take 6 cores, and this machine has 4"),
+        (Replication(1, LOCAL, 5), "1 replica of 5 cores take 5 cores, and this machine has 4"),
+        (Replication(13, "a:1"), "13 replicas take 13 cores, and Ray at a:1 has 12 on 3 machines"),
+        (Replication(4, "a:1", 3), "4 replicas of 3 cores take 12 cores, and Ray at a:1 has 12 on"),
+    ],
+)
+def test_more_than_there_are_cores_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Replication, told: str
+) -> None:
+    cluster(monkeypatch, 0, 0, 0)
+    with pytest.raises(EnvironmentFault) as caught:
+        asked.of_engine(engine(tmp_path), OpenVINOSpec(folder=tmp_path))
+    assert str(caught.value).startswith(told)
+
+
+def test_more_gpus_than_a_cluster_has_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster(monkeypatch, 2, 1)
+    target = make_manifest().identity.target.model_copy(update={"kind": "gpu"})
+    with pytest.raises(EnvironmentFault, match="4 replicas take 4 GPUs, and Ray at a:1 has 3 on 2"):
+        Replication(4, "a:1").of_engine(
+            engine(tmp_path, target=target), OpenVINOSpec(folder=tmp_path)
+        )
+
+
+def test_more_than_this_machine_has_cores_is_refused_before_an_engine_is_built(
+    choice: Choice, built: list[EngineSpec]
+) -> None:
+    asked = with_run(choice, replicas="5")
+    refused(asked, built, EnvironmentFault, "5 replicas take 5 cores, and this machine has 4")
 
 
 def test_an_engine_on_several_gpus_has_no_replicas(tmp_path: Path) -> None:

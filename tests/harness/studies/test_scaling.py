@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from build_engine.errors import Interrupted, RunExists, UsageError
+from build_engine.errors import EnvironmentFault, Interrupted, RunExists, UsageError
 from harness.cli.options import words_of, words_on
 from harness.cli.output import Output
 from harness.cli.scaling import _show
 from harness.loadgen.replicas import ReplicaLoads
-from harness.progress import NullProgress
+from harness.progress import NullProgress, Progress
+from harness.runs import replication
+from harness.runs.choice import RunChoice
 from harness.runs.engine_choice import EngineChoice
 from harness.runs.run import Run
 from harness.studies import scaling as module
 from harness.studies.scaling import ScalingChoice, run_scaling
 from runtime.executor import ReplicaLoad
+from runtime.replicas.messages import Core
 from runtime.simulated import SimulatedSpec
 from tests.harness.rehearsal import rehearse
 
@@ -43,12 +47,21 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, elsewhere: Path, **changes: Any) -
             yield made[-1]
 
     monkeypatch.setattr(module, "_runs", runs)
+    cores(monkeypatch, 4)
     return made
 
 
-def scale(folder: Path, replicas: str) -> module.ScalingRecord:
-    choice = ScalingChoice(replicas=replicas)
-    return run_scaling(ENGINE, choice, folder, "enginebench scaling", NullProgress())
+def cores(monkeypatch: pytest.MonkeyPatch, num: int) -> None:
+    """This machine has so many, and Ray is installed."""
+    monkeypatch.setattr(replication, "own_cores", lambda: [Core(n, 0, n) for n in range(num)])
+    monkeypatch.setattr(replication, "find_spec", lambda name: ModuleSpec(name, None))
+
+
+def scale(
+    folder: Path, replicas: str | None, progress: Progress | None = None, **more: Any
+) -> module.ScalingRecord:
+    choice = ScalingChoice(replicas=replicas, **more)
+    return run_scaling(ENGINE, choice, folder, "enginebench scaling", progress or NullProgress())
 
 
 def test_each_step_is_held_against_the_first(
@@ -101,6 +114,79 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunExists):
         scale(tmp_path, "1,2")
+
+
+class Notes(NullProgress):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.parametrize(
+    ("num_cores", "more", "steps", "notes"),
+    [
+        (8, {}, [1, 2, 4], []),
+        (3, {}, [1, 2], ["There is room for no more: 1,2 of 1,2,4 replicas."]),
+        (8, {"cores_per_replica": 4}, [1, 2], ["There is room for no more: 1,2 of 1,2,4 rep"]),
+        (1, {}, [1], ["There is room for no more: 1 of 1,2,4 replicas."]),
+    ],
+)
+def test_when_nobody_says_how_many_it_is_what_fits(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    num_cores: int,
+    more: dict[str, Any],
+    steps: list[int],
+    notes: list[str],
+) -> None:
+    stand_in(monkeypatch, tmp_path)
+    cores(monkeypatch, num_cores)
+    progress = Notes()
+    record = scale(tmp_path / "study", None, progress, **more)
+    assert [step.replicas for step in record.steps] == steps
+    assert [said[: len(note)] for said, note in zip(progress.notes, notes, strict=True)] == notes
+
+
+@pytest.mark.parametrize(
+    ("replicas", "more", "told"),
+    [
+        ("1,4,5", {}, "5 replicas take 5 cores, and this machine has 4; give fewer --replicas"),
+        (None, {"cores_per_replica": 5}, "1 replica of 5 cores take 5 cores, and this machine"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_measured(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    replicas: str | None,
+    more: dict[str, Any],
+    told: str,
+) -> None:
+    made = stand_in(monkeypatch, tmp_path)
+    with pytest.raises(EnvironmentFault) as caught:
+        scale(tmp_path / "study", replicas, **more)
+    assert str(caught.value).startswith(told)
+    assert made == []
+    assert not (tmp_path / "study").exists()
+
+
+def test_what_is_wrong_with_the_last_step_is_told_before_the_first_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cores(monkeypatch, 4)
+    measured: list[object] = []
+
+    def request(self: RunChoice, *asked: object) -> object:
+        if self.replicas == "2":
+            raise UsageError("that cannot be")
+        return self
+
+    monkeypatch.setattr(RunChoice, "request", request)
+    monkeypatch.setattr(module, "execute", lambda *asked: measured.append(asked))
+    with pytest.raises(UsageError, match="that cannot be"):
+        scale(tmp_path / "study", "1,2")
+    assert measured == []
 
 
 @pytest.mark.parametrize("words", ["auto", "1,x", "0", "", "1,,2"])

@@ -41,13 +41,17 @@ class _Running:
     told: dict[int, int]
 
 
-def answer_all(models: Sequence[EngineModel], num_requests: int) -> tuple[float, list[int]]:
+def answer_all(
+    models: Sequence[EngineModel], num_requests: int, *, guessed: int | None = None
+) -> tuple[float, list[int]]:
     """Seconds until all requests, which come together, are answered, and how many each engine
-    answered.
+    answered. With `guessed` they are servers: so many requests are guessed to fit into each, and
+    answers are told whole.
     """
-    dispatcher = Dispatcher([room_for(model.max_in_flight) for model in models])
+    rooms = [room_for(guessed or model.max_in_flight) for model in models]
+    dispatcher = Dispatcher(rooms, guessed=guessed is not None)
     for number in range(num_requests):
-        dispatcher.add(number, PROMPT, 2 * ANSWER)
+        dispatcher.add(number, PROMPT, 2 * ANSWER, urgent=guessed is None)
     running = [_Running(Engine(model), {}, {}) for model in models]
     counts = [0] * len(models)
     ends: list[tuple[float, int, list[tuple[int, int, bool]]]] = []
@@ -66,6 +70,9 @@ def answer_all(models: Sequence[EngineModel], num_requests: int) -> tuple[float,
             break
         now_s, replica, news = heapq.heappop(ends)
         for number, num_tokens, finished in news:
+            if guessed and not finished:
+                continue
+            num_tokens = ANSWER if guessed else num_tokens
             assert dispatcher.made(number, num_tokens, finished=finished, now_s=now_s) == replica
             counts[replica] += finished
     assert dispatcher.num_open == 0

@@ -26,6 +26,7 @@ class FakeHandle:
         loaded = self.replica.load(spec, None, 1, None, read_nothing)
         assert isinstance(loaded, Loaded), loaded
         self.loaded = loaded
+        self.most: int | None = None
         self.submitted: list[int] = []
         self.dies: Exception | None = None
         self.silent = threading.Event()

@@ -18,6 +18,89 @@ def test_unlike_replicas_together_are_as_fast_as_their_sum(factors: tuple[float,
     assert sum(counts) == num
 
 
+@pytest.mark.parametrize("num", [200, 500, 1000])
+@pytest.mark.parametrize("factors", [(1.0, 1.0), (1.0, 3.0), (3.0, 1.0)])
+def test_servers_that_are_asked_for_little_are_as_fast_as_their_sum(
+    factors: tuple[float, ...], num: int
+) -> None:
+    models = [slowed(factor, batch=4) for factor in factors]
+    alone = [num / answer_all([model], num, guessed=256)[0] for model in models]
+    together_s, counts = answer_all(models, num, guessed=256)
+    assert sum(counts) == num
+    assert num / together_s >= 0.95 * sum(alone)
+
+
+def test_a_server_alone_is_full_at_once() -> None:
+    dispatcher = Dispatcher([room_for(256)], guessed=True)
+    for number in range(500):
+        dispatcher.add(number, 10, 10, urgent=False)
+    assert len(dispatcher.assign(0.0)[0]) == room_for(256)
+
+
+def test_who_is_left_of_two_servers_is_full_at_once() -> None:
+    dispatcher = Dispatcher([100, 100], guessed=True)
+    for number in range(200):
+        dispatcher.add(number, 10, 10, urgent=False)
+    given = dispatcher.assign(0.0)
+    dispatcher.lose(0)
+    assert len(dispatcher.assign(0.1)[1]) == 100 - len(given[1])
+
+
+def test_what_somebody_waits_for_waits_for_no_measurement() -> None:
+    dispatcher = Dispatcher([100, 100], guessed=True)
+    for number in range(150):
+        dispatcher.add(number, 10, 10)
+    assert sum(map(len, dispatcher.assign(0.0).values())) == 150
+
+
+def test_what_was_shown_in_a_warm_up_is_forgotten() -> None:
+    dispatcher = Dispatcher([100, 100], guessed=True)
+    for number in range(2):
+        dispatcher.add(number, 10, 10, urgent=False)
+    given = dispatcher.assign(0.0)
+    dispatcher.made(given[0][0], 10, finished=True, now_s=2.0)
+    assert dispatcher.speed_of(0) == 10.0
+    dispatcher.forget()
+    assert dispatcher.speed_of(0) is None
+    for number in range(10, 90):
+        dispatcher.add(number, 10, 10, urgent=False)
+    given = dispatcher.assign(3.0)
+    assert (len(given[0]), len(given[1])) == (10, 9)  # with what it has, a quarter of 40 each
+
+
+def test_a_server_with_few_requests_shows_how_fast_it_is() -> None:
+    """In Server: two at once, one server three times as fast."""
+    dispatcher = Dispatcher([room_for(256)] * 2, guessed=True)
+    has: dict[int, list[tuple[float, int]]] = {0: [], 1: []}
+    counts = [0, 0]
+    for number in range(400):
+        now_s = 0.25 * number
+        for replica in (0, 1):
+            for end_s, ended in [each for each in has[replica] if each[0] <= now_s]:
+                dispatcher.made(ended, 10, finished=True, now_s=end_s)
+                counts[replica] += 1
+            has[replica] = [each for each in has[replica] if each[0] > now_s]
+        dispatcher.add(number, 10, 10)
+        for replica, given in dispatcher.assign(now_s).items():
+            takes_s = (0.9, 0.3)[replica]
+            for each in given:
+                start_s = max([now_s, *(end_s for end_s, _ in has[replica])])
+                has[replica].append((start_s + takes_s, each))
+    speeds = dispatcher.speed_of(0), dispatcher.speed_of(1)
+    assert speeds[0] is not None and speeds[1] is not None
+    assert speeds[1] == pytest.approx(3 * speeds[0], rel=0.2)
+    assert counts[1] > 2 * counts[0]
+
+
+def test_a_server_that_takes_fewer_gets_fewer() -> None:
+    dispatcher = Dispatcher([100, 100], guessed=True)
+    dispatcher.limit(1, 3)
+    for number in range(60):
+        dispatcher.add(number, 10, 10)
+    given = dispatcher.assign(0.0)
+    assert (len(given[0]), len(given[1])) == (57, 3)
+
+
 def test_a_split_by_number_would_not_be() -> None:
     fast, slow = slowed(1.0), slowed(3.0)
     halves_s = max(answer_all([model], 1000)[0] for model in (fast, slow))

@@ -112,8 +112,32 @@ def test_more_gpus_than_there_are_is_told_at_once() -> None:
         load(ReplicasSpec(each=(STEADY,), count=999, device="gpu"))
 
 
+def test_more_cores_than_there_are_is_told_at_once() -> None:
+    started_s = time.monotonic()
+    with pytest.raises(
+        EngineDied, match=r"999 replicas take 999 cores, and Ray has \d+ on 1 machine; give fewer"
+    ):
+        load(ReplicasSpec(each=(STEADY,), count=999, device="cores"))
+    assert time.monotonic() - started_s < 60.0
+
+
+def test_a_long_prompt_arrives() -> None:
+    executor = load(ReplicasSpec(each=(STEADY,), count=1))
+    try:
+        executor.submit([Request(1, np.arange(200_000, dtype=np.int32), 8)])
+        assert answers(executor, 1) == {1: list(range(100, 108))}
+    finally:
+        executor.close()
+
+
 def test_an_address_where_nobody_listens_is_told() -> None:
     with pytest.raises(
         EnvironmentFault, match=r"^No connection to Ray at 127\.0\.0\.1:1: .*refused; this machine"
     ):
         survey("127.0.0.1:1")
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="no IPv6 here")
+def test_an_ipv6_address_is_asked_as_one() -> None:
+    with pytest.raises(EnvironmentFault, match=r"^No connection to Ray at \[::1\]:1: .*refused"):
+        survey("[::1]:1")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
 from build_engine.errors import EngineDied
-from runtime.executor import Chunk, Request
-from runtime.messages import Chunks
+from runtime.executor import Chunk, ExecutorStats, Request
+from runtime.messages import Chunks, Work
+from runtime.replicas import replica, signs
 from runtime.replicas.head import Head
 from runtime.simulated.spec import SimulatedSpec
 from tests.runtime.replicas.fakes import FakeHandle
@@ -73,6 +75,49 @@ def test_all_requests_are_answered_whole_by_all_replicas() -> None:
         later = head.step()
         assert later is not None
         assert all(load.dispatch_p99_s is not None for load in later.stats.replicas)
+
+
+def test_what_was_timed_before_is_in_no_later_percentile(monkeypatch: pytest.MonkeyPatch) -> None:
+    with head_over(STEADY, STEADY) as (head, handles):
+        promptly = handles[0].submit
+
+        def cold(work: Work) -> Future[None]:
+            time.sleep(0.3)
+            return promptly(work)
+
+        monkeypatch.setattr(handles[0], "submit", cold)
+        head.submit(requests(2))
+        _, news = until_finished(head, 2)
+        before = news.stats.replicas[0].dispatch_p99_s
+        assert before is not None and before >= 0.3
+        monkeypatch.setattr(handles[0], "submit", promptly)
+        head.forget_times()
+        later = head.step()
+        assert later is not None
+        assert [load.dispatch_p99_s for load in later.stats.replicas] == [None, None]
+        head.submit(requests(2))
+        _, news = until_finished(head, 2)
+        after = news.stats.replicas[0].dispatch_p99_s
+        assert after is not None and after < 0.3
+
+
+def test_figures_of_a_lost_replica_are_what_came_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = ExecutorStats(5, 1, kv_blocks_used=10, kv_blocks_total=20, prompt_tokens=300, tokens=90)
+    with head_over(STEADY, STEADY, tolerate=True) as (head, handles):
+        for handle in handles:
+            monkeypatch.setattr(handle.replica._executor, "stats", lambda: told)
+        head.submit(requests(10))
+        _, news = until_finished(head, 10)
+        stats = news.stats
+        assert (stats.active, stats.queued, stats.tokens, stats.kv_blocks_total) == (10, 2, 180, 40)
+        handles[0].dies = RuntimeError("gone")
+        while stats.replicas[0].lost is None:
+            step = head.step()
+            assert step is not None
+            stats = step.stats
+    assert (stats.active, stats.queued) == (5, 1)
+    assert (stats.kv_blocks_used, stats.kv_blocks_total) == (10, 20)
+    assert (stats.prompt_tokens, stats.tokens) == (100 + 300, 40 + 90)  # 5 of 20 ids, 8 each
 
 
 def test_long_prompts_go_out_in_several_calls() -> None:
@@ -139,6 +184,47 @@ def test_a_replica_that_is_not_heard_of_is_lost_after_a_while() -> None:
         "replica 1 of 2, on node-0, was lost with 0 open requests: it has not answered for 2 s; "
         "its machine, or the link to it, is down"
     )
+
+
+def test_a_replica_whose_engine_hangs_is_lost_though_it_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(signs, "LEAST_S", 0.5)
+    monkeypatch.setattr(replica, "_POLL_S", 0.1)
+    hanging = STEADY.model_copy(update={"fault": "drop", "fault_after": 1})
+    with head_over(STEADY, hanging, tolerate=True) as (head, _):
+        head.submit(requests(10))
+        answers, news = until_finished(head, 10)
+        assert answers == {number: list(range(100, 108)) for number in range(10)}
+        kept, lost = news.stats.replicas
+        assert (kept.lost, kept.requests, lost.requests) == (None, 6, 4)
+        assert lost.lost is not None and "gave no sign for" in lost.lost
+    with head_over(STEADY, hanging) as (head, _):
+        head.submit(requests(10))
+        told = lost_with(head)
+    assert told.startswith(
+        "replica 2 of 2, on node-1, was lost with 1 open request: its engine gave no sign for "
+    )
+
+
+def test_requests_that_do_not_arrive_are_no_silent_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(work: Work) -> Future[None]:
+        future: Future[None] = Future()
+        future.set_exception(ValueError("a call that nobody can read\nand a page more"))
+        return future
+
+    with head_over(STEADY, STEADY) as (head, handles):
+        monkeypatch.setattr(handles[1], "submit", fail)
+        head.submit(requests(10))
+        assert lost_with(head) == (
+            "replica 2 of 2, on node-1, was lost with 5 open requests: requests did not arrive: a "
+            "call that nobody can read"
+        )
+    with head_over(STEADY, STEADY, tolerate=True) as (head, handles):
+        monkeypatch.setattr(handles[1], "submit", fail)
+        head.submit(requests(10))
+        answers, news = until_finished(head, 10)
+        assert len(answers) == news.stats.replicas[0].requests == 10
 
 
 def test_what_a_lost_replica_had_is_answered_by_the_others_each_token_once() -> None:

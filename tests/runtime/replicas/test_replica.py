@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from build_engine.errors import EngineDied
 from build_engine.store.received import Offer
 from runtime.executor import Request
 from runtime.messages import Chunks, Fatal, Work
 from runtime.openvino.spec import OpenVINOSpec
 from runtime.replicas import replica as module
+from runtime.replicas import signs
 from runtime.replicas.messages import Core, Loaded
 from runtime.replicas.replica import Replica
 from runtime.simulated.spec import SimulatedSpec
@@ -62,6 +65,26 @@ def test_a_reply_holds_so_many_chunks_and_the_rest_comes_next(
     replica.close()
 
 
+def test_a_long_answer_is_told_in_several_replies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_IDS", 5)
+    replica = loaded()
+    replica.submit(work(2))
+    replies = [replica.poll() for _ in range(4)]
+    told = [
+        [(chunk.id, chunk.token_ids.tolist(), chunk.finished) for chunk in reply.chunks]
+        for reply in replies
+        if isinstance(reply, Chunks)
+    ]
+    whole = list(range(100, 108))
+    assert told == [
+        [(0, whole[:5], False)],
+        [(0, whole[5:], True), (1, whole[:2], False)],
+        [(1, whole[2:7], False)],
+        [(1, whole[7:], True)],
+    ]
+    replica.close()
+
+
 def test_an_idle_engine_is_a_reply_without_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_POLL_S", 0.01)
     reply = loaded().poll()
@@ -77,6 +100,50 @@ def test_a_dead_engine_says_so_in_the_poll_and_not_before() -> None:
     assert told.cause == "the simulated engine died at answer 0, as told"
     replica.submit(work(1))
     assert isinstance(replica.poll(), Fatal)
+
+
+def test_an_engine_that_hangs_is_told_with_what_it_had_and_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_POLL_S", 0.1)
+    monkeypatch.setattr(signs, "LEAST_S", 0.5)
+    replica = loaded(INSTANT.model_copy(update={"fault": "drop", "fault_after": 2}))
+    replica.submit(work(4))
+    chunks = replica.poll()
+    assert isinstance(chunks, Chunks)
+    assert [chunk.id for chunk in chunks.chunks] == [0, 1, 3]
+    told, until_s = replica.poll(), time.monotonic() + 20.0
+    while not isinstance(told, Fatal):
+        assert time.monotonic() < until_s
+        told = replica.poll()
+    assert told.cause.startswith("its engine gave no sign for ")
+    assert told.cause.endswith(" with 1 request open there")
+    with pytest.raises(EngineDied, match="was closed"):
+        replica._executor.poll(0.0)  # type: ignore[union-attr]
+    assert replica.poll() == told
+
+
+def test_requests_that_cannot_be_handed_over_are_no_silent_loss(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replica = loaded()
+
+    def refuse(requests: object) -> None:
+        raise OverflowError("too many\nby far")
+
+    monkeypatch.setattr(replica._executor, "submit", refuse)
+    replica.submit(work(1))
+    assert replica.poll() == Fatal("OverflowError: by far")
+
+
+def test_an_engine_that_raises_what_nobody_knows_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    replica = loaded()
+
+    def stumble(timeout_s: float) -> None:
+        raise KeyError("ids")
+
+    monkeypatch.setattr(replica._executor, "poll", stumble)
+    assert replica.poll() == Fatal("KeyError: 'ids'")
 
 
 def test_what_keeps_an_engine_from_being_loaded_is_told(tmp_path: Path) -> None:
