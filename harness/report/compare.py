@@ -82,18 +82,10 @@ def _summary(candidate: Candidate) -> CandidateSummary:
         doubts=tuple(doubts_of(candidate)),
         machine=str(first.machine),
         runs=tuple(str(result.folder) for result in candidate.results),
-        verdicts={
-            scenario: tuple(_worst_verdict(candidate, scenario)) for scenario in candidate.scenarios
-        },
+        verdicts={s: tuple(candidate.verdict(s)) for s in candidate.scenarios},
         figures=tuple(_figures(candidate)),
         gates=tuple(_reference_gates(candidate)),
     )
-
-
-def _worst_verdict(candidate: Candidate, scenario: Scenario) -> list[str]:
-    """That of the first run which is not VALID, or else of the first."""
-    verdicts = [result.verdict for result in candidate.scenarios[scenario]]
-    return max(verdicts, key=lambda lines: len(lines) > 1)
 
 
 def _figures(candidate: Candidate) -> Iterator[Figure]:

@@ -70,12 +70,19 @@ class CandidateSummary(Frozen):
     emulated: bool
     marks: tuple[Mark, ...]
     doubts: tuple[str, ...]
-    """What must be known of it whatever it is compared with: a busy machine, an emulation."""
+    """What must be known of it whatever it is compared with: a broken rule, a busy machine, an
+    emulation.
+    """
     machine: str
     runs: tuple[str, ...]
     verdicts: dict[Scenario, tuple[str, ...]]
     figures: tuple[Figure, ...]
     gates: tuple[GateLevel, ...]
+
+    @property
+    def invalid(self) -> dict[Scenario, str]:
+        """The scenarios with a test that is not VALID, and the first rule that it breaks."""
+        return {each: lines[1] for each, lines in self.verdicts.items() if len(lines) > 1}
 
     def figure(self, metric: str, scenario: Scenario | None = None) -> Figure | None:
         """One of its figures; None for one that it does not have."""

@@ -45,6 +45,11 @@ def doubts_of(candidate: Candidate) -> Iterator[str]:
         yield f"{candidate.label} is simulated: a time model answered, and nothing is measured."
     if candidate.first.is_emulated:
         yield f"{candidate.label} has an accuracy alone: it was not executed on its GPU."
+    for scenario in candidate.scenarios:
+        said, *rules = candidate.verdict(scenario)
+        if rules:
+            more = f", and {len(rules) - 1} more" if len(rules) > 1 else ""
+            yield f"{scenario} of {candidate.label} is {said}: {rules[0]}{more}."
     served = candidate.first.record.served
     if served is not None:
         yield (

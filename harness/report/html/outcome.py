@@ -91,11 +91,17 @@ def outcomes_of(comparison: Comparison, scenario: Scenario | None) -> tuple[Outc
 
 def compared_scenario(comparison: Comparison, scenarios: Sequence[Scenario]) -> Scenario | None:
     """The scenario whose throughput tells most of an engine: one in which it works as fast as it
-    can, before one in which the rate was given.
+    can, before one in which the rate was given. One that the baseline and another candidate have
+    comes before any that leaves nothing to compare.
     """
-    candidates = comparison.candidates
-    measured = {s for s in scenarios if any(each.figure("throughput", s) for each in candidates)}
-    return min(measured, key=_told_by_rate, default=None)
+    baseline, *others = comparison.candidates
+    shared = [s for s in scenarios if _has(baseline, s) and any(_has(each, s) for each in others)]
+    there = [s for s in scenarios if any(_has(each, s) for each in comparison.candidates)]
+    return min(shared or there, key=_told_by_rate, default=None)
+
+
+def _has(candidate: CandidateSummary, scenario: Scenario) -> bool:
+    return candidate.figure("throughput", scenario) is not None
 
 
 def _told_by_rate(scenario: Scenario) -> tuple[bool, bool, str]:

@@ -69,7 +69,7 @@ def _rules(outcome: Outcome) -> str:
     """Where its runs break LoadGen's rules or ours."""
     if outcome.summary.emulated:
         return "accuracy only"
-    broken = [str(s) for s, lines in outcome.summary.verdicts.items() if len(lines) > 1]
+    broken = outcome.summary.invalid
     return f"INVALID: {', '.join(broken)}" if broken else "met"
 
 

@@ -112,6 +112,15 @@ def test_markdown_is_safe_to_paste(line: Line, study: Path) -> None:
     assert "<b>" not in text and "\\<b\\>19\\</b\\>" in text
 
 
+def test_what_is_invalid_is_said_before_the_numbers(line: Line, study: Path) -> None:
+    make_run(study / "c", "int4_wo", broken="EOS check")
+    said = line("compare", study, "--markdown", "-")
+    told = "Offline of int4_wo is INVALID: EOS check: measured 3, the limit is 2; ask for less."
+    assert f"NOTE: {told}" in said.err
+    assert said.err.index(told) < said.err.index("Offline: means")
+    assert f"- **NOTE** {told}".replace("_", "\\_") in said.out
+
+
 def test_standard_output_takes_one_document(line: Line, study: Path) -> None:
     told = "can take one of --json, --csv - and --markdown -."
     assert told in line("compare", study, "--csv", "-", "--json").err
