@@ -21,6 +21,7 @@ from harness.report.comparison import (
     Setting,
 )
 from harness.report.configuration import engine_settings, surroundings
+from harness.report.gaps import comparable, gaps_of, values_of
 from harness.report.metrics import MB, MEMORY, METRICS, ROUGE, SIZE, TIMED, Metric
 from harness.report.notes import doubts_of, notes_of
 from harness.report.pareto import pareto_of
@@ -91,7 +92,7 @@ def _summary(candidate: Candidate) -> CandidateSummary:
 def _figures(candidate: Candidate) -> Iterator[Figure]:
     for scenario in candidate.scenarios:
         for metric in TIMED:
-            found = [getattr(test, metric.field) for test in candidate.metrics(scenario)]
+            found = values_of(candidate, scenario, metric)
             values = [value * metric.scale for value in found if value is not None]
             if values and len(values) == len(found):
                 yield _figure(metric, values, scenario)
@@ -148,6 +149,7 @@ def _pair(
         notes=(*notes_of(baseline, other), *doubts),
         settings=tuple(_settings(baseline, other)),
         changes=changes,
+        gaps=tuple(gaps_of(baseline, other)),
         gates=scores.gates if scores else (),
         divergence=scores.divergence if scores else None,
         sentences=tuple(sentences_of(left.label, right.label, changes)),
@@ -170,7 +172,10 @@ def _speed_changes(
         paired = _took_turns(baseline, other, scenario)
         for metric in TIMED:
             ours, theirs = left.figure(metric.name, scenario), right.figure(metric.name, scenario)
-            if ours is None or theirs is None or min(*ours.values, *theirs.values) <= 0:
+            if ours is None or theirs is None or not comparable([*ours.values], [*theirs.values]):
+                continue
+            if not any(ours.values):  # nor any of theirs
+                yield change_of(ours, theirs, 0.0, None)
                 continue
             interval = ratio_interval(ours.values, theirs.values, paired=paired)
             change = ratio(ours.values, theirs.values) - 1

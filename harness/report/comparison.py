@@ -115,6 +115,17 @@ class Change(Frozen):
         return title if self.scenario is None else f"{self.scenario} {title}"
 
 
+class Gap(Frozen):
+    """A figure that tests have, and of which no change can be told; `why` says it of one side.
+    `lost` is whether the baseline has it, so that the other is behind.
+    """
+
+    metric: MetricName
+    scenario: Scenario
+    lost: bool
+    why: str
+
+
 class Setting(Frozen):
     """A field of the configuration that differs."""
 
@@ -161,6 +172,7 @@ class Pair(Frozen):
     notes: tuple[str, ...]
     settings: tuple[Setting, ...]
     changes: tuple[Change, ...]
+    gaps: tuple[Gap, ...]
     gates: tuple[GateLevel, ...]
     divergence: Divergence | None
     sentences: tuple[str, ...]
