@@ -80,6 +80,11 @@ class CandidateSummary(Frozen):
     gates: tuple[GateLevel, ...]
 
     @property
+    def simulated(self) -> bool:
+        """Whether a time model answered."""
+        return "simulated" in self.marks
+
+    @property
     def invalid(self) -> dict[Scenario, str]:
         """The scenarios with a test that is not VALID, and the first rule that it breaks."""
         return {each: lines[1] for each, lines in self.verdicts.items() if len(lines) > 1}

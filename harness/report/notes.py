@@ -20,6 +20,9 @@ def notes_of(baseline: Candidate, other: Candidate) -> tuple[str, ...]:
 
 def _notes(baseline: Candidate, other: Candidate) -> Iterator[str]:
     unlike = different(surroundings(baseline.first), surroundings(other.first))
+    if baseline.first.is_simulated != other.first.is_simulated:
+        pretended, real = sorted((baseline, other), key=lambda each: not each.first.is_simulated)
+        yield f"{pretended.label} is simulated by a time model, and {real.label} is not."
     if machine := _of("machine.", unlike):
         yield f"They ran on different machines ({machine}), which their speed shows as well."
     if rules := _of("rules.", unlike):

@@ -9,7 +9,7 @@ from pathlib import Path
 from build_engine.errors import UsageError
 from build_engine.files import cannot_write, write_beside
 from build_engine.libraries import installed_version
-from harness.report.candidate import Candidate, candidates_of
+from harness.report.candidate import Candidate
 from harness.report.compare import compare
 from harness.report.failures import failures_of
 from harness.report.find import Found, find_runs, study_folders
@@ -31,13 +31,14 @@ from harness.report.html.searches import search_failures, search_folders, search
 from harness.report.html.sections import make_groups
 from harness.report.html.stamps import make_stamps
 from harness.report.html.verdicts import verdicts_table, warnings_of
-from harness.report.sides import baseline_of
+from harness.report.sides import baseline_of, candidates_in
 
 
 def write_report(paths: Sequence[Path], output: Path, baseline: str | None = None) -> Path:
     """Write the report of every complete run in `paths` (folders of runs, of studies, or any above
     them) to `output`, whose folder is made where it is missing; `output`. `baseline` is as for
-    `baseline_of`; when None it is the first candidate that is not quantised.
+    `baseline_of`; when None it is the first candidate that is not quantised. Simulated runs among
+    measured ones are shown as such, and not held against these.
 
     Raises UsageError where there is no complete run or no such baseline, OutputError where it
     cannot be written.
@@ -57,10 +58,10 @@ def write_report(paths: Sequence[Path], output: Path, baseline: str | None = Non
 
 def make_page(found: Found, paths: Sequence[Path], named: str | None = None) -> Page:
     """The page of these results, found in `paths`; `named` is the baseline."""
-    results, candidates = found.results, candidates_of(found.results)
+    results, candidates = found.results, candidates_in(paths, found)
     baseline = _baseline(found, candidates, named)
     candidates = (baseline, *(each for each in candidates if each is not baseline))
-    comparison = compare(candidates, baseline)
+    comparison = compare(candidates, baseline, simulated=True)
     scenarios = [each for candidate in candidates for each in candidate.scenarios]
     outcomes = outcomes_of(comparison, compared_scenario(comparison, scenarios))
     advice, searches = recommend(outcomes), search_folders(found, paths)
@@ -104,8 +105,8 @@ def _studies(found: Found, paths: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def _baseline(found: Found, candidates: Sequence[Candidate], named: str | None) -> Candidate:
-    """The one that is named so; else the first that is not quantised, and one that was measured
-    before one that was emulated; else the first.
+    """The one that is named so; else the first that is not quantised, else the first; either way
+    one that was measured before one that was emulated or simulated.
     """
     if named is not None:
         return baseline_of(candidates, named, found.passed_over)
@@ -115,7 +116,9 @@ def _baseline(found: Found, candidates: Sequence[Candidate], named: str | None) 
         if candidate.first.engine is not None
         and candidate.first.engine.identity.recipe.algorithm == "none"
     ]
-    return min(plain or candidates[:1], key=lambda candidate: candidate.first.is_emulated)
+    return min(
+        plain or candidates, key=lambda each: (each.first.is_simulated, each.first.is_emulated)
+    )
 
 
 def _title(candidates: Sequence[Candidate]) -> str:

@@ -69,6 +69,8 @@ def _rules(outcome: Outcome) -> str:
     """Where its runs break LoadGen's rules or ours."""
     if outcome.summary.emulated:
         return "accuracy only"
+    if outcome.summary.simulated:
+        return "simulated"
     broken = outcome.summary.invalid
     return f"INVALID: {', '.join(broken)}" if broken else "met"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,32 @@ def test_the_baseline_can_be_chosen(line: Line, study: Path) -> None:
     assert said.err.splitlines()[-1].endswith(f"report {study} --baseline int8_wo")
     assert line("report", study, "--baseline", "int8_wo", "--output", study / "r.html").code == 0
     assert "Unknown baseline `int9`" in line.refused(2, "compare", study, "--baseline", "int9")
+
+
+@pytest.mark.parametrize("names", [("a", "c"), ("c", "a"), ("a", "a")])
+def test_the_report_that_is_told_next_is_made(
+    line: Line, study: Path, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one configuration, by the name that a folder has in the table."""
+    make_run(study / "c", "bf16", tokens_per_s=[990.0, 1000.0, 1010.0], answers=references(NUM))
+    monkeypatch.chdir(study.parent)
+    baseline = "a (2)" if names == ("a", "a") else "c"
+    runs = [f"study/{name}" for name in names]
+    said = line("compare", *runs, "--baseline", baseline)
+    assert said.code == 0
+    program, *words = shlex.split(said.err.splitlines()[-1].removeprefix("Next: "))
+    assert (program, words) == ("enginebench", ["report", *runs, "--baseline", baseline])
+    assert line(*words).code == 0
+
+
+def test_the_report_after_simulated_runs_is_made(line: Line, study: Path) -> None:
+    make_run(study / "c", "int4_wo", marks=("simulated", "short"))
+    assert "add --simulated" in line.refused(2, "compare", study)
+    said = line("compare", study, "--simulated")
+    assert "NOT LIKE WITH LIKE, int4_wo and bf16: int4_wo is simulated" in said.err
+    words = shlex.split(said.err.splitlines()[-1].removeprefix("Next: "))
+    assert words == ["enginebench", "report", str(study)]
+    assert line(*words[1:], "--output", study.parent / "r.html").code == 0
 
 
 def test_a_run_is_as_good_as_itself(line: Line, study: Path) -> None:

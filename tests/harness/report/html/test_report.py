@@ -133,3 +133,32 @@ def test_a_place_that_takes_no_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="Cannot write to"):
         write_report([tmp_path / "run"], tmp_path / "file" / "r.html")
+
+
+def test_a_simulated_run_among_measured_ones_is_stamped_and_apart(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "bf16", answers=references(5))
+    make_run(tmp_path / "b", "int8_wo", answers=references(5), tokens_per_s=(1200.0,))
+    make_run(
+        tmp_path / "c",
+        "simulated",
+        answers=references(5),
+        tokens_per_s=(9000.0,),
+        marks=("simulated", "short"),
+        engine=make_manifest("int4_wo"),
+        started_utc="2020-01-01T00:00:00+00:00",
+    )
+    html = write_report([tmp_path], tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "A time model answered" in html and "(1 of 3 runs)" in html
+    assert "int4_wo is simulated by a time model, and bf16 is not." in html
+    assert "int8_wo looks fastest (1.20" in html
+    assert "no Offline speed of theirs was measured: int4_wo." in html
+    row = next(row for row in html.split("<tr") if ">int4_wo</th>" in row and "simulated" in row)
+    assert "9.00" not in row and "9,000" not in row
+
+
+def test_of_one_configuration_each_named_run_is_a_candidate(tmp_path: Path) -> None:
+    paths = [make_run(tmp_path / name).folder.path for name in ("monday", "today")]
+    told = parse_json(Cells(write_report(paths, tmp_path / "r.html", "today")).json)
+    assert (told["baseline"], len(told["candidates"])) == ("today", 2)
+    told = parse_json(Cells(write_report([tmp_path], tmp_path / "r.html")).json)
+    assert [each["label"] for each in told["candidates"]] == ["bf16"]
