@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from build_engine.errors import UsageError
 from build_engine.fields import different
+from harness.loadgen.metrics import mean
 from harness.report.comparison import (
     CandidateSummary,
     Change,
@@ -27,7 +28,7 @@ from harness.report.notes import doubts_of, notes_of
 from harness.report.pareto import pareto_of
 from harness.report.scores import LEVELS, compare_scores
 from harness.report.sentences import sentences_of
-from harness.report.statistics import Interval, geometric_mean, ratio, ratio_interval
+from harness.report.statistics import Interval, ratio, ratio_interval
 from harness.rules.gates import ROUGE as GATED
 
 if TYPE_CHECKING:
@@ -110,9 +111,7 @@ def _figures(candidate: Candidate) -> Iterator[Figure]:
 
 
 def _figure(metric: Metric, values: Sequence[float], scenario: Scenario | None = None) -> Figure:
-    """Positive values have a geometric mean; a score of 0 stands alone."""
-    value = geometric_mean(values) if min(values) > 0 else sum(values) / len(values)
-    return Figure(metric=metric.name, scenario=scenario, value=value, values=tuple(values))
+    return Figure(metric=metric.name, scenario=scenario, value=mean(values), values=tuple(values))
 
 
 def _reference_gates(candidate: Candidate) -> Iterator[GateLevel]:
