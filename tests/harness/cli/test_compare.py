@@ -281,10 +281,22 @@ def test_a_folder_that_cannot_be_read_is_said(line: Line, study: Path) -> None:
     assert "not read: " in said.err and "by an older enginebench" in said.err
 
 
-def test_without_any_run_the_first_is_told(line: Line) -> None:
-    said = line("runs", "list")
-    assert (said.code, "No run there fits." in said.err) == (0, True)
+def test_without_any_run_the_first_is_told(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether `results` was made before, or not."""
+    monkeypatch.chdir(tmp_path)
+    first = line("runs", "list")
+    assert (first.code, "No run there fits." in first.err) == (0, True)
     assert "nowhere is no folder" in line.refused(2, "runs", "list", "nowhere")
+    (tmp_path / "results" / "notes").mkdir(parents=True)
+    again = line("runs", "list")
+    assert (again.code, again.err) == (first.code, first.err)
+    assert "results has no run in it" in line.refused(2, "runs", "list", "results")
+    (tmp_path / "results" / "notes").rmdir()
+    (tmp_path / "results").rmdir()
+    (tmp_path / "results").write_text("")
+    assert "results is no folder" in line.refused(2, "runs", "list")
 
 
 @pytest.mark.parametrize(
