@@ -222,6 +222,18 @@ class Comparison(Frozen):
     pairs: tuple[Pair, ...]
     pareto: Pareto
 
+    @property
+    def in_common(self) -> tuple[tuple[Pair, Change], ...]:
+        """The pairs whose scores are compared on a part of the samples of either, with ROUGE-1."""
+        found = [(pair, pair.change("rouge1")) for pair in self.pairs]
+        scored = [(pair, change) for pair, change in found if change is not None]
+        return tuple(each for each in scored if self._is_part(*each))
+
+    def _is_part(self, pair: Pair, change: Change) -> bool:
+        sides = ((pair.baseline, change.baseline), (pair.other, change.other))
+        wholes = ((self.candidate(label).figure("rouge1"), value) for label, value in sides)
+        return any(whole is not None and whole.value != value for whole, value in wholes)
+
     def candidate(self, label: str) -> CandidateSummary:
         """The candidate of this label."""
         return next(each for each in self.candidates if each.label == label)

@@ -65,8 +65,15 @@ class Outcome:
 
     @property
     def rouge1(self) -> Figure | None:
-        """In percent."""
+        """In percent, over all that it answered."""
         return self.summary.figure("rouge1")
+
+    @property
+    def score(self) -> float | None:
+        """ROUGE-1 on the samples that are held against the baseline's, or else on all."""
+        if self.rouge1_change is not None:
+            return self.rouge1_change.other
+        return None if self.rouge1 is None else self.rouge1.value
 
     @property
     def rouge1_change(self) -> Change | None:

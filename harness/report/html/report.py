@@ -9,6 +9,7 @@ from pathlib import Path
 from build_engine.errors import UsageError
 from build_engine.files import cannot_write, write_beside
 from build_engine.libraries import installed_version
+from build_engine.validation import counted
 from harness.report.candidate import Candidate
 from harness.report.compare import compare
 from harness.report.failures import failures_of
@@ -75,7 +76,7 @@ def make_page(found: Found, paths: Sequence[Path], named: str | None = None) -> 
         recommendation=advice.sentence,
         reasons=advice.reasons,
         warnings=warnings_of(comparison),
-        verdicts=verdicts_table(outcomes, advice.chosen),
+        verdicts=verdicts_table(outcomes, comparison, advice.chosen),
         invalid=invalid_tests(results),
         failures=(
             *failures_of(found, _studies(found, paths)),
@@ -133,8 +134,15 @@ def _title(candidates: Sequence[Candidate]) -> str:
 
 
 def _about(found: Found, candidates: Sequence[Candidate]) -> str:
-    runs, first = len(found.results), found.results[0]
+    """How much there is, of what, of when, and where it was measured; of all runs."""
+    results = found.results
+    workloads = list(dict.fromkeys(each.workload for each in results))
+    days = sorted({each.started_utc[:10] for each in results})
+    when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    machines = list(dict.fromkeys(str(each.machine) for each in results))
+    where = machines[0] if len(machines) == 1 else f"{len(machines)} machines, listed at the end"
+    of = f"workload{'s' * (len(workloads) > 1)} {' and '.join(workloads)}"
     return (
-        f"{len(candidates)} candidate{'s' * (len(candidates) != 1)}, {runs} run{'s' * (runs != 1)} "
-        f"of workload {first.workload}, {first.started_utc[:10]}. {first.machine}."
+        f"{counted(len(candidates), 'candidate')}, {counted(len(results), 'run')} of {of}, {when}. "
+        f"{where}."
     )
