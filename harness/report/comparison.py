@@ -139,6 +139,10 @@ class Setting(Frozen):
     other: JsonValue
 
 
+TEXTS = ("reference", "baseline", "other")
+"""The fields of a drop that are texts of any length."""
+
+
 class Drop(Frozen):
     """An answer that scores less; ROUGE-1 in percent. `first_token` and `first_character` are where
     the two answers part, None where they cannot be compared so.

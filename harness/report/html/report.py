@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from build_engine.libraries import installed_version
 from build_engine.validation import counted
 from harness.report.candidate import Candidate
 from harness.report.compare import compare
+from harness.report.comparison import TEXTS
 from harness.report.failures import failures_of
 from harness.report.find import Found, find_runs, study_folders
 from harness.report.html.cards import make_cards
@@ -33,6 +35,10 @@ from harness.report.html.sections import make_groups
 from harness.report.html.stamps import make_stamps
 from harness.report.html.verdicts import verdicts_table, warnings_of
 from harness.report.sides import baseline_of, candidates_in
+
+_MOST_BYTES = 950_000
+# The page has them once already, where people read them.
+_TEXTS = {"pairs": {"__all__": {"divergence": {"worst": {"__all__": set(TEXTS)}}}}}
 
 
 def write_report(paths: Sequence[Path], output: Path, baseline: str | None = None) -> Path:
@@ -67,7 +73,7 @@ def make_page(found: Found, paths: Sequence[Path], named: str | None = None) -> 
     outcomes = outcomes_of(comparison, compared_scenario(comparison, scenarios))
     advice, searches = recommend(outcomes), search_folders(found, paths)
     scalings = scaling_folders(found, paths)
-    return Page(
+    page = Page(
         title=_title(candidates),
         about=_about(found, candidates),
         made_utc=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
@@ -89,14 +95,15 @@ def make_page(found: Found, paths: Sequence[Path], named: str | None = None) -> 
             *make_groups(outcomes, candidates, advice.chosen),
         ),
         cards=make_cards(candidates, comparison.candidates),
-        drops=make_drops(comparison),
+        drops=(),
         drops_lead=f"Where an answer lost most ROUGE-1 against that of {comparison.baseline}.",
         tests=tests_table(results),
         machines=machines_table(results),
         commands=commands(results),
         manifests=manifests(results),
-        data=comparison.model_dump(mode="json", exclude={"pairs": {"__all__": {"divergence"}}}),
+        data=comparison.model_dump(mode="json", exclude=_TEXTS),
     )
+    return replace(page, drops=make_drops(comparison, _MOST_BYTES - len(render(page).encode())))
 
 
 def _studies(found: Found, paths: Sequence[Path]) -> tuple[Path, ...]:
