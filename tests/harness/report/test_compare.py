@@ -188,6 +188,10 @@ def test_simulated_runs_are_compared_on_request_and_keep_their_mark(tmp_path: Pa
     assert found.candidates[1].doubts == (
         "int8_wo is simulated: a time model answered, and nothing is measured.",
     )
+    assert found.pareto.front == ("bf16",)
+    assert found.pareto.left_out.keys() == {"int8_wo"}
+    alone = compare(sides[1:], sides[1])
+    assert alone.pareto.front == ("int8_wo",)
 
 
 def test_an_emulated_run_has_scores_alone(tmp_path: Path) -> None:
