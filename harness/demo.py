@@ -25,7 +25,7 @@ from harness.dataset.preparation import prepare
 from harness.dataset.sources.bundled import NAME as BUNDLED
 from harness.dataset.sources.source import Source
 from harness.loadgen.installed import require_loadgen
-from harness.loadgen.metrics import Metrics
+from harness.loadgen.metrics import Metrics, mean
 from harness.machine.load import MachineLoad
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from harness.rules.rounds import Round
 
 RECIPES = ("bf16", "int8_wo", "int4_wo")
-NUM_OFFLINE = 4  # tests of each engine: luck alone tells the same engine apart in 1 of 35 pairs
+NUM_OFFLINE = 4  # tests of each engine, for an interval that is not too wide
 NUM_SAMPLES = 128
 NUM_SERVER_SAMPLES = 512  # early stopping at p99 needs 459 without a slow one
 NUM_LATENCY_SAMPLES = 64  # the fewest from which LoadGen estimates a p90
@@ -69,9 +69,9 @@ class Latencies(Frozen):
 class DemoRow(Frozen):
     """What the table shows of one recipe; ROUGE in percent.
 
-    Rates are medians of the Offline tests, `offline_tokens_per_s` those of each. `busy` has the
-    load of each scenario that was measured on a busy machine, the highest of its tests. `verdicts`
-    are lines: what the first is because of follows it.
+    Rates are geometric means of the Offline tests, `offline_tokens_per_s` those of each. `busy` has
+    the load of each scenario that was measured on a busy machine, the highest of its tests.
+    `verdicts` are lines: what the first is because of follows it.
     """
 
     recipe: str
@@ -109,8 +109,8 @@ class DemoRuns:
         return DemoRow(
             recipe=self.engine.recipe,
             size_bytes=self.engine.size_bytes,
-            samples_per_s=statistics.median(samples for samples, _ in rates),
-            tokens_per_s=statistics.median(tokens_per_s),
+            samples_per_s=mean([samples for samples, _ in rates]),
+            tokens_per_s=mean(tokens_per_s),
             offline_tokens_per_s=tuple(tokens_per_s),
             server=Latencies.of(_metrics(self.server)),
             single_stream=Latencies.of(_metrics(self.single_stream)),

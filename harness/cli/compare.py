@@ -42,10 +42,11 @@ def compare(
         of a run of it; the first when left out.
     fail_on
         Limits, as in throughput:-3%,rouge1:-1%: the exit code is 1 when a candidate is worse than
-        the baseline by more, and 2 when a run there is broken or unfinished, so that nothing
-        passes unseen. With % relative to the baseline, without it in the metric's unit:
-        throughput (tokens/s), ttft_p50, ttft_p99, tpot_p50, tpot_p99, latency_p50, latency_p99
-        (ms), rouge1, rouge2, rougeL, rougeLsum (points), size, memory (MB).
+        the baseline by more, and 2 when a run there is broken or unfinished, or a candidate lacks
+        a figure that the baseline has, so that nothing passes unseen. With % relative to the
+        baseline, without it in the metric's unit: throughput (tokens/s), ttft_p50, ttft_p99,
+        tpot_p50, tpot_p99, latency_p50, latency_p99 (ms), rouge1, rouge2, rougeL, rougeLsum
+        (points), size, memory (MB).
     show
         How many of the answers that lose most are shown, with their texts.
     simulated
@@ -100,7 +101,7 @@ def compare(
     if failed:
         out.advice(f"look at what differs, and repeat the runs if {failed[0].metric} is in doubt")
         return EXIT_RESULT
-    out.next("report", *dict.fromkeys(runs), *(["--baseline", baseline] if baseline else []))
+    out.next("report", *runs, *(["--baseline", baseline] if baseline else []))
     return EXIT_OK
 
 

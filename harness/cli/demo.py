@@ -11,7 +11,6 @@ from harness.cli.options import RoundName
 from harness.cli.output import Output
 from harness.rules.rounds import DEFAULT
 from harness.rules.scenario import Scenario
-from harness.runs.apart import chance, not_apart
 
 if TYPE_CHECKING:
     from harness.demo import DemoRow, Latencies
@@ -122,17 +121,19 @@ def _explain(out: Output, rows: list[DemoRow]) -> None:
 
 def _apart(speeds: dict[str, tuple[float, ...]]) -> str:
     """Which recipes differ in speed by more than noise."""
-    num, pairs = len(next(iter(speeds.values()))), not_apart(speeds)
-    tests = f"Offline is the median of {num} tests, taken in turn"
+    from harness.report.statistics import not_told_apart
+
+    num, pairs = len(next(iter(speeds.values()))), not_told_apart(speeds)
+    tests = f"Offline is the geometric mean of {num} tests, taken in turn"
     if not pairs:
         return (
-            f"{tests}: the recipes can be told apart, as no test of one is as fast as any of "
-            f"another (by luck alone in 1 of {chance(num)} pairs)."
+            f"{tests}: the recipes can be told apart, as the 95 % interval of no ratio of two of "
+            f"them holds 1."
         )
     if len(pairs) == math.comb(len(speeds), 2):
-        return f"{tests}: the tests of all recipes overlap, so that none can be told apart."
+        return f"{tests}: the data cannot tell any two of the recipes apart."
     named = "; ".join(f"{first} and {second}" for first, second in pairs)
-    return f"{tests}: their tests overlap, so these cannot be told apart: {named}."
+    return f"{tests}: the data cannot tell these apart, by the 95 % interval of a ratio: {named}."
 
 
 def _latencies(row: DemoRow, measured: Latencies, scenario: Scenario) -> list[str]:

@@ -21,7 +21,8 @@ def report(
     Parameters
     ----------
     folders
-        Of runs, of sweeps, or any folder above them; results when left out.
+        Of runs, of sweeps, or any folder above them; results when left out. What they hold is taken
+        together as by `enginebench compare`.
     output
         The page; one that is there is replaced.
     baseline

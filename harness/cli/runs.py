@@ -37,12 +37,13 @@ def list_runs(
     json
         Write the list to standard output as JSON.
     """
+    from harness.report.find import is_empty
     from harness.report.history import history
 
     out = Output(as_json=json)
     places, filtered = folders or [_RESULTS], wanted or RunFilter()
     filtered.check()
-    nothing_yet = folders is None and not _RESULTS.exists()
+    nothing_yet = folders is None and is_empty(_RESULTS)
     entries, unreadable = ((), ()) if nothing_yet else history(places, filtered)
     out.table(
         ["folder", "began (UTC)", "recipe", "scenario", "status", "tokens/s", "ROUGE-1", "marks"],

@@ -140,7 +140,7 @@ def _show(out: Output, finished: Sweep) -> None:
         [
             "engine",
             "scenario",
-            "tokens/s",
+            "tokens/s,\nmean",
             "lowest to\nhighest",
             "TTFT ms\np50/p99",
             "TPOT ms\np50/p99",
@@ -148,6 +148,8 @@ def _show(out: Output, finished: Sweep) -> None:
         ],
         [_cells(row) for row in rows],
     )
+    if any(len(row.tokens_per_s) > 1 for row in rows):
+        out.say("Figures of several tests are their geometric means, as in the report.")
     if any(row.busy for row in rows):
         out.say("* measured while other programs took part of the machine")
     for (said, *rules), engines in _verdicts(rows).items():
@@ -191,14 +193,12 @@ def _verdicts(rows: list[SweepRow]) -> dict[tuple[str, ...], list[str]]:
 
 
 def _cells(row: SweepRow) -> list[str]:
-    import statistics
-
     rates, metrics = row.tokens_per_s, row.metrics
     mark = "*" if row.busy else ""
     return [
         row.engine,
         str(row.scenario),
-        f"{statistics.median(rates):,.0f}{mark}" if rates else "-",
+        "-" if metrics.tokens_per_s is None else f"{metrics.tokens_per_s:,.0f}{mark}",
         f"{min(rates):,.0f} to {max(rates):,.0f}" if len(rates) > 1 else "-",
         _pair(metrics.ttft_p50_s, metrics.ttft_p99_s),
         _pair(metrics.tpot_p50_s, metrics.tpot_p99_s),

@@ -69,6 +69,13 @@ class Candidate:
         """LoadGen's figures of every performance test of a scenario, in order of time."""
         return tuple(each for run in self.scenarios.get(scenario, ()) for each in run.metrics)
 
+    def verdict(self, scenario: Scenario) -> list[str]:
+        """Lines on the first run of a scenario that is not VALID, or else on the first."""
+        return max(
+            (result.verdict for result in self.scenarios[scenario]),
+            key=lambda lines: len(lines) > 1,
+        )
+
     @property
     def scored(self) -> Result | None:
         """The run whose accuracy counts: the first that has one."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from build_engine.errors import UsageError
 from build_engine.fields import different
+from harness.loadgen.metrics import mean
 from harness.report.comparison import (
     CandidateSummary,
     Change,
@@ -21,12 +22,13 @@ from harness.report.comparison import (
     Setting,
 )
 from harness.report.configuration import engine_settings, surroundings
+from harness.report.gaps import comparable, gaps_of, values_of
 from harness.report.metrics import MB, MEMORY, METRICS, ROUGE, SIZE, TIMED, Metric
 from harness.report.notes import doubts_of, notes_of
 from harness.report.pareto import pareto_of
 from harness.report.scores import LEVELS, compare_scores
 from harness.report.sentences import sentences_of
-from harness.report.statistics import Interval, geometric_mean, ratio, ratio_interval
+from harness.report.statistics import Interval, ratio, ratio_interval
 from harness.rules.gates import ROUGE as GATED
 
 if TYPE_CHECKING:
@@ -82,24 +84,16 @@ def _summary(candidate: Candidate) -> CandidateSummary:
         doubts=tuple(doubts_of(candidate)),
         machine=str(first.machine),
         runs=tuple(str(result.folder) for result in candidate.results),
-        verdicts={
-            scenario: tuple(_worst_verdict(candidate, scenario)) for scenario in candidate.scenarios
-        },
+        verdicts={s: tuple(candidate.verdict(s)) for s in candidate.scenarios},
         figures=tuple(_figures(candidate)),
         gates=tuple(_reference_gates(candidate)),
     )
 
 
-def _worst_verdict(candidate: Candidate, scenario: Scenario) -> list[str]:
-    """That of the first run which is not VALID, or else of the first."""
-    verdicts = [result.verdict for result in candidate.scenarios[scenario]]
-    return max(verdicts, key=lambda lines: len(lines) > 1)
-
-
 def _figures(candidate: Candidate) -> Iterator[Figure]:
     for scenario in candidate.scenarios:
         for metric in TIMED:
-            found = [getattr(test, metric.field) for test in candidate.metrics(scenario)]
+            found = values_of(candidate, scenario, metric)
             values = [value * metric.scale for value in found if value is not None]
             if values and len(values) == len(found):
                 yield _figure(metric, values, scenario)
@@ -117,9 +111,7 @@ def _figures(candidate: Candidate) -> Iterator[Figure]:
 
 
 def _figure(metric: Metric, values: Sequence[float], scenario: Scenario | None = None) -> Figure:
-    """Positive values have a geometric mean; a score of 0 stands alone."""
-    value = geometric_mean(values) if min(values) > 0 else sum(values) / len(values)
-    return Figure(metric=metric.name, scenario=scenario, value=value, values=tuple(values))
+    return Figure(metric=metric.name, scenario=scenario, value=mean(values), values=tuple(values))
 
 
 def _reference_gates(candidate: Candidate) -> Iterator[GateLevel]:
@@ -156,6 +148,7 @@ def _pair(
         notes=(*notes_of(baseline, other), *doubts),
         settings=tuple(_settings(baseline, other)),
         changes=changes,
+        gaps=tuple(gaps_of(baseline, other)),
         gates=scores.gates if scores else (),
         divergence=scores.divergence if scores else None,
         sentences=tuple(sentences_of(left.label, right.label, changes)),
@@ -178,7 +171,10 @@ def _speed_changes(
         paired = _took_turns(baseline, other, scenario)
         for metric in TIMED:
             ours, theirs = left.figure(metric.name, scenario), right.figure(metric.name, scenario)
-            if ours is None or theirs is None or min(*ours.values, *theirs.values) <= 0:
+            if ours is None or theirs is None or not comparable([*ours.values], [*theirs.values]):
+                continue
+            if not any(ours.values):  # nor any of theirs
+                yield change_of(ours, theirs, 0.0, None)
                 continue
             interval = ratio_interval(ours.values, theirs.values, paired=paired)
             change = ratio(ours.values, theirs.values) - 1

@@ -70,12 +70,24 @@ class CandidateSummary(Frozen):
     emulated: bool
     marks: tuple[Mark, ...]
     doubts: tuple[str, ...]
-    """What must be known of it whatever it is compared with: a busy machine, an emulation."""
+    """What must be known of it whatever it is compared with: a broken rule, a busy machine, an
+    emulation.
+    """
     machine: str
     runs: tuple[str, ...]
     verdicts: dict[Scenario, tuple[str, ...]]
     figures: tuple[Figure, ...]
     gates: tuple[GateLevel, ...]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether a time model answered."""
+        return "simulated" in self.marks
+
+    @property
+    def invalid(self) -> dict[Scenario, str]:
+        """The scenarios with a test that is not VALID, and the first rule that it breaks."""
+        return {each: lines[1] for each, lines in self.verdicts.items() if len(lines) > 1}
 
     def figure(self, metric: str, scenario: Scenario | None = None) -> Figure | None:
         """One of its figures; None for one that it does not have."""
@@ -108,12 +120,27 @@ class Change(Frozen):
         return title if self.scenario is None else f"{self.scenario} {title}"
 
 
+class Gap(Frozen):
+    """A figure that tests have, and of which no change can be told; `why` says it of one side.
+    `lost` is whether the baseline has it, so that the other is behind.
+    """
+
+    metric: MetricName
+    scenario: Scenario
+    lost: bool
+    why: str
+
+
 class Setting(Frozen):
     """A field of the configuration that differs."""
 
     field: str
     baseline: JsonValue
     other: JsonValue
+
+
+TEXTS = ("reference", "baseline", "other")
+"""The fields of a drop that are texts of any length."""
 
 
 class Drop(Frozen):
@@ -154,6 +181,7 @@ class Pair(Frozen):
     notes: tuple[str, ...]
     settings: tuple[Setting, ...]
     changes: tuple[Change, ...]
+    gaps: tuple[Gap, ...]
     gates: tuple[GateLevel, ...]
     divergence: Divergence | None
     sentences: tuple[str, ...]
@@ -197,6 +225,18 @@ class Comparison(Frozen):
     candidates: tuple[CandidateSummary, ...]
     pairs: tuple[Pair, ...]
     pareto: Pareto
+
+    @property
+    def in_common(self) -> tuple[tuple[Pair, Change], ...]:
+        """The pairs whose scores are compared on a part of the samples of either, with ROUGE-1."""
+        found = [(pair, pair.change("rouge1")) for pair in self.pairs]
+        scored = [(pair, change) for pair, change in found if change is not None]
+        return tuple(each for each in scored if self._is_part(*each))
+
+    def _is_part(self, pair: Pair, change: Change) -> bool:
+        sides = ((pair.baseline, change.baseline), (pair.other, change.other))
+        wholes = ((self.candidate(label).figure("rouge1"), value) for label, value in sides)
+        return any(whole is not None and whole.value != value for whole, value in wholes)
 
     def candidate(self, label: str) -> CandidateSummary:
         """The candidate of this label."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import re
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.report.metrics import METRICS
 from harness.report.tables import tables_of
+from harness.streams import printable
 
 if TYPE_CHECKING:
     from harness.report.comparison import Change, Comparison, Drop, Pair
@@ -33,7 +35,11 @@ COLUMNS = (
     "num_baseline",
     "outcome",
 )
-_ACTIVE = re.compile(r"([\\`*_{}\[\]<>|#])")  # what Markdown would take for markup
+_ACTIVE = re.compile(r"([\\`*_{}\[\]<>|#~])")  # what Markdown would take for markup
+_BEGINS = re.compile(r"^([-+](?= )|\d+(?=[.)] ))")  # a list, where it stands first
+# What GitHub makes a link of in plain text, which no escape prevents: addresses, names, numbers.
+_LINKED = re.compile(r"(:(?=//)|www\.|@|#(?=\d))", re.IGNORECASE)
+_APART = r"\1<!-- -->"
 
 
 def to_csv(comparison: Comparison) -> str:
@@ -101,7 +107,7 @@ def _lines(
     for pair in comparison.pairs:
         if pair.divergence and pair.divergence.worst:
             yield ""
-            yield f"<details><summary>Answers that lose most: {_plain(pair.other)}</summary>"
+            yield f"<details><summary>Answers that lose most: {_html(pair.other)}</summary>"
             yield ""
             columns = ("sample", "ROUGE-1", "reference", pair.baseline, pair.other)
             yield from _table(columns, [_drop(drop) for drop in pair.divergence.worst])
@@ -140,4 +146,19 @@ def divergence_told(pair: Pair) -> str:
 
 def _plain(text: str) -> str:
     """Text of which Markdown and HTML take nothing for their own."""
-    return _ACTIVE.sub(r"\\\1", " ".join(text.split())).replace("&", "&amp;")
+    escaped = _ACTIVE.sub(r"\\\1", _on_one_line(text)).replace("&", "&amp;")
+    return _LINKED.sub(_APART, _BEGINS.sub(_unlisted, escaped))
+
+
+def _unlisted(found: re.Match[str]) -> str:
+    """A sign is escaped, and of a number what follows it."""
+    return f"{found[1]}\\" if found[1].isdigit() else f"\\{found[1]}"
+
+
+def _html(text: str) -> str:
+    """Text for an HTML element, in which Markdown escapes nothing."""
+    return _LINKED.sub(_APART, html.escape(_on_one_line(text)))
+
+
+def _on_one_line(text: str) -> str:
+    return printable(" ".join(text.split()))

@@ -92,11 +92,11 @@ def require_whole(failures: Sequence[str]) -> None:
 
 
 def checks_of(comparison: Comparison, limits: Sequence[Limit]) -> tuple[Check, ...]:
-    """Every limit on every other candidate, in each scenario that it has with the baseline; but
-    those of `not_judged`.
+    """Every limit on every other candidate, in each scenario in which the baseline has the metric;
+    but those of `not_judged`.
 
-    Raises UsageError where a candidate or the baseline does not have the metric and was not
-    emulated, and for a limit by which nobody is judged.
+    Raises UsageError where a candidate does not have what the baseline has, or neither has the
+    metric, and they were not emulated; and for a limit by which nobody is judged.
     """
     checks = []
     for limit in limits:
@@ -108,14 +108,24 @@ def checks_of(comparison: Comparison, limits: Sequence[Limit]) -> tuple[Check, .
 
 
 def not_judged(comparison: Comparison, limits: Sequence[Limit]) -> tuple[str, ...]:
-    """A sentence for each metric that an emulated candidate cannot have."""
+    """A sentence for each metric that an emulated candidate cannot have, and for each that the
+    baseline does not have in a scenario.
+    """
     return tuple(
-        f"{pair.other} is emulated, and has no {METRICS[limit.metric].title} "
-        f"(`{limit.metric}`): not judged."
+        sentence
         for limit in limits
         for pair in comparison.pairs
-        if _cannot_have(comparison.candidate(pair.other), limit)
+        for sentence in _not_judged(comparison, pair, limit)
     )
+
+
+def _not_judged(comparison: Comparison, pair: Pair, limit: Limit) -> Iterator[str]:
+    what = f"{METRICS[limit.metric].title} (`{limit.metric}`)"
+    if _cannot_have(comparison.candidate(pair.other), limit):
+        yield f"{pair.other} is emulated, and has no {what}: not judged."
+    for gap in pair.gaps:
+        if gap.metric == limit.metric and not gap.lost:
+            yield f"{pair.other}: {gap.scenario} {what} is not judged, as {gap.why}."
 
 
 def _cannot_have(candidate: CandidateSummary, limit: Limit) -> bool:
@@ -146,6 +156,14 @@ def _checks(comparison: Comparison, pair: Pair, limit: Limit) -> Iterator[Check]
             f"{pair.baseline} and {pair.other} do not both have {METRICS[limit.metric].title} "
             f"(`{limit.metric}`); both have: {known or 'nothing'}."
         )
+    for gap in pair.gaps:
+        if gap.metric == limit.metric and gap.lost:
+            raise UsageError(
+                f"--fail-on judges nothing while a figure is missing: {gap.scenario} "
+                f"{METRICS[limit.metric].title} (`{limit.metric}`) of {pair.other} cannot be held "
+                f"against that of {pair.baseline}, as {gap.why}. Measure it again, or name the "
+                f"folders of the runs that count."
+            )
     for change in changes:
         yield _check(pair.other, change, limit)
 

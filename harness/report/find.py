@@ -96,6 +96,14 @@ def folders_with(name: str, found: Found, paths: Sequence[Path]) -> list[Path]:
     return list({folder.resolve(): folder for folder in there}.values())
 
 
+def is_empty(path: Path) -> bool:
+    """Whether there is no such folder, or no run in it; one that cannot be read may have some."""
+    errors: list[OSError] = []
+    if any(RECORD in files for _, files in _looked_into(path, errors.append)):
+        return False
+    return all(isinstance(error, FileNotFoundError) for error in errors)
+
+
 def run_folders(path: Path) -> tuple[list[Path], list[PassedOver]]:
     """The run folders at or below `path`, by name, whatever is in their records, and the folders
     that cannot be read. Hidden folders and links are not looked into.

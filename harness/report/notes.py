@@ -20,6 +20,9 @@ def notes_of(baseline: Candidate, other: Candidate) -> tuple[str, ...]:
 
 def _notes(baseline: Candidate, other: Candidate) -> Iterator[str]:
     unlike = different(surroundings(baseline.first), surroundings(other.first))
+    if baseline.first.is_simulated != other.first.is_simulated:
+        pretended, real = sorted((baseline, other), key=lambda each: not each.first.is_simulated)
+        yield f"{pretended.label} is simulated by a time model, and {real.label} is not."
     if machine := _of("machine.", unlike):
         yield f"They ran on different machines ({machine}), which their speed shows as well."
     if rules := _of("rules.", unlike):
@@ -45,6 +48,11 @@ def doubts_of(candidate: Candidate) -> Iterator[str]:
         yield f"{candidate.label} is simulated: a time model answered, and nothing is measured."
     if candidate.first.is_emulated:
         yield f"{candidate.label} has an accuracy alone: it was not executed on its GPU."
+    for scenario in candidate.scenarios:
+        said, *rules = candidate.verdict(scenario)
+        if rules:
+            more = f", and {len(rules) - 1} more" if len(rules) > 1 else ""
+            yield f"{scenario} of {candidate.label} is {said}: {rules[0]}{more}."
     served = candidate.first.record.served
     if served is not None:
         yield (

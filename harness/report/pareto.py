@@ -16,13 +16,11 @@ _ACCURACY = "rouge1"
 
 def pareto_of(candidates: Sequence[CandidateSummary]) -> Pareto:
     """By the axes that all of them have. An emulated one has no speed, and is left out where
-    another has one; memory is that of the engine's files where no peak was recorded.
+    another has one, as is a simulated one; memory is that of the engine's files where no peak was
+    recorded.
     """
-    left_out = {
-        each.label: "it is emulated, and has no speed or memory of its own"
-        for each in candidates
-        if each.emulated
-    }
+    reasons = [(each.label, _why_left_out(each)) for each in candidates]
+    left_out = {label: why for label, why in reasons if why}
     weighed = [each for each in candidates if each.label not in left_out]
     if not weighed:
         weighed, left_out = list(candidates), {}
@@ -45,6 +43,12 @@ def pareto_of(candidates: Sequence[CandidateSummary]) -> Pareto:
         *(("peak memory, MB" if memory == "memory" else "engine size, MB",) if memory else ()),
     )
     return Pareto(axes=axes, points=tuple(_judged(points)), left_out=left_out)
+
+
+def _why_left_out(candidate: CandidateSummary) -> str:
+    if candidate.simulated:
+        return "it is simulated, and its speed is a time model's"
+    return "it is emulated, and has no speed or memory of its own" if candidate.emulated else ""
 
 
 def _judged(points: Sequence[ParetoPoint]) -> list[ParetoPoint]:

@@ -25,9 +25,7 @@ def sides_of(paths: Sequence[Path]) -> tuple[tuple[Candidate, ...], Found]:
     """
     found = find_runs(paths)
     found.require_named()
-    candidates = candidates_of(found.results)
-    if len(candidates) == 1 and len(paths) > 1:
-        candidates = each_alone(_as_named(paths, found.results))
+    candidates = candidates_in(paths, found)
     if not candidates:
         raise UsageError(f"No run there is complete and unaltered: {found.passed_over[0].reason}")
     _require_each(paths, found)
@@ -37,6 +35,16 @@ def sides_of(paths: Sequence[Path]) -> tuple[tuple[Candidate, ...], Found]:
         f"There is one configuration only, {candidates[0].label}; name the folder of another run "
         f"to compare it with."
     )
+
+
+def candidates_in(paths: Sequence[Path], found: Found) -> tuple[Candidate, ...]:
+    """What was found in `paths` as candidates, each named run a candidate of its own where there is
+    one configuration only.
+    """
+    candidates = candidates_of(found.results)
+    if len(candidates) == 1 and len(paths) > 1:
+        return each_alone(_as_named(paths, found.results))
+    return candidates
 
 
 def _require_each(paths: Sequence[Path], found: Found) -> None:

@@ -7,11 +7,13 @@ from one seed, so that the same runs always give the same interval.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from build_engine.validation import Frozen
+from harness.loadgen.metrics import geometric_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,11 +98,14 @@ def ratio(baseline: Sequence[float], other: Sequence[float]) -> float:
     return geometric_mean(other) / geometric_mean(baseline)
 
 
-def geometric_mean(values: Sequence[float]) -> float:
-    """Of positive values; of equal ones the very value."""
-    if min(values) == max(values):
-        return values[0]
-    return math.exp(math.fsum(map(math.log, values)) / len(values))
+def not_told_apart(values: Mapping[str, Sequence[float]]) -> list[tuple[str, str]]:
+    """The pairs of names, in order, that values measured in turns do not tell apart."""
+    return [
+        (first, second)
+        for first, second in combinations(values, 2)
+        if (interval := ratio_interval(values[first], values[second], paired=True)) is None
+        or interval.holds(1.0)
+    ]
 
 
 def ratio_interval(

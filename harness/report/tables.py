@@ -96,6 +96,8 @@ def _scores(comparison: Comparison) -> Table:
     columns = ("candidate", *(metric.title for metric in ROUGE), "99 % of baseline")
     columns = (*columns, "99.9 % of baseline", "99 % of reference", "99.9 % of reference")
     title = "ROUGE: points, and the difference [95 % interval]"
+    if comparison.in_common:
+        title += "; beside a difference, points on the samples in common"
     return _without_empty(Table(title, columns, tuple(rows)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SweepRow(Frozen):
-    """`tokens_per_s` are those of each repeat, and `metrics` the medians of all; ROUGE where the
+    """`tokens_per_s` are those of each repeat, and `metrics` the means of all; ROUGE where the
     answers were scored. `busy` is whether one of the tests was measured beside other work, and
     `verdict` that of the first test that is not VALID, else of the first.
     """
@@ -54,19 +53,9 @@ def _rows(label: str, runs: tuple[Run, ...]) -> Iterator[SweepRow]:
             scenario=scenario,
             size_bytes=engine.size_bytes if engine else None,
             tokens_per_s=tuple(each.tokens_per_s for each in metrics if each.tokens_per_s),
-            metrics=_median(metrics),
+            metrics=Metrics.mean_of(metrics),
             accuracy=first.accuracy.scores if first.accuracy else None,
             busy=any(test.load is not None and test.load.busy is not None for test in tests),
             verdict=tuple(told_first(verdicts, first.marks)),
             runs=tuple(str(run.folder.path) for run in repeats),
         )
-
-
-def _median(metrics: list[Metrics]) -> Metrics:
-    """Of each figure that all of them have."""
-    found = {}
-    for name in Metrics.model_fields:
-        values = [getattr(each, name) for each in metrics]
-        if values and None not in values:
-            found[name] = statistics.median(values)
-    return Metrics(**found)

@@ -19,13 +19,15 @@ KEPT = 0.99
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One candidate, and what it is beside the baseline: `pair` is None for that itself. `scenario`
-    is the one whose speeds are compared, None where no speed was measured.
+    is the one whose speeds are compared, None where no speed was measured. Where one of the two
+    `is_pretended`, the other not, neither speeds nor scores are held against each other.
     """
 
     summary: CandidateSummary
     pair: Pair | None
     scenario: Scenario | None
     on_front: bool
+    is_pretended: bool = False
 
     @property
     def label(self) -> str:
@@ -38,14 +40,14 @@ class Outcome:
     @property
     def speed(self) -> Figure | None:
         """Output tokens/s; None where it was not measured, or is a time model's."""
-        if self.scenario is None or "simulated" in self.summary.marks:
+        if self.scenario is None or self.summary.simulated:
             return None
         return self.summary.figure("throughput", self.scenario)
 
     @property
     def speed_change(self) -> Change | None:
         """Its speed beside the baseline's."""
-        return self.pair.change("throughput", self.scenario) if self.pair else None
+        return self._beside.change("throughput", self.scenario) if self._beside else None
 
     @property
     def speed_up(self) -> float | None:
@@ -63,39 +65,64 @@ class Outcome:
 
     @property
     def rouge1(self) -> Figure | None:
-        """In percent."""
+        """In percent, over all that it answered."""
         return self.summary.figure("rouge1")
+
+    @property
+    def score(self) -> float | None:
+        """ROUGE-1 on the samples that are held against the baseline's, or else on all."""
+        if self.rouge1_change is not None:
+            return self.rouge1_change.other
+        return None if self.rouge1 is None else self.rouge1.value
 
     @property
     def rouge1_change(self) -> Change | None:
         """Its ROUGE-1 beside the baseline's."""
-        return self.pair.change("rouge1") if self.pair else None
+        return self._beside.change("rouge1") if self._beside else None
 
     @property
     def keeps_accuracy(self) -> bool | None:
         """Whether it scores at least 99 % of the baseline; None is not known."""
-        gates = self.pair.gates if self.pair else ()
+        gates = self._beside.gates if self._beside else ()
         found = (g.passed for g in gates if (g.metric, g.level) == ("rouge1", KEPT))
         return next(found, None)
+
+    @property
+    def _beside(self) -> Pair | None:
+        return None if self.is_pretended else self.pair
 
 
 def outcomes_of(comparison: Comparison, scenario: Scenario | None) -> tuple[Outcome, ...]:
     """Those of all candidates, the baseline's first."""
     pairs = {pair.other: pair for pair in comparison.pairs}
     front = comparison.pareto.front
+    pretended = comparison.candidates[0].simulated
     return tuple(
-        Outcome(each, pairs.get(each.label), scenario, each.label in front)
+        Outcome(
+            each,
+            pairs.get(each.label),
+            scenario,
+            each.label in front,
+            is_pretended=each.simulated != pretended,
+        )
         for each in comparison.candidates
     )
 
 
 def compared_scenario(comparison: Comparison, scenarios: Sequence[Scenario]) -> Scenario | None:
     """The scenario whose throughput tells most of an engine: one in which it works as fast as it
-    can, before one in which the rate was given.
+    can, before one in which the rate was given. One that the baseline and another candidate have
+    comes before any that leaves nothing to compare.
     """
-    candidates = comparison.candidates
-    measured = {s for s in scenarios if any(each.figure("throughput", s) for each in candidates)}
-    return min(measured, key=_told_by_rate, default=None)
+    baseline, *others = comparison.candidates
+    alike = [each for each in others if each.simulated == baseline.simulated]
+    shared = [s for s in scenarios if _has(baseline, s) and any(_has(each, s) for each in alike)]
+    there = [s for s in scenarios if any(_has(each, s) for each in comparison.candidates)]
+    return min(shared or there, key=_told_by_rate, default=None)
+
+
+def _has(candidate: CandidateSummary, scenario: Scenario) -> bool:
+    return candidate.figure("throughput", scenario) is not None
 
 
 def _told_by_rate(scenario: Scenario) -> tuple[bool, bool, str]:

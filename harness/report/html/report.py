@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from build_engine.errors import UsageError
 from build_engine.files import cannot_write, write_beside
 from build_engine.libraries import installed_version
-from harness.report.candidate import Candidate, candidates_of
+from build_engine.validation import counted
+from harness.report.candidate import Candidate
 from harness.report.compare import compare
+from harness.report.comparison import TEXTS
 from harness.report.failures import failures_of
 from harness.report.find import Found, find_runs, study_folders
 from harness.report.html.cards import make_cards
@@ -31,13 +34,18 @@ from harness.report.html.searches import search_failures, search_folders, search
 from harness.report.html.sections import make_groups
 from harness.report.html.stamps import make_stamps
 from harness.report.html.verdicts import verdicts_table, warnings_of
-from harness.report.sides import baseline_of
+from harness.report.sides import baseline_of, candidates_in
+
+_MOST_BYTES = 950_000
+# The page has them once already, where people read them.
+_TEXTS = {"pairs": {"__all__": {"divergence": {"worst": {"__all__": set(TEXTS)}}}}}
 
 
 def write_report(paths: Sequence[Path], output: Path, baseline: str | None = None) -> Path:
     """Write the report of every complete run in `paths` (folders of runs, of studies, or any above
     them) to `output`, whose folder is made where it is missing; `output`. `baseline` is as for
-    `baseline_of`; when None it is the first candidate that is not quantised.
+    `baseline_of`; when None it is the first candidate that is not quantised. Simulated runs among
+    measured ones are shown as such, and not held against these.
 
     Raises UsageError where there is no complete run or no such baseline, OutputError where it
     cannot be written.
@@ -57,15 +65,15 @@ def write_report(paths: Sequence[Path], output: Path, baseline: str | None = Non
 
 def make_page(found: Found, paths: Sequence[Path], named: str | None = None) -> Page:
     """The page of these results, found in `paths`; `named` is the baseline."""
-    results, candidates = found.results, candidates_of(found.results)
+    results, candidates = found.results, candidates_in(paths, found)
     baseline = _baseline(found, candidates, named)
     candidates = (baseline, *(each for each in candidates if each is not baseline))
-    comparison = compare(candidates, baseline)
+    comparison = compare(candidates, baseline, simulated=True)
     scenarios = [each for candidate in candidates for each in candidate.scenarios]
     outcomes = outcomes_of(comparison, compared_scenario(comparison, scenarios))
     advice, searches = recommend(outcomes), search_folders(found, paths)
     scalings = scaling_folders(found, paths)
-    return Page(
+    page = Page(
         title=_title(candidates),
         about=_about(found, candidates),
         made_utc=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
@@ -74,7 +82,7 @@ def make_page(found: Found, paths: Sequence[Path], named: str | None = None) -> 
         recommendation=advice.sentence,
         reasons=advice.reasons,
         warnings=warnings_of(comparison),
-        verdicts=verdicts_table(outcomes, advice.chosen),
+        verdicts=verdicts_table(outcomes, comparison, advice.chosen),
         invalid=invalid_tests(results),
         failures=(
             *failures_of(found, _studies(found, paths)),
@@ -87,14 +95,15 @@ def make_page(found: Found, paths: Sequence[Path], named: str | None = None) -> 
             *make_groups(outcomes, candidates, advice.chosen),
         ),
         cards=make_cards(candidates, comparison.candidates),
-        drops=make_drops(comparison),
+        drops=(),
         drops_lead=f"Where an answer lost most ROUGE-1 against that of {comparison.baseline}.",
         tests=tests_table(results),
         machines=machines_table(results),
         commands=commands(results),
         manifests=manifests(results),
-        data=comparison.model_dump(mode="json", exclude={"pairs": {"__all__": {"divergence"}}}),
+        data=comparison.model_dump(mode="json", exclude=_TEXTS),
     )
+    return replace(page, drops=make_drops(comparison, _MOST_BYTES - len(render(page).encode())))
 
 
 def _studies(found: Found, paths: Sequence[Path]) -> tuple[Path, ...]:
@@ -104,8 +113,8 @@ def _studies(found: Found, paths: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def _baseline(found: Found, candidates: Sequence[Candidate], named: str | None) -> Candidate:
-    """The one that is named so; else the first that is not quantised, and one that was measured
-    before one that was emulated; else the first.
+    """The one that is named so; else the first that is not quantised, else the first; either way
+    one that was measured before one that was emulated or simulated.
     """
     if named is not None:
         return baseline_of(candidates, named, found.passed_over)
@@ -115,7 +124,9 @@ def _baseline(found: Found, candidates: Sequence[Candidate], named: str | None) 
         if candidate.first.engine is not None
         and candidate.first.engine.identity.recipe.algorithm == "none"
     ]
-    return min(plain or candidates[:1], key=lambda candidate: candidate.first.is_emulated)
+    return min(
+        plain or candidates, key=lambda each: (each.first.is_simulated, each.first.is_emulated)
+    )
 
 
 def _title(candidates: Sequence[Candidate]) -> str:
@@ -130,8 +141,15 @@ def _title(candidates: Sequence[Candidate]) -> str:
 
 
 def _about(found: Found, candidates: Sequence[Candidate]) -> str:
-    runs, first = len(found.results), found.results[0]
+    """How much there is, of what, of when, and where it was measured; of all runs."""
+    results = found.results
+    workloads = list(dict.fromkeys(each.workload for each in results))
+    days = sorted({each.started_utc[:10] for each in results})
+    when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    machines = list(dict.fromkeys(str(each.machine) for each in results))
+    where = machines[0] if len(machines) == 1 else f"{len(machines)} machines, listed at the end"
+    of = f"workload{'s' * (len(workloads) > 1)} {' and '.join(workloads)}"
     return (
-        f"{len(candidates)} candidate{'s' * (len(candidates) != 1)}, {runs} run{'s' * (runs != 1)} "
-        f"of workload {first.workload}, {first.started_utc[:10]}. {first.machine}."
+        f"{counted(len(candidates), 'candidate')}, {counted(len(results), 'run')} of {of}, {when}. "
+        f"{where}."
     )

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from harness.report.statistics import Interval
 
 
-def verdicts_table(outcomes: Sequence[Outcome], chosen: str | None) -> Table:
+def verdicts_table(
+    outcomes: Sequence[Outcome], comparison: Comparison, chosen: str | None
+) -> Table:
     """In the order of the candidates; what is beside the baseline has its 95 % interval."""
     scenario = outcomes[0].scenario
     beside = (
@@ -35,18 +37,23 @@ def verdicts_table(outcomes: Sequence[Outcome], chosen: str | None) -> Table:
             "rules",
         ),
         rows=tuple(_row(each) for each in outcomes),
+        notes=tuple(
+            f"ROUGE-1 of {pair.other} is that of the {change.counts[1]} samples that it has in "
+            f"common with {pair.baseline}, which scores {change.baseline:.2f} on them."
+            for pair, change in comparison.in_common
+        ),
         emphasised=chosen or "",
     )
 
 
 def _row(outcome: Outcome) -> tuple[Cell, ...]:
     summary, change = outcome.summary, outcome.rouge1_change
-    score = outcome.rouge1
+    score = outcome.score
     return (
         Cell(outcome.label),
         _figure(outcome.speed, "throughput"),
         _with_interval(outcome.speed_up, outcome.speed_up_interval, lambda value: f"{value:.2f}"),
-        Cell(NOTHING) if score is None else Cell(f"{score.value:.2f}", score.value, "rouge1"),
+        Cell(NOTHING) if score is None else Cell(f"{score:.2f}", score, "rouge1"),
         _with_interval(
             change.difference if change else None,
             change.difference_interval if change else None,
@@ -69,7 +76,9 @@ def _rules(outcome: Outcome) -> str:
     """Where its runs break LoadGen's rules or ours."""
     if outcome.summary.emulated:
         return "accuracy only"
-    broken = [str(s) for s, lines in outcome.summary.verdicts.items() if len(lines) > 1]
+    if outcome.summary.simulated:
+        return "simulated"
+    broken = outcome.summary.invalid
     return f"INVALID: {', '.join(broken)}" if broken else "met"
 
 

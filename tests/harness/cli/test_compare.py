@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,32 @@ def test_the_baseline_can_be_chosen(line: Line, study: Path) -> None:
     assert "Unknown baseline `int9`" in line.refused(2, "compare", study, "--baseline", "int9")
 
 
+@pytest.mark.parametrize("names", [("a", "c"), ("c", "a"), ("a", "a")])
+def test_the_report_that_is_told_next_is_made(
+    line: Line, study: Path, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one configuration, by the name that a folder has in the table."""
+    make_run(study / "c", "bf16", tokens_per_s=[990.0, 1000.0, 1010.0], answers=references(NUM))
+    monkeypatch.chdir(study.parent)
+    baseline = "a (2)" if names == ("a", "a") else "c"
+    runs = [f"study/{name}" for name in names]
+    said = line("compare", *runs, "--baseline", baseline)
+    assert said.code == 0
+    program, *words = shlex.split(said.err.splitlines()[-1].removeprefix("Next: "))
+    assert (program, words) == ("enginebench", ["report", *runs, "--baseline", baseline])
+    assert line(*words).code == 0
+
+
+def test_the_report_after_simulated_runs_is_made(line: Line, study: Path) -> None:
+    make_run(study / "c", "int4_wo", marks=("simulated", "short"))
+    assert "add --simulated" in line.refused(2, "compare", study)
+    said = line("compare", study, "--simulated")
+    assert "NOT LIKE WITH LIKE, int4_wo and bf16: int4_wo is simulated" in said.err
+    words = shlex.split(said.err.splitlines()[-1].removeprefix("Next: "))
+    assert words == ["enginebench", "report", str(study)]
+    assert line(*words[1:], "--output", study.parent / "r.html").code == 0
+
+
 def test_a_run_is_as_good_as_itself(line: Line, study: Path) -> None:
     limits = ("--fail-on", "throughput:-0%,rouge1:-0%,latency_p99:+0%,size:+0%")
     refused = line.refused(2, "compare", study / "a", study / "a", *limits)
@@ -110,6 +137,15 @@ def test_markdown_is_safe_to_paste(line: Line, study: Path) -> None:
     counts = {row.replace("\\|", "").count("|") for row in tables if "No \\|" in row}
     assert counts == {6}
     assert "<b>" not in text and "\\<b\\>19\\</b\\>" in text
+
+
+def test_what_is_invalid_is_said_before_the_numbers(line: Line, study: Path) -> None:
+    make_run(study / "c", "int4_wo", broken="EOS check")
+    said = line("compare", study, "--markdown", "-")
+    told = "Offline of int4_wo is INVALID: EOS check: measured 3, the limit is 2; ask for less."
+    assert f"NOTE: {told}" in said.err
+    assert said.err.index(told) < said.err.index("Offline: means")
+    assert f"- **NOTE** {told}".replace("_", "\\_") in said.out
 
 
 def test_standard_output_takes_one_document(line: Line, study: Path) -> None:
@@ -245,10 +281,22 @@ def test_a_folder_that_cannot_be_read_is_said(line: Line, study: Path) -> None:
     assert "not read: " in said.err and "by an older enginebench" in said.err
 
 
-def test_without_any_run_the_first_is_told(line: Line) -> None:
-    said = line("runs", "list")
-    assert (said.code, "No run there fits." in said.err) == (0, True)
+def test_without_any_run_the_first_is_told(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether `results` was made before, or not."""
+    monkeypatch.chdir(tmp_path)
+    first = line("runs", "list")
+    assert (first.code, "No run there fits." in first.err) == (0, True)
     assert "nowhere is no folder" in line.refused(2, "runs", "list", "nowhere")
+    (tmp_path / "results" / "notes").mkdir(parents=True)
+    again = line("runs", "list")
+    assert (again.code, again.err) == (first.code, first.err)
+    assert "results has no run in it" in line.refused(2, "runs", "list", "results")
+    (tmp_path / "results" / "notes").rmdir()
+    (tmp_path / "results").rmdir()
+    (tmp_path / "results").write_text("")
+    assert "results is no folder" in line.refused(2, "runs", "list")
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,15 @@ import pytest
 
 from build_engine.errors import EXIT_OK, EXIT_USAGE
 from harness.cli.main import run
+from harness.cli.output import Output
+from harness.cli.sweep import _show
+from harness.report.candidate import candidates_of
+from harness.report.compare import compare
+from harness.report.result import Result
 from harness.rules.scenario import Scenario
 from harness.studies.record import Point, StudyRecord, read_study
+from harness.studies.sweep import Sweep
+from tests.harness.report.results import make_run
 
 SWEEP = ["sweep", "--model", "newsbrief", "--repeats", "2", "--count", "4", "--dry-run"]
 
@@ -104,3 +111,33 @@ def test_a_record_that_is_newer_is_refused(
     (tmp_path / "study.json").write_text('{"schema_version": 7}')
     assert run([*SWEEP, "--output", str(tmp_path)]) == EXIT_USAGE
     assert "newer enginebench" in capsys.readouterr().err
+
+
+def test_its_table_has_the_means_of_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A median of these would be 1,010."""
+    runs = tuple(
+        make_run(
+            tmp_path / str(rate),
+            tokens_per_s=[rate],
+            latency={"ttft_p50_s": rate / 1e5, "ttft_p99_s": rate / 1e4},
+        )
+        for rate in (1000.0, 1010.0, 1300.0)
+    )
+    record = StudyRecord(schema_version=1, command="c", started_utc="t", points=())
+    _show(Output(as_json=True), Sweep(tmp_path, record, frozenset(), {"bf16": runs}))
+    out, err = capsys.readouterr()
+    assert "1,095" in err and "1,000 to 1,300" in err and "11.0/109.5" in err
+    assert "Figures of several tests are their geometric means, as in the report." in err
+    (row,) = json.loads(out)["rows"]
+    sides = candidates_of([Result.read(each.folder.path) for each in runs])
+    (side,) = compare(sides, sides[0]).candidates
+    shown = row["metrics"]
+    for metric, value in (
+        ("throughput", shown["tokens_per_s"]),
+        ("ttft_p99", shown["ttft_p99_s"] * 1e3),
+    ):
+        figure = side.figure(metric, Scenario.OFFLINE)
+        assert figure is not None
+        assert figure.value == pytest.approx(value, rel=1e-12)

@@ -58,10 +58,12 @@ def make_run(
     num_samples: int = len(SENTENCES),
     latency: dict[str, float] | None = None,
     started_utc: str | None = None,
+    broken: str = "",
     **changes: Any,
 ) -> Run:
     """A complete run: a performance test for each of `tokens_per_s`, and an accuracy test where
-    there are `answers` (to `SENTENCES`, over and over) with their `ids`.
+    there are `answers` (to `SENTENCES`, over and over) with their `ids`; `broken` is a rule that
+    the performance tests break.
     """
     modes: tuple[Mode, ...] = ("performance",) if tokens_per_s else ()
     modes = (*modes, "accuracy") if answers is not None else modes
@@ -90,6 +92,8 @@ def make_run(
         )
         for rate in tokens_per_s
     ]
+    if broken:
+        tests = [_breaking(test, broken) for test in tests]
     records = TestRecords(
         performance=tests[0] if tests else None,
         accuracy=None if answers is None else _test("accuracy", scenario, qps, None),
@@ -132,6 +136,11 @@ def _test(
         metrics=Metrics(**metrics),
         load=load,
     )
+
+
+def _breaking(test: TestRecord, name: str) -> TestRecord:
+    rule = Rule(name=name, passed=False, measured="3", allowed="2", remedy="ask for less")
+    return test.model_copy(update={"verdict": Verdict.of([*test.verdict.rules, rule])})
 
 
 def _answered(

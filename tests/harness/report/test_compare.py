@@ -145,6 +145,20 @@ def test_what_is_not_like_is_said(tmp_path: Path) -> None:
     assert compared(first, make_result(tmp_path / "d", "int4_wo")).pairs[0].notes == ()
 
 
+def test_a_broken_rule_is_said_of_each_scenario(tmp_path: Path) -> None:
+    other = [
+        make_result(tmp_path / "b", "int8_wo"),
+        make_result(tmp_path / "c", "int8_wo", scenario=Scenario.SERVER, broken="TTFT p99"),
+        make_result(tmp_path / "d", "int8_wo", scenario=Scenario.SERVER),
+    ]
+    found = compared(make_result(tmp_path / "a"), *other)
+    assert found.candidates[0].doubts == ()
+    assert found.candidates[1].doubts == (
+        "Server of int8_wo is INVALID: TTFT p99: measured 3, the limit is 2; ask for less.",
+    )
+    assert found.candidates[1].invalid.keys() == {Scenario.SERVER}
+
+
 def test_other_rates_are_said(tmp_path: Path) -> None:
     runs = [
         make_result(tmp_path / recipe, recipe, scenario=Scenario.SERVER, qps=qps)
@@ -174,6 +188,10 @@ def test_simulated_runs_are_compared_on_request_and_keep_their_mark(tmp_path: Pa
     assert found.candidates[1].doubts == (
         "int8_wo is simulated: a time model answered, and nothing is measured.",
     )
+    assert found.pareto.front == ("bf16",)
+    assert found.pareto.left_out.keys() == {"int8_wo"}
+    alone = compare(sides[1:], sides[1])
+    assert alone.pareto.front == ("int8_wo",)
 
 
 def test_an_emulated_run_has_scores_alone(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from harness.report.candidate import candidates_of
 from harness.report.compare import compare
 from harness.report.comparison import Comparison
 from harness.report.fail_on import Limit, checks_of, not_judged, parse_limits
+from harness.report.result import Result
+from harness.rules.scenario import Scenario
 from tests.harness.report.results import make_result, references
 
 
@@ -167,3 +169,104 @@ def test_a_measured_candidate_without_the_metric_is_still_refused(tmp_path: Path
     candidates = candidates_of([first, scored])
     with pytest.raises(UsageError, match="do not both have throughput"):
         checks_of(compare(candidates, candidates[0]), parse_limits("throughput:-3%"))
+
+
+def timed(folder: Path, recipe: str, scenario: Scenario, *tpot_s: float | None) -> Result:
+    """A run with a test for each of these TPOTs at p99."""
+    rates = [1000.0] * len(tpot_s)
+    run = make_result(
+        folder / f"{recipe}-{scenario}", recipe, scenario=scenario, tokens_per_s=rates
+    )
+    tests = [
+        test.model_copy(update={"metrics": test.metrics.model_copy(update={"tpot_p99_s": value})})
+        for test, value in zip(run.tests, tpot_s, strict=True)
+        if test.metrics is not None
+    ]
+    records = run.record.tests.model_copy(update={"performance": tests[0]})
+    repeats = run.record.repeats
+    if repeats is not None:
+        repeats = repeats.model_copy(update={"tests": tuple(tests[1:])})
+    return Result(run.run.changed(tests=records, repeats=repeats), run.source)
+
+
+def held(*results: Result) -> Comparison:
+    candidates = candidates_of(results)
+    return compare(candidates, candidates[0])
+
+
+TPOT = parse_limits("tpot_p99:+5%")
+
+
+def test_a_scenario_that_a_candidate_lost_lets_nothing_pass(tmp_path: Path) -> None:
+    both = [
+        timed(tmp_path, "bf16", Scenario.SINGLE_STREAM, 0.1),
+        timed(tmp_path, "bf16", Scenario.SERVER, 0.1),
+    ]
+    one = timed(tmp_path, "int8_wo", Scenario.SINGLE_STREAM, 0.1)
+    told = (
+        r"Server TPOT p99 .`tpot_p99`. of int8_wo cannot be held against that of bf16, as int8_wo "
+        r"has no performance test of Server\. Measure it again"
+    )
+    with pytest.raises(UsageError, match=told):
+        checks_of(held(*both, one), TPOT)
+    (check,) = checks_of(held(both[0], one), TPOT)
+    assert not check.failed
+
+
+def test_a_scenario_that_only_a_candidate_has_is_said_not_to_be_judged(tmp_path: Path) -> None:
+    found = held(
+        timed(tmp_path, "bf16", Scenario.SERVER, 0.1),
+        timed(tmp_path, "int8_wo", Scenario.SERVER, 0.1),
+        timed(tmp_path, "int8_wo", Scenario.SINGLE_STREAM, 0.1),
+    )
+    (check,) = checks_of(found, TPOT)
+    assert check.sentence.startswith("int8_wo: Server TPOT p99")
+    assert not_judged(found, TPOT) == (
+        "int8_wo: SingleStream TPOT p99 (`tpot_p99`) is not judged, as bf16 has no performance "
+        "test of SingleStream.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "told"),
+    [
+        ((0.1, 0.1, 0.1), (0.1, None, 0.1), "1 of 3 tests of int8_wo in Server do not have it"),
+        ((0.1, None, 0.1), (0.1, 0.1, 0.1), "1 of 3 tests of bf16 in Server do not have it"),
+        ((0.1, None), (None, 0.1), "1 of 2 tests of bf16 in Server do not have it"),
+        ((0.1, 0.1), (0.1, 0.0), "it is 0 in 1 of 2 tests of int8_wo in Server"),
+        ((0.0, 0.0), (0.1, 0.1), "it is 0 in 2 of 2 tests of bf16 in Server"),
+    ],
+)
+def test_a_figure_that_a_test_lacks_lets_nothing_pass(
+    tmp_path: Path, ours: tuple[float, ...], theirs: tuple[float, ...], told: str
+) -> None:
+    found = held(
+        timed(tmp_path, "bf16", Scenario.SINGLE_STREAM, 0.1),
+        timed(tmp_path, "bf16", Scenario.SERVER, *ours),
+        timed(tmp_path, "int8_wo", Scenario.SINGLE_STREAM, 0.1),
+        timed(tmp_path, "int8_wo", Scenario.SERVER, *theirs),
+    )
+    with pytest.raises(UsageError, match=f"while a figure is missing: Server TPOT p99 .*{told}"):
+        checks_of(found, TPOT)
+    assert len(checks_of(found, parse_limits("throughput:-5%"))) == 2
+
+
+def test_a_figure_that_is_0_on_both_sides_is_the_same(tmp_path: Path) -> None:
+    """As where whole answers come at once."""
+    found = held(
+        timed(tmp_path, "bf16", Scenario.SERVER, 0.0, 0.0),
+        timed(tmp_path, "int8_wo", Scenario.SERVER, 0.0, 0.0),
+    )
+    (check,) = checks_of(found, TPOT)
+    assert (check.failed, check.worse_by) == (False, 0.0)
+
+
+def test_a_figure_that_nobody_has_in_a_scenario_is_not_missed(tmp_path: Path) -> None:
+    """LoadGen gives no TPOT in Offline."""
+    runs = [
+        timed(tmp_path, recipe, scenario, value)
+        for recipe in ("bf16", "int8_wo")
+        for scenario, value in ((Scenario.OFFLINE, None), (Scenario.SERVER, 0.1))
+    ]
+    assert len(checks_of(held(*runs), TPOT)) == 1
+    assert not_judged(held(*runs), TPOT) == ()

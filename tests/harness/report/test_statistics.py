@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pytest
 
+from harness.loadgen.metrics import geometric_mean
 from harness.report.statistics import (
     FEWEST_DIFFERENT,
-    geometric_mean,
     mean_intervals,
+    not_told_apart,
     ratio,
     ratio_interval,
     student_t,
@@ -87,3 +88,15 @@ def test_many_samples_are_resampled_in_parts(monkeypatch: pytest.MonkeyPatch) ->
     (parts,) = mean_intervals(samples)
     assert whole is not None and parts is not None
     assert parts.low == pytest.approx(whole.low, abs=0.02)
+
+
+def test_pairs_that_intervals_do_not_tell_apart_are_named() -> None:
+    speeds = {
+        "bf16": [1000.0, 900.0, 800.0, 700.0],  # the machine slows down
+        "int8_wo": [1105.0, 985.0, 884.0, 769.0],  # always a tenth faster, though they overlap
+        "int4_wo": [1060.0, 840.0, 880.0, 690.0],
+    }
+    assert not_told_apart(speeds) == [("bf16", "int4_wo"), ("int8_wo", "int4_wo")]
+    apart = {"a": [1.0, 1.0], "b": [2.0, 9.0]}  # no test of one is as fast as any of the other
+    assert not_told_apart(apart) == [("a", "b")]
+    assert not_told_apart({"a": [1.0], "b": [2.0]}) == [("a", "b")]

@@ -11,12 +11,13 @@ from build_engine.errors import OutputError, UnknownName, UsageError
 from build_engine.files import parse_json
 from harness.report.html.report import write_report
 from harness.rules.scenario import Scenario
+from harness.rules.workload import load_workload
 from harness.runs.run import Run
 from tests.build_engine.manifests import make_manifest, resealed
 from tests.harness.report.html.cells import Cells
 from tests.harness.report.html.studies import make_measured
 from tests.harness.report.results import make_run, references
-from tests.harness.runs.claims import claim
+from tests.harness.runs.claims import MACHINE, claim
 
 
 def test_numbers_are_those_of_the_records_to_the_last_digit(study: Path, plain: Path) -> None:
@@ -133,3 +134,72 @@ def test_a_place_that_takes_no_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="Cannot write to"):
         write_report([tmp_path / "run"], tmp_path / "file" / "r.html")
+
+
+def test_a_simulated_run_among_measured_ones_is_stamped_and_apart(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "bf16", answers=references(5))
+    make_run(tmp_path / "b", "int8_wo", answers=references(5), tokens_per_s=(1200.0,))
+    make_run(
+        tmp_path / "c",
+        "simulated",
+        answers=references(5),
+        tokens_per_s=(9000.0,),
+        marks=("simulated", "short"),
+        engine=make_manifest("int4_wo"),
+        started_utc="2020-01-01T00:00:00+00:00",
+    )
+    html = write_report([tmp_path], tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "A time model answered" in html and "(1 of 3 runs)" in html
+    assert "int4_wo is simulated by a time model, and bf16 is not." in html
+    assert "int8_wo looks fastest (1.20" in html
+    assert "no Offline speed of theirs was measured: int4_wo." in html
+    row = next(row for row in html.split("<tr") if ">int4_wo</th>" in row and "simulated" in row)
+    assert "9.00" not in row and "9,000" not in row
+
+
+def test_of_one_configuration_each_named_run_is_a_candidate(tmp_path: Path) -> None:
+    paths = [make_run(tmp_path / name).folder.path for name in ("monday", "today")]
+    told = parse_json(Cells(write_report(paths, tmp_path / "r.html", "today")).json)
+    assert (told["baseline"], len(told["candidates"])) == ("today", 2)
+    told = parse_json(Cells(write_report([tmp_path], tmp_path / "r.html")).json)
+    assert [each["label"] for each in told["candidates"]] == ["bf16"]
+
+
+def test_points_and_their_difference_are_of_the_same_samples(tmp_path: Path) -> None:
+    """bf16 answered ten more, all of them wrong."""
+    make_run(tmp_path / "a", "bf16", answers=[*references(30), *["No."] * 10])
+    make_run(tmp_path / "b", "int8_wo", answers=["No.", *references(30)[1:]])
+    page = write_report([tmp_path], tmp_path / "r.html")
+    cells = Cells(page).found
+    assert cells["bf16", "rouge1"] == pytest.approx(75.0)
+    assert cells["int8_wo", "rouge1"] == pytest.approx(100 * 29 / 30)
+    html = page.read_text(encoding="utf-8")
+    assert (
+        "ROUGE-1 of int8_wo is that of the 30 samples that it has in common with bf16, which "
+        "scores 100.00 on them." in html
+    )
+    assert "\N{MINUS SIGN}3.33" in html
+
+
+def test_scores_of_all_samples_have_no_note(plain: Path) -> None:
+    assert "that it has in common with" not in plain.read_text(encoding="utf-8")
+
+
+def test_the_head_of_the_page_is_true_of_all_its_runs(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "bf16", started_utc="2026-01-01T00:00:00+00:00")
+    html = write_report([tmp_path], tmp_path / "r.html").read_text(encoding="utf-8")
+    head = "1 candidate, 1 run of workload newsbrief, 2026-01-01. Example CPU 9000"
+    assert head in html
+    other = load_workload("newsbrief").model_copy(update={"name": "other"})
+    make_run(
+        tmp_path / "b",
+        "int8_wo",
+        workload=other,
+        machine=MACHINE.model_copy(update={"cpu": "Another CPU"}),
+        started_utc="2026-01-03T00:00:00+00:00",
+    )
+    html = write_report([tmp_path], tmp_path / "r.html").read_text(encoding="utf-8")
+    assert (
+        "2 candidates, 2 runs of workloads newsbrief and other, 2026-01-01 to 2026-01-03. 2 "
+        "machines, listed at the end." in html
+    )
