@@ -91,7 +91,8 @@ class Backend:
     """
     sizes: str | None = None
     """`(config, recipe, limits, target) -> None`: raises ConfigError for sizes that no device of
-    the target has room for, with what to lower; None where the target says nothing of that.
+    the target has room for, with what to lower, and RecipeRefused for layers that have no kernels;
+    None where nothing is known of that.
     """
     storage: str | None = None
     """`(recipe, config) -> Storage`: how an engine keeps its parts, for plans (`roofline/`); None
@@ -204,7 +205,8 @@ class Backend:
         self, config: LlamaConfig, recipe: RecipeRules, limits: EngineLimits, target: Target
     ) -> None:
         """Return where an engine of these sizes has room on the target, or where nothing is known
-        of that. Raises ConfigError, with what to lower and by how much.
+        of that. Raises ConfigError, with what to lower and by how much, and RecipeRefused for
+        layers of the checkpoint that have no kernels.
         """
         if self.sizes is not None:
             load_object(self.sizes)(config, recipe, limits, target)
@@ -275,6 +277,7 @@ BACKENDS = {
             machine="build_engine.openvino.activations:require_here",
             compute="build_engine.openvino.support:compute",
             refusal="build_engine.openvino.support:refusal",
+            sizes="build_engine.openvino.sizes:require_sizes",
             storage="build_engine.openvino.sizes:storage",
             needs="build_engine.openvino.sizes:build_needs",
             plan="build_engine.openvino.plan:planned",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from build_engine.checkpoint.architecture import LlamaConfig
     from build_engine.progress import BuildProgress
-    from build_engine.recipe import Recipe
+    from build_engine.recipe import Recipe, RecipeRules
 
 MIN_GROUP_SIZE = 32  # smaller groups cost more in scales than they bring; a scale is 2 bytes
 TELEMETRY_OFF = (
@@ -93,7 +93,7 @@ def quantise(
     return Quantised(model, weights, ("int4", "int8"), note, group_size)
 
 
-def fitting_group_size(config: LlamaConfig, recipe: Recipe) -> int:
+def fitting_group_size(config: LlamaConfig, recipe: RecipeRules) -> int:
     """The recipe's group size, halved until it divides the inputs of every linear layer, down to 32
     weights.
 

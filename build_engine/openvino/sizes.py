@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from build_engine.openvino.activations import channels_per_scale
+from build_engine.openvino.quantise import fitting_group_size
 from build_engine.recipe import BITS
 from build_engine.roofline.memory import BuildNeeds, Elements, Weights, checkpoint_bytes
 from build_engine.roofline.storage import CacheShare, Storage, grouped_bytes
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from build_engine.checkpoint.architecture import LlamaConfig
     from build_engine.recipe import RecipeRules
     from build_engine.store.limits import EngineLimits
+    from build_engine.target import Target
 
 KV_CACHE_SHARE = 0.6
 """Of the memory that is free once an engine is loaded."""
@@ -30,6 +33,18 @@ _BUILD_SHARES = {"none": 1.0, "round_to_nearest": 1.5, "smoothquant": 3.5, "awq"
 _LOAD_SHARES = {"bf16": 3.0, "f32": 2.0}
 _BYTES = {"bf16": 2, "f32": 4}
 _MATHS = {"bf16": "bf16", "f32": "fp32"}
+
+
+def require_sizes(
+    config: LlamaConfig, recipe: RecipeRules, _limits: EngineLimits, _target: Target
+) -> None:
+    """Raise RecipeRefused where the checkpoint's layers cannot be quantised so. What has room is a
+    matter of the machine and the moment (`room.py`).
+    """
+    if not recipe.is_weight_only:
+        channels_per_scale(config)
+    if recipe.weights == "int4":
+        fitting_group_size(config, recipe)
 
 
 def build_needs(config: LlamaConfig, recipe: RecipeRules, _limits: EngineLimits) -> BuildNeeds:

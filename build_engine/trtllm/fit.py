@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from build_engine.progress import size_text
 from build_engine.roofline.memory import Elements, cache_room, requests_in
+from build_engine.roofline.room import PAGE
 from build_engine.sized import GIVEN, Sized, SizeReasons
 from build_engine.trtllm.algorithm import format_of
 from build_engine.trtllm.form import reads_paged_context
 from build_engine.trtllm.profile import Profile
-from build_engine.trtllm.sizes import PAGE, device_bytes, estimate, storage
+from build_engine.trtllm.sizes import device_bytes, estimate, storage
 
 if TYPE_CHECKING:
     from build_engine.checkpoint.architecture import LlamaConfig

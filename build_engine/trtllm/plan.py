@@ -13,6 +13,7 @@ from build_engine.paths import cache_root
 from build_engine.planned import PlannedBuild, Setting
 from build_engine.progress import size_text
 from build_engine.roofline.memory import cache_room
+from build_engine.roofline.room import PAGE
 from build_engine.sized import AS_GIVEN
 from build_engine.trtllm.algorithm import PER_TENSOR, format_of
 from build_engine.trtllm.form import computes_in_fp8, reads_paged_context
@@ -20,7 +21,6 @@ from build_engine.trtllm.pin import PIN
 from build_engine.trtllm.profile import Profile, optimal_tokens
 from build_engine.trtllm.readback import expectations
 from build_engine.trtllm.sizes import (
-    PAGE,
     cache_share,
     device_bytes,
     estimate,

@@ -8,8 +8,7 @@ is said here. `fit.py` chooses sizes.
 from __future__ import annotations
 
 import math
-from bisect import bisect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,11 +18,10 @@ from build_engine.recipe import BITS, load_recipe, recipe_names
 from build_engine.roofline.memory import (
     BuildNeeds,
     MemoryEstimate,
-    cache_room,
     checkpoint_bytes,
-    least_device_bytes,
 )
 from build_engine.roofline.memory import estimate as memory_of
+from build_engine.roofline.room import PAGE, Room
 from build_engine.roofline.storage import CacheShare, Storage, grouped_bytes
 from build_engine.trtllm.algorithm import format_of
 from build_engine.trtllm.form import is_calibrated, reads_paged_context
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from build_engine.store.limits import EngineLimits
     from build_engine.target import Target
 
-PAGE = 32  # tokens of a page of the KV cache: the library's own size
 KV_CACHE_SHARE = 0.9  # of the memory that is free after loading: the library's own default
 # Published engines have 0.90 on small GPUs and up to 0.99 on large ones: what a runtime needs does
 # not grow with the GPU. That it is 2 GB is an assumption.
@@ -117,88 +114,45 @@ def require_sizes(
     """Raise ConfigError where an engine of these sizes cannot be built or used on the target, and
     RecipeRefused where the checkpoint's shapes have no kernels.
     """
-    if not reads_paged_context(format_of(recipe)) and limits.max_num_tokens < limits.max_input_len:
+    form = format_of(recipe)
+    check_shapes(config, form, limits.tensor_parallel)
+    if not reads_paged_context(form) and limits.max_num_tokens < limits.max_input_len:
         raise ConfigError(
             f"limits.max_num_tokens {limits.max_num_tokens} is less than the longest prompt "
             f"({limits.max_input_len} tokens), and with a KV cache in {recipe.kv_cache} "
             "TensorRT-LLM reads a prompt in one iteration; raise it to the prompt's length, or "
             "give a shorter one with --max-input-len."
         )
-    check_shapes(config, format_of(recipe), limits.tensor_parallel)
-    if not _fits(config, recipe, limits, target):
-        raise ConfigError(_too_large(config, recipe, limits, target))
-
-
-def _fits(config: LlamaConfig, recipe: RecipeRules, limits: EngineLimits, target: Target) -> bool:
-    """Whether one request of the greatest length can be answered."""
-    needed = estimate(config, recipe, limits)
-    return cache_room(device_bytes(target), needed, storage(recipe, config)) >= needed.kv_request
-
-
-def _too_large(
-    config: LlamaConfig, recipe: RecipeRules, limits: EngineLimits, target: Target
-) -> str:
-    needed = estimate(config, recipe, limits)
-    least = least_device_bytes(needed, storage(recipe, config))
-    ways = [
-        *_smaller(config, recipe, limits, target),
-        *_others(config, recipe, limits, target),
-    ]
-    remedy = ", or ".join(ways) or "choose a target with more memory"
-    return (
-        f"`{recipe.name}` needs about {size_text(least)} of GPU memory for one request of "
-        f"{limits.max_seq_len:,} tokens (weights {size_text(needed.weights)}, activations "
-        f"{size_text(needed.activations)} at max_batch_size {limits.max_batch_size} and "
-        f"max_num_tokens {limits.max_num_tokens}, KV cache {size_text(needed.kv_request)} out of "
-        f"{KV_CACHE_SHARE:.0%} of the rest), and target `{target.name}` has "
-        f"{size_text(device_bytes(target))}; {remedy}."
-    )
-
-
-def _smaller(
-    config: LlamaConfig, recipe: RecipeRules, limits: EngineLimits, target: Target
-) -> Iterator[str]:
-    """The sizes that make it fit, each by itself and as large as can be."""
-    answer = limits.max_new_tokens
-    sizes: tuple[tuple[str, int, Callable[[int], EngineLimits]], ...] = (
-        ("--max-batch-size", limits.max_batch_size, lambda n: replace(limits, max_batch_size=n)),
-        ("--max-num-tokens", limits.max_num_tokens, lambda n: replace(limits, max_num_tokens=n)),
-        (
-            "--max-input-len",
-            limits.max_input_len,
-            lambda n: replace(limits, max_input_len=n, max_seq_len=n + answer),
-        ),
-    )
-    for option, size, changed in sizes:
-        least = PAGE if option == "--max-num-tokens" else 1
-        if option == "--max-num-tokens" and not reads_paged_context(format_of(recipe)):
-            least = limits.max_input_len
-        fitting = bisect(
-            range(least, size), False, key=lambda n: not _fits(config, recipe, changed(n), target)
+    if limits.max_num_tokens < PAGE:
+        raise ConfigError(
+            f"limits.max_num_tokens {limits.max_num_tokens} is less than a page of the KV cache, "
+            f"to which TensorRT-LLM would raise it; give {PAGE} or more."
         )
-        if fitting:
-            most = least + fitting - 1
-            yield f"lower {option} by {size - most:,} to {most}"
+    kept, room = storage(recipe, config), _room(config, target)
+    if not room.fits(kept, limits):
+        others = _others(room, recipe, limits, target)
+        raise ConfigError(room.lack(recipe.name, kept, limits, others))
 
 
-def _others(
-    config: LlamaConfig, recipe: RecipeRules, limits: EngineLimits, target: Target
-) -> Iterator[str]:
+def _room(config: LlamaConfig, target: Target) -> Room:
+    memory = device_bytes(target)
+    return Room(
+        config=config,
+        device_bytes=memory,
+        memory="GPU",
+        source=f"target `{target.name}` has {size_text(memory)}",
+    )
+
+
+def _others(room: Room, recipe: RecipeRules, limits: EngineLimits, target: Target) -> Iterator[str]:
     """Smaller weights, and more GPUs, with which it fits as it is."""
-    ours = storage(recipe, config).linear_bytes
-    names = []
-    for name in recipe_names():
-        other = load_recipe(name)
-        if refusal(other, target) or storage(other, config).linear_bytes >= ours:
-            continue
-        if _fits(config, other, limits, target):
-            names.append(f"`{name}`")
-    if names:
-        yield f"take a recipe that fits ({', '.join(names)})"
+    config, kept = room.config, storage(recipe, room.config)
+    able = (other for name in recipe_names() if not refusal(other := load_recipe(name), target))
+    yield from room.recipes(kept, limits, ((other.name, storage(other, config)) for other in able))
     for parts in (2, 4, 8):
         split = replace(limits, tensor_parallel=parts * limits.tensor_parallel)
         if config.num_kv_heads % split.tensor_parallel:
             continue
-        if _fits(config, recipe, split, target):
+        if room.fits(kept, split):
             yield f"share it among GPUs (--tensor-parallel {split.tensor_parallel})"
             return

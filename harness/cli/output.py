@@ -11,7 +11,7 @@ import io
 import json
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.cli.program import command_line, here
@@ -74,15 +74,15 @@ class Output:
         """A command of this program, as it was started, for advice."""
         return command_line(words)
 
-    def error(self, text: str, exit_code: int) -> None:
-        """Why the command did not do what it was asked."""
+    def error(self, text: str, exit_code: int, found: Mapping[str, object] | None = None) -> None:
+        """Why the command did not do what it was asked; `found` is what it can say all the same."""
         text = here(text)
         shown = io.StringIO()
         console = self._console(shown)
         words = _fitted(f"enginebench: {printable(text)}", console)
         console.print(words, style="bold red", soft_wrap=True)
         tell(sys.stderr, shown.getvalue())
-        self.result({"error": text, "exit_code": exit_code})
+        self.result({**(found or {}), "error": text, "exit_code": exit_code})
 
     def _console(self, text: io.StringIO) -> Console:
         """What standard error would show, written to `text`."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from build_engine.errors import EXIT_OK, EnginebenchError
+from build_engine.progress import size_text
 from harness.cli.here import builds_here
 from harness.cli.options import RoundName
 from harness.cli.output import Output
@@ -32,7 +34,7 @@ def plan(
     set: tuple[str, ...] = (),
     simulate: bool = False,
     json: bool = False,
-) -> None:
+) -> int:
     """Say what will fit, how fast it can be at best, what is likely, and how long it takes; needs
     no weights, no GPU and no network.
 
@@ -88,8 +90,14 @@ def plan(
     found = document(plans)
     if simulate:
         found["simulated"] = _simulated(out, plans, chosen)
+    try:
+        best = plans.require_best()
+    except EnginebenchError as refused:
+        out.error(str(refused), refused.exit_code, found)
+        return refused.exit_code
     out.result(found)
-    _next(out, choice, plans.best)
+    _next(out, choice, best)
+    return EXIT_OK
 
 
 def _simulated(out: Output, plans: Plans, chosen: Round) -> list[object]:
@@ -119,10 +127,13 @@ def _label(plan: EnginePlan, plans: Plans) -> str:
 
 
 def _next(out: Output, choice: PlanChoice, best: EnginePlan) -> None:
-    """The build of the best, which this machine may not be for."""
-    engine = choice.engine(best.asked)
+    """The build of the best, which this machine may not be for, or not now."""
+    engine, memory = choice.engine(best.asked), best.memory
     words = ("build", *engine.options, "--workload", best.asked.workload.name)
-    if builds_here(engine):
+    host = memory.needs.build_host if memory.needs and memory.on_host else 0
+    if host > memory.device:
+        out.advice(f"when {size_text(host)} of host memory are free: {out.command(*words)}")
+    elif builds_here(engine):
         out.next(*words)
     else:
         out.advice(f"in the container, on a machine with that GPU: {out.command(*words)}")

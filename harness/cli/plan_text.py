@@ -55,8 +55,9 @@ def show_plans(out: Output, plans: Plans) -> None:
             f"limit: {seen.efficiencies}."
         )
     for plan in plans.plans:
-        if not plan.memory.fits:
-            out.say(f"{plan.asked.label} does not fit: {plan.memory.too_large}")
+        for each in (plan, plan.full_cache):
+            if each is not None and not each.memory.fits:
+                out.say(f"{each.asked.label} does not fit: {each.memory.too_large}")
     for refused in plans.refused:
         asked = refused.asked
         out.say(f"`{asked.recipe.name}` is refused on `{asked.target.name}`: {refused.reason}.")
@@ -113,7 +114,6 @@ def _show_memory(out: Output, memory: MemoryPlan) -> None:
     out.say(f"Memory: {size_text(memory.device)} ({memory.device_source})")
     out.lines([[f"  {name}", _size(size)] for name, size in parts if size])
     if not memory.fits:
-        out.say(f"  It does not fit: {memory.too_large}")
         return
     built = (
         f"built for {limits.max_batch_size} (max_batch_size) and iterations of "
@@ -181,7 +181,7 @@ def _show_times(out: Output, times: Sequence[ScenarioTimes]) -> None:
 def _show_caches(out: Output, plan: EnginePlan) -> None:
     """What the KV cache of this recipe excludes, and the same without that."""
     other = plan.full_cache
-    if other is None:
+    if other is None or not other.memory.fits:
         return
     kind, full = plan.asked.recipe.kv_cache, other.asked.recipe.kv_cache
     out.say(

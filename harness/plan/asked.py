@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from build_engine.backend import backend
-from build_engine.errors import ConfigError, UsageError
+from build_engine.errors import ConfigError, RecipeRefused, UsageError
 from build_engine.recipe import changes
 from build_engine.store.limits import EngineLimits
 
@@ -57,8 +57,14 @@ class Asked:
 
     @property
     def refusal(self) -> str | None:
-        """Why the target cannot honestly execute the recipe; None if it can."""
-        return self.backend.refusal_of(self.recipe, self.target)
+        """Why the target cannot honestly execute the recipe, or the model's layers have no kernels
+        for it; None if it can be built in some sizes.
+        """
+        refused = self.backend.refusal_of(self.recipe, self.target)
+        objection = None if refused else self._objection
+        if isinstance(objection, RecipeRefused):
+            return str(objection).removesuffix(".")
+        return refused
 
     @property
     def lengths(self) -> Lengths:
@@ -100,14 +106,11 @@ class Asked:
 
     @property
     def too_large(self) -> str | None:
-        """Why an engine of these sizes finds no room on the target, with what to lower; None where
-        it does, or where the target does not say how much it has.
+        """Why `build` refuses these sizes, with what to change; None where it does not, whatever
+        this machine has free.
         """
-        try:
-            self.backend.require_sizes(self.model.config, self.recipe, self.limits, self.target)
-        except UsageError as refusal:
-            return str(refusal)
-        return None
+        objection = self._objection
+        return None if objection is None else str(objection)
 
     @property
     def with_full_cache(self) -> Asked | None:
@@ -120,4 +123,13 @@ class Asked:
             other = replace(self, recipe=self.recipe.model_copy(update={"kv_cache": kind}))
             if other.refusal is None and other.storage.chunked:
                 return other
+        return None
+
+    @property
+    def _objection(self) -> UsageError | None:
+        """What `build` says of the model's layers and the sizes; None where it says nothing."""
+        try:
+            self.backend.require_sizes(self.model.config, self.recipe, self.limits, self.target)
+        except UsageError as objection:
+            return objection
         return None

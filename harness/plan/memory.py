@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from build_engine.progress import size_text
+from build_engine.recipe import load_recipe, recipe_names
 from build_engine.roofline.memory import (
     BuildNeeds,
     Elements,
@@ -14,18 +16,19 @@ from build_engine.roofline.memory import (
     estimate,
     requests_in,
 )
+from build_engine.roofline.room import Room
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from build_engine.roofline.storage import Storage
     from build_engine.store.limits import EngineLimits
     from build_engine.target import Target
     from harness.plan.asked import Asked
 
 _MOST_TOKENS = 16_384  # of an iteration: above it TensorRT-LLM warns
 _ALIGNMENT = 64
-_NO_ROOM = (
-    "not one request of the greatest length finds room; free memory, or take a smaller model or a "
-    "recipe with smaller weights."
-)
+_FREE_MEMORY = "end other programs, or raise the container's limit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +54,8 @@ class MemoryPlan:
     most_num_tokens: int
     needs: BuildNeeds | None
     too_large: str
-    """Why not one request of the greatest length finds room, with what to lower; "" where one does.
+    """Why `build` refuses the sizes, or not one request of the greatest length finds room, with
+    what to change; "" where it fits.
     """
 
     @property
@@ -66,8 +70,8 @@ class MemoryPlan:
 
     @property
     def fits(self) -> bool:
-        """Whether one request of the greatest length can be answered."""
-        return self.longest_requests > 0
+        """Whether `build` takes the sizes, and one request of the greatest length is answered."""
+        return not self.too_large
 
 
 def memory_plan(asked: Asked) -> MemoryPlan:
@@ -98,8 +102,31 @@ def memory_plan(asked: Asked) -> MemoryPlan:
         limits=limits,
         most_num_tokens=tokens // _ALIGNMENT * _ALIGNMENT,
         needs=asked.backend.needs_of(config, asked.recipe, limits),
-        too_large="" if longest else asked.too_large or _NO_ROOM,
+        too_large=asked.too_large or _lack(asked, storage, limits, device),
     )
+
+
+def _lack(asked: Asked, storage: Storage, limits: EngineLimits, device: int) -> str:
+    """What lacks on a device of which the backend says nothing by itself, as CPUs are."""
+    here, target, size = asked.target.memory_gib is None, asked.target, size_text(device)
+    room = Room(
+        config=asked.model.config,
+        device_bytes=device,
+        memory="GPU" if target.kind == "gpu" else "host",
+        source=f"{size} are free here now" if here else f"target `{target.name}` has {size}",
+    )
+    if room.fits(storage, limits):
+        return ""
+    others = [*room.recipes(storage, limits, _others(asked)), *([_FREE_MEMORY] if here else [])]
+    return room.lack(asked.recipe.name, storage, limits, others)
+
+
+def _others(asked: Asked) -> Iterator[tuple[str, Storage]]:
+    """Every recipe that the target can execute, and how it keeps its parts."""
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        if asked.backend.refusal_of(recipe, asked.target) is None:
+            yield name, asked.backend.storage_of(recipe, asked.model.config)
 
 
 def device_bytes(target: Target) -> tuple[int, str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from build_engine.errors import RecipeRefused
+from build_engine.errors import ConfigError, EnvironmentFault, RecipeRefused
 from build_engine.roofline.memory import checkpoint_bytes
 from build_engine.roofline.peaks import Peaks, stated_peaks
 from harness.machine.measured import MEASURE
@@ -67,10 +67,20 @@ class Plans:
     plans: tuple[EnginePlan, ...]
     refused: tuple[Refused, ...]
 
-    @property
-    def best(self) -> EnginePlan:
-        """The one of the most tokens/s in Offline, or the first where no speed is known."""
-        return max(self.plans, key=_offline)
+    def require_best(self) -> EnginePlan:
+        """Of those that fit the one of the most tokens/s in Offline, or the first where no speed is
+        known. Raises EnvironmentFault where this machine has no room for any of them now, and
+        ConfigError where a target has none, or sizes are such as `build` refuses.
+        """
+        if fitting := [plan for plan in self.plans if plan.memory.fits]:
+            return max(fitting, key=_offline)
+        fault = EnvironmentFault if all(p.memory.on_host for p in self.plans) else ConfigError
+        if len(self.plans) == 1:
+            raise fault(f"It does not fit: {self.plans[0].memory.too_large}")
+        raise fault(
+            "None of these engines fits; change what is said of each, or choose another --recipe "
+            "or --target."
+        )
 
 
 def make_plan(asked: Asked, chosen: Round, measured: Peaks | None = None) -> EnginePlan:

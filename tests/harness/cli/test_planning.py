@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -142,13 +143,100 @@ def test_scheduler_limits_are_compared_side_by_side(line: Line) -> None:
     assert "--max-batch-size 224 --max-num-tokens 2560" in said.err.splitlines()[-1]
 
 
-def test_what_does_not_fit_says_what_to_lower(line: Line) -> None:
-    large = ("--recipe", "bf16", "--max-batch-size", "20000")
-    said = line(*LLAMA, "--target", "a30", *large).err
-    assert "It does not fit: `bf16` needs about " in said
-    assert "lower --max-batch-size by " in said
-    several = line(*LLAMA, "--target", "a30", "--recipes", "bf16,int8_wo", *large[2:]).err
-    assert "bf16, batch=20000 does not fit: `bf16` needs about " in several
+def test_what_does_not_fit_says_what_to_lower_and_tells_of_no_build(line: Line) -> None:
+    large = ("--recipe", "bf16", "--max-batch-size", "20000", "--json")
+    said = line(*LLAMA, "--target", "a30", *large)
+    assert said.code == 2
+    last = said.err.splitlines()[-1]
+    assert "It does not fit: `bf16` needs about " in last
+    assert "lower --max-batch-size by " in last
+    assert "Next: " not in said.err and "Then: " not in said.err
+    assert (said.document["exit_code"], last) == (2, f"enginebench: {said.document['error']}")
+    assert not said.document["plans"][0]["memory"]["fits"]
+    several = line(*LLAMA, "--target", "a30", "--recipes", "bf16,fp16", *large[2:])
+    assert "bf16, batch=20000 does not fit: `bf16` needs about " in several.err
+    assert several.code == 2
+    assert several.err.splitlines()[-1].startswith("enginebench: None of these engines fits; ")
+
+
+def test_sizes_that_a_build_refuses_have_no_speed(line: Line) -> None:
+    """A KV cache in INT8 has its whole prompts in one iteration."""
+    words = ("--target", "a30", "--recipe", "int8_sq", "--max-num-tokens", "1024")
+    said = line(*LLAMA, *words, "--simulate")
+    assert said.code == 2
+    assert "No speed is predicted: it does not fit." in said.err
+    assert "is not simulated: it does not fit." in said.err
+    last = said.err.splitlines()[-1]
+    assert "limits.max_num_tokens 1024 is less than the longest prompt (2540 tokens)" in last
+    build = ("build", "--model", "newsbrief", *words[:4], "--max-num-tokens", "512", "--dry-run")
+    assert "limits.max_num_tokens 512 is less than the longest prompt" in line.refused(2, *build)
+
+
+def test_one_size_that_fits_is_planned_beside_one_that_does_not(line: Line) -> None:
+    few = ("--set", "workload.num_samples=300", "--simulate", "--json")
+    words = ("--target", "a30", "--recipe", "int8_sq", "--max-num-tokens", "1024,2560")
+    said = line(*LLAMA, *words, *few)
+    assert said.code == 0
+    assert "int8_sq, tokens=1024 does not fit: limits.max_num_tokens 1024" in said.err
+    small, large = said.document["plans"]
+    assert (small["forecast"], small["memory"]["fits"]) == (None, False)
+    assert large["forecast"] and large["memory"]["fits"]
+    assert said.document["simulated"][0] == [] and len(said.document["simulated"][1]) == 3
+    assert said.err.splitlines()[-1].endswith("--max-num-tokens 2560 --workload llama3.1-8b")
+
+
+@pytest.fixture
+def narrow(tmp_path: Path) -> Path:
+    """The architecture of a model whose layers have 576 inputs: no multiple of 128."""
+    config = json.loads((CHECKPOINT / "config.json").read_text("utf-8"))
+    config |= {
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "max_position_embeddings": 8192,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
+    return tmp_path
+
+
+def test_recipes_without_kernels_for_the_layers_are_refused(line: Line, narrow: Path) -> None:
+    plan = ("plan", "--model", narrow, "--target", "a30", "--recipe")
+    sentence = line.refused(2, *plan, "int4_awq")
+    assert sentence.startswith("`int4_awq` is refused on `a30`: W4A16_AWQ needs layers of a mul")
+    ranked = sentence.split("tokens/s in Offline there are")[1]
+    assert "`int8_sq`" in ranked and "int4_awq" not in ranked
+    said = line(*plan, "all", "--json")
+    refused = {each["recipe"] for each in said.document["refused"]}
+    assert {"int4_awq", "fp8"} <= refused and "int8_sq" not in refused
+    assert "--recipe int8_sq" in said.err.splitlines()[-1]
+
+
+def test_the_groups_of_a_cpu_recipe_must_divide_the_layers(line: Line, narrow: Path) -> None:
+    config = json.loads((narrow / "config.json").read_text("utf-8"))
+    config |= {"hidden_size": 360, "head_dim": 40}  # 8 divides it, and no group does
+    (narrow / "config.json").write_text(json.dumps(config), "utf-8")
+    sentence = line.refused(2, "plan", "--model", narrow, "--recipe", "int4_wo")
+    assert "`int4_wo` is refused on `cpu`: " in sentence
+    assert "divides the layers of this checkpoint (hidden_size 360" in sentence
+
+
+def test_a_cpu_without_room_says_what_lacks_and_what_to_lower(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("build_engine.free_memory.available_bytes", lambda: 9 * 10**9)
+    said = line(*LLAMA, "--target", "cpu", "--recipe", "int8_wo")
+    assert said.code == 3
+    last = said.err.splitlines()[-1]
+    assert last.startswith("enginebench: It does not fit: `int8_wo` needs about ")
+    assert " of host memory for one request of 2,668 tokens (weights 8." in last
+    assert "and 9.0 GB are free here now; lower --max-input-len by " in last
+    assert last.endswith("or end other programs, or raise the container's limit.")
+    monkeypatch.setattr("build_engine.free_memory.available_bytes", lambda: 10**10)
+    said = line(*LLAMA, "--target", "cpu", "--recipe", "int8_wo")
+    assert said.code == 0
+    last = said.err.splitlines()[-1]
+    assert last.startswith("Then: when ") and " of host memory are free: enginebench build" in last
 
 
 @pytest.mark.parametrize(("free", "lacks"), [(20 * 10**9, True), (10**11, False)])
