@@ -7,7 +7,8 @@ that an iteration reads, B the requests at once, BW the bandwidth, O the tokens 
 - overlap limit 1 / max(t_c, t_m): arithmetic and traffic hide each other wholly;
 - serial limit 1 / (t_c + t_m): they never do (Williams et al. 2009, "Roofline", has the first).
 
-At efficiency e of the arithmetic, a request keeps the device busy for u = t_c / e + KV bytes / BW:
+At efficiency e of the arithmetic, a request keeps the device busy for u = t_c / e + KV bytes / BW,
+with BW what of the bandwidth many requests share (`Efficiency.shared_bandwidth`):
 
 - Offline: 1 / (u + (O - 1) W / (B BW));
 - a rate r makes an iteration last (W / BW + t0) / (1 - r u), t0 the host's part; it must stay below
@@ -34,8 +35,17 @@ class Efficiency:
 
     compute: float = 1.0
     bandwidth: float = 1.0
+    """By a request that is alone."""
     overhead: Overhead | None = None
     """What steps cost beside them, where that was measured."""
+
+    @property
+    def shared_bandwidth(self) -> float:
+        """The same by many requests at once. Where steps were measured it is what all together get;
+        the efficiencies of the arithmetic of published results were reckoned with the whole
+        bandwidth (`Roofline.efficiency`), so what is lost of it is in them already.
+        """
+        return self.bandwidth if self.overhead else 1.0
 
 
 IDEAL = Efficiency()
@@ -122,9 +132,7 @@ class Roofline:
         """Requests a second where all are there from the start."""
         if not self.requests:
             return 0.0
-        # what was measured of the bandwidth is what all requests together get of it
-        shared = reached.bandwidth if reached.overhead else 1.0
-        seconds = self.compute_s / reached.compute + self.memory_s / shared
+        seconds = self.compute_s / reached.compute + self.memory_s / reached.shared_bandwidth
         return 1 / (seconds + self._overhead_s(reached, self.requests))
 
     def efficiency(self, per_second: float) -> float:
@@ -168,11 +176,10 @@ class Roofline:
         """
         if self.ttft_s(reached) > ttft_s:
             return Rate(0.0, "TTFT", 0.0)
-        busy_s = self.compute_s / reached.compute + self.kv_s
-        step_s = self.weights_s + HOST_S
-        if reached.overhead is not None:
-            busy_s += self._request_cost_s(reached.overhead)
-            step_s = self.weights_s + reached.overhead.iteration_s
+        cost, shared = reached.overhead, reached.shared_bandwidth
+        busy_s = self.compute_s / reached.compute + self.kv_s / shared
+        busy_s += self._request_cost_s(cost) if cost else 0.0
+        step_s = self.weights_s / shared + (cost.iteration_s if cost else HOST_S)
         later = self.lengths.answer - 1
         by_latency = max(0.0, (1 - step_s / tpot_s) / busy_s)
         wanted = by_latency * later * tpot_s
@@ -183,8 +190,8 @@ class Roofline:
 
     def iteration_s(self, tokens: int, reached: Efficiency) -> float:
         """Seconds of an iteration over so many tokens of prompts, in which no answer goes on."""
-        share = tokens / self.lengths.prompt
-        return self.weights_s + self._seconds(self.work.prompt_linear, 0) * share / reached.compute
+        products_s = self._seconds(self.work.prompt_linear, 0) * tokens / self.lengths.prompt
+        return self.weights_s / reached.shared_bandwidth + products_s / reached.compute
 
     def step_peaks(self, tokens: int) -> tuple[float, float]:
         """FLOP/s of linear layers and of the rest, of so many tokens at once."""

@@ -80,7 +80,7 @@ def _time(asked: Asked, limits: Roofline, reached: Efficiency) -> TimeModel:
         other_flops_per_s=limits.other_peak,
         bytes_per_s=limits.bandwidth,
         compute_efficiency=reached.compute,
-        bandwidth_efficiency=reached.bandwidth,
+        bandwidth_efficiency=reached.shared_bandwidth,
         overhead_s=cost.iteration_s if cost else HOST_S,
         token_s=cost.prompt_token_s if cost else 0.0,
         sampled_s=max(cost.answer_token_s - cost.prompt_token_s, 0.0) if cost else 0.0,

@@ -109,6 +109,28 @@ def test_what_steps_cost_is_added_to_what_is_likely() -> None:
     assert limits.rate(dear, 10, 1).queries_per_s < limits.rate(reached, 10, 1).queries_per_s
 
 
+def test_the_bandwidth_that_was_measured_is_what_requests_share() -> None:
+    """In Offline, in a rate and in an iteration alike: as if the memory were so much slower."""
+    limits, cost = _limits("bf16", _peaks()), COSTS.of(MODEL)
+    slower = replace(limits, bandwidth=0.4 * limits.bandwidth)
+    reached, whole = Efficiency(0.5, 0.4, cost), Efficiency(0.5, 1.0, cost)
+    assert limits.offline(reached) == pytest.approx(slower.offline(whole))
+    assert limits.iteration_s(512, reached) == pytest.approx(slower.iteration_s(512, whole))
+    found, expected = limits.rate(reached, 10, 1), slower.rate(whole, 10, 1)
+    assert found.queries_per_s == pytest.approx(expected.queries_per_s)
+    assert found.wanted == pytest.approx(expected.wanted)
+    assert found.bound == expected.bound
+
+
+def test_published_efficiencies_have_the_losses_of_the_bandwidth_in_them() -> None:
+    limits = _limits("bf16", _peaks())
+    reached, whole = Efficiency(0.5, 0.4), Efficiency(0.5, 1.0)
+    assert limits.offline(reached) == limits.offline(whole)
+    assert limits.iteration_s(512, reached) == limits.iteration_s(512, whole)
+    assert limits.rate(reached, 10, 1) == limits.rate(whole, 10, 1)
+    assert limits.tpot_s(reached) > limits.tpot_s(whole)  # of a request alone
+
+
 def test_products_of_narrow_weights_have_their_own_speed() -> None:
     slow = Rate(((1, 5e8), (2048, 2e9)))
     steps = MeasuredSteps(COSTS, (0.5, 0.6), (0.8, 0.9), {"int8": slow, "bf16": RATE})
