@@ -70,11 +70,19 @@ def validated(model: type[M], data: Any, *, missing: str = "is missing") -> M:
         # JSON in strict mode: no text for a number and no 1 for true, yet lists become tuples.
         return model.model_validate_json(text, strict=True)
     except ValidationError as error:
-        problems = error.errors(include_url=False)
+        told = problem_of(model, error, missing=missing)
+    raise Invalid(told)
+
+
+def problem_of(
+    model: type[BaseModel], error: ValidationError, *, missing: str = "is missing"
+) -> str:
+    """What is wrong with values that were to be a `model`, as a sentence."""
+    problems = error.errors(include_url=False)
     # A misspelt key is reported before the key that is missing because of it.
     problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
     more = f" ({len(problems) - 1} more after this one.)" if len(problems) > 1 else ""
-    raise Invalid(f"{_sentence(model, problems[0], missing)}{more}")
+    return f"{_sentence(model, problems[0], missing)}{more}"
 
 
 def _sentence(model: type[BaseModel], problem: ErrorDetails, missing: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from build_engine.errors import EXIT_OK, EnginebenchError
+from build_engine.errors import EXIT_OK, EnginebenchError, UsageError
 from build_engine.progress import size_text
 from harness.cli.here import builds_here
 from harness.cli.options import RoundName
@@ -110,10 +110,15 @@ def _simulated(out: Output, plans: Plans, chosen: Round) -> list[object]:
     labels = [_label(plan, plans) for plan in plans.plans]
     for label, plan in zip(labels, plans.plans, strict=True):
         peaks = known_peaks(plan.asked.target)
-        rehearsals = tuple(rehearse(plan, peaks, chosen)) if peaks else ()
+        rehearsals: tuple[Rehearsal, ...] = ()
+        reason = f"{plan.no_forecast}."
+        try:
+            rehearsals = tuple(rehearse(plan, peaks, chosen)) if peaks else ()
+        except UsageError as refused:  # of one of several, whose plan is known all the same
+            reason = str(refused)
         show_rehearsals(out, label, rehearsals)
         if not rehearsals:
-            out.say(f"{label} is not simulated: {plan.no_forecast}.")
+            out.say(f"{label} is not simulated: {reason}")
         found.append(rehearsals)
     show_side_by_side(out, dict(zip(labels, found, strict=True)))
     return [rehearsed(rehearsals) for rehearsals in found]

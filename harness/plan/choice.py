@@ -16,6 +16,10 @@ from harness.rules.workload import load_workload, workload_names
 from harness.runs.engine_choice import EngineChoice
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from build_engine.recipe import Recipe
+    from build_engine.target import Target
     from harness.rules.rounds import Round
     from harness.rules.workload import Workload
 
@@ -61,12 +65,14 @@ class PlanChoice:
         ]
 
     def others(self, chosen: Round, target: str) -> list[Asked]:
-        """Every recipe as it is shipped, for one target, in the sizes that `build` takes."""
+        """Every recipe as it is shipped, for the target of this name, in the sizes that `build`
+        takes.
+        """
         of_workload = tuple(each for each in self.settings if not each.startswith("recipe."))
         every = PlanChoice(
             model=self.model,
             recipe=ALL,
-            target=target,
+            target=_word(self.target, [], target, load_target),
             workload=self.workload,
             settings=of_workload,
         )
@@ -78,8 +84,8 @@ class PlanChoice:
         hub = next((each.hub[0] for each in known if each.name == self.model), self.model)
         return EngineChoice(
             model=hub,
-            recipe=planned.recipe.name,
-            target=planned.target.name,
+            recipe=_word(self.recipe, recipe_names(), planned.recipe.name, load_recipe),
+            target=_word(self.target, [], planned.target.name, load_target),
             max_batch_size=planned.max_batch_size,
             max_num_tokens=planned.max_num_tokens,
             set=tuple(each for each in self.settings if each.startswith("recipe.")),
@@ -99,6 +105,11 @@ def _names(text: str, every: list[str]) -> list[str]:
     if not names:
         raise ConfigError(f"`{text}` names nothing; give names with commas between them.")
     return names
+
+
+def _word(text: str, every: list[str], name: str, load: Callable[[str], Recipe | Target]) -> str:
+    """How the user called what has this name: by the name, or by a file."""
+    return next((word for word in _names(text, every) if load(word).name == name), name)
 
 
 def _sizes(text: str | None, option: str) -> list[int | None]:

@@ -6,8 +6,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
+from build_engine.errors import ConfigError
 from build_engine.roofline.limits import HOST_S
 from build_engine.roofline.memory import Elements
+from build_engine.validation import problem_of
 from harness.plan.forecast import reached_of, roofline
 from harness.plan.memory import memory_plan
 from runtime.simulated.model import EngineModel
@@ -27,14 +31,15 @@ def planned_engine(
     plan: EnginePlan, peaks: Peaks, reached: Efficiency | None = None
 ) -> EngineModel | None:
     """The engine of a plan, as it would be built, on a machine of these peaks, at the typical
-    efficiency if none is given; None where it does not fit, or a peak is not known.
+    efficiency if none is given; None where it does not fit, or a peak is not known. Raises
+    ConfigError for one that is not as simulated engines can be.
     """
     return _engine(plan.asked, plan.memory, peaks, reached) if plan.memory.fits else None
 
 
 def likely_engine(asked: Asked, peaks: Peaks) -> EngineModel | None:
     """An engine that is there, whatever memory is free now; None where a peak is not known. Raises
-    ConfigError where too little is known of it.
+    ConfigError where too little is known of it, and as `planned_engine` does.
     """
     return _engine(asked, memory_plan(asked), peaks, None)
 
@@ -46,14 +51,18 @@ def _engine(
     if limits is None:
         return None
     limits, seen = reached_of(asked, peaks, limits)
-    return EngineModel(
-        time=_time(asked, limits, reached or seen.typical),
-        kv_blocks=_blocks(memory),
-        tokens_per_block=_BLOCK_TOKENS,
-        max_batch_size=memory.limits.max_batch_size,
-        max_num_tokens=memory.limits.max_num_tokens,
-        chunked_context=asked.storage.chunked,
-    )
+    try:
+        return EngineModel(
+            time=_time(asked, limits, reached or seen.typical),
+            kv_blocks=_blocks(memory),
+            tokens_per_block=_BLOCK_TOKENS,
+            max_batch_size=memory.limits.max_batch_size,
+            max_num_tokens=memory.limits.max_num_tokens,
+            chunked_context=asked.storage.chunked,
+        )
+    except ValidationError as error:
+        told = problem_of(EngineModel, error)
+        raise ConfigError(f"Such an engine cannot be simulated: {told}") from None
 
 
 def _blocks(memory: MemoryPlan) -> int:

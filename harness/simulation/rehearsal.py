@@ -47,7 +47,8 @@ class Rehearsal:
 
 def rehearse(plan: EnginePlan, peaks: Peaks, chosen: Round) -> Iterator[Rehearsal]:
     """Each scenario of the plan's workload in which requests are in flight together, at the
-    typical efficiency; none where the engine does not fit or no speed is known.
+    typical efficiency; none where the engine does not fit or no speed is known. Raises UsageError
+    for an engine that cannot be simulated, and for requests that it could never answer.
     """
     trials = Trials.of(plan, peaks, chosen)
     if trials is None:

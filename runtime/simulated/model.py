@@ -39,7 +39,10 @@ class EngineModel(Frozen):
     @model_validator(mode="after")
     def _can_go_on(self) -> EngineModel:
         if self.max_num_tokens < self.tokens_per_block:
-            raise ValueError("`max_num_tokens` must hold one block, `tokens_per_block`.")
+            raise ValueError(
+                "`max_num_tokens` must hold one block, `tokens_per_block`; it is "
+                f"{self.max_num_tokens} and a block has {self.tokens_per_block}."
+            )
         return self
 
     @property

@@ -81,6 +81,14 @@ def test_a_prompt_that_is_read_at_once_keeps_its_iteration() -> None:
     assert "lower --max-input-len" in sentence
 
 
+def test_an_iteration_holds_a_page() -> None:
+    sentence = refused("bf16", "a30", replace(LIMITS, max_num_tokens=31))
+    assert "less than a page of the KV cache" in sentence and "give 32 or more" in sentence
+    require_sizes(
+        LLAMA, load_recipe("bf16"), replace(LIMITS, max_num_tokens=32), load_target("a30")
+    )
+
+
 @pytest.mark.parametrize("memory_gib", [16.0, 16.2, 16.5, 17.0, 24.0])
 def test_what_is_refused_is_what_a_plan_finds_no_room_for(memory_gib: float) -> None:
     recipe = load_recipe("bf16")

@@ -253,3 +253,42 @@ def test_without_peaks_nothing_is_simulated(line: Line) -> None:
     said = line("plan", "--model", "newsbrief", "--recipe", "int8_wo", "--simulate", "--json")
     assert "int8_wo is not simulated: target `cpu` states no peaks" in said.err
     assert said.document["simulated"] == [[]]
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A target of a user's own: this CPU, with peaks."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "{name: mine, title: Mine, kind: cpu, backend: openvino, bandwidth_gb_s: 28, "
+        "dense_tflops: {bf16: 0.39, fp32: 0.2}, sources: [measured by hand]}",
+        "utf-8",
+    )
+    return path
+
+
+def test_a_target_file_is_told_as_it_was_given(line: Line, mine: Path) -> None:
+    said = line("plan", "--model", "newsbrief", "--recipe", "int8_wo", "--target", mine)
+    assert said.code == 0
+    assert "Offline, tokens/s" in said.err
+    assert f"--target {mine} --recipe int8_wo" in said.err.splitlines()[-1]
+    sentence = line.refused(2, "plan", "--model", "newsbrief", "--recipe", "fp8", "--target", mine)
+    assert sentence.startswith("`fp8` is refused on `mine`: ")
+    assert "by likely tokens/s in Offline there are " in sentence
+
+
+def test_an_engine_that_cannot_be_simulated_says_why(line: Line, mine: Path) -> None:
+    few = ("--set", "workload.num_samples=40", "--set", "workload.min_duration_s=1")
+    sizes = ("--max-num-tokens", "16,512", "--simulate", "--json")
+    plan = ("plan", "--model", "newsbrief", "--recipe", "int8_wo", "--target", mine)
+    said = line(*plan, *few, *sizes)
+    assert said.code == 0
+    assert (
+        "int8_wo, tokens=16 is not simulated: Such an engine cannot be simulated: "
+        "`max_num_tokens` must hold one block, `tokens_per_block`; it is 16 and a block has 32."
+    ) in said.err
+    small, large = said.document["simulated"]
+    assert small == [] and len(large) > 1
+    gpu = line(*LLAMA, "--target", "a30", "--recipe", "bf16", "--max-num-tokens", "16")
+    assert gpu.code == 2
+    assert "max_num_tokens 16 is less than a page of the KV cache" in gpu.err.splitlines()[-1]

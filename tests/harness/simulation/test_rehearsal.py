@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from build_engine.errors import ConfigError
 from build_engine.roofline.costs import Overhead
 from build_engine.roofline.limits import Efficiency
 from build_engine.roofline.peaks import Peaks, stated_peaks
@@ -13,7 +14,7 @@ from harness.plan.choice import PlanChoice
 from harness.plan.plan import EnginePlan, make_plan
 from harness.rules.rounds import DEFAULT, load_round
 from harness.rules.scenario import Scenario
-from harness.simulation.engine import planned_engine
+from harness.simulation.engine import likely_engine, planned_engine
 from harness.simulation.rehearsal import Trials, prompts, rehearse
 
 ROUND = load_round(DEFAULT)
@@ -90,6 +91,15 @@ def test_what_does_not_fit_is_not_simulated() -> None:
     found = {each.scenario: each for each in rehearse(planned("bf16", "l4", FEW), slow, ROUND)}
     server = found[Scenario.SERVER]
     assert (server.target_qps, server.test) == (None, None)
+
+
+def test_an_engine_that_cannot_be_simulated_is_a_mistake_of_ours_to_tell() -> None:
+    choice = PlanChoice(
+        model="newsbrief", recipe="int8_wo", target="cpu", workload=None, max_num_tokens="16"
+    )
+    peaks = Peaks({"bf16": 4e11, "fp32": 2e11}, 28e9, "measured here")
+    with pytest.raises(ConfigError, match="cannot be simulated: `max_num_tokens` must hold"):
+        likely_engine(choice.asked(ROUND)[0], peaks)
 
 
 def test_prompts_have_the_mean_and_the_spread_of_the_workload() -> None:
