@@ -4,29 +4,10 @@ give it up.
 
 from __future__ import annotations
 
-import math
-
 from harness.search.outcome import ProbeOutcome, Step, Tail
+from harness.simulation.early_stopping import most_over_early
 
-_P99_OVER = 0.01  # of the answers; LoadGen takes the value at the 99th of a hundred
-_DOUBT = 0.01  # that early stopping leaves: its confidence is 0.99
-
-
-def most_over_early(queries: int) -> int:
-    """Those that LoadGen's early stopping allows as well: fewer, since p99 must be kept with a
-    confidence of 99 %. -1 where not even none is enough.
-
-    Source: `early_stopping.cc`, MinPassingQueriesFinder: so many or fewer of `queries` have, at one
-    in a hundred each, a probability of 0.01 or less.
-    """
-    odds = _P99_OVER / (1 - _P99_OVER)
-    log_term = queries * math.log1p(-_P99_OVER)  # of many queries, the term itself is 0
-    total, over = math.exp(log_term), 0
-    while total <= _DOUBT:
-        log_term += math.log((queries - over) / (over + 1) * odds)
-        over += 1
-        total += math.exp(log_term)
-    return over - 1
+__all__ = ["Watch", "most_over_early"]
 
 
 class Watch:

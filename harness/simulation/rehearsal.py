@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from harness.loadgen.job import Probe
 from harness.runs.scope import RunScope
+from harness.simulation.early_stopping import most_over_early
 from harness.simulation.engine import planned_engine
-from harness.simulation.foresight import Foresight, p99_over
+from harness.simulation.foresight import Foresight
 from harness.simulation.simulated import SimulatedTest, simulate
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ _STEP = 0.995
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
     """One simulated test, and the verdict on its latencies: nothing else is there to be judged.
-    Where there are latency limits it is that of the highest rate, `target_qps`, within them; where
-    no rate was, `test` is None, and the verdict is that of the lowest rate that was tried.
+    Where there are latency limits it is that of the highest rate, `target_qps`, within them, of
+    which LoadGen's early stopping is as sure as it asks; where no rate was, `test` is None, and the
+    verdict is that of the lowest rate that was tried.
     """
 
     scenario: Scenario
@@ -99,12 +101,14 @@ class Trials:
         likely, most = self.seen.rates[scenario].likely.typical, self._samples_per_s
         lowest = most / _FURTHEST
         rate = self._foresight(limits).highest(
-            lambda rate: self.loadgen(scenario, rate), 1.0, p99_over, max(likely, lowest)
+            lambda rate: self.loadgen(scenario, rate), 1.0, most_over_early, max(likely, lowest)
         )
         while rate > lowest:  # a percentile rises with the rate, but not in every thousandth
             test, verdict = self.test(scenario, limits, rate)
             if verdict.valid:
                 return Rehearsal(scenario, rate, test, verdict)
+            if not test.long_enough:  # and at lower rates there are fewer queries yet
+                return Rehearsal(scenario, None, None, verdict)
             rate *= _STEP
         return Rehearsal(scenario, None, None, self.test(scenario, limits, lowest)[1])
 

@@ -13,8 +13,9 @@ from build_engine.errors import UsageError
 from build_engine.validation import Frozen
 from harness.loadgen.metrics import Metrics
 from harness.rules.verdict import Verdict
-from harness.runs.conditions.performance import latency
+from harness.runs.conditions.performance import enough_queries, latency
 from harness.simulation.arrivals import arrivals_s, samples
+from harness.simulation.early_stopping import early_p99
 from runtime.simulated.virtual import Load, drive
 
 if TYPE_CHECKING:
@@ -44,21 +45,35 @@ class SimulatedTest(Frozen):
     num_iterations: int
     num_paused: int
     """Times that a started request lost its cache."""
+    early_ttft_s: float | None = None
+    early_tpot_s: float | None = None
+    """The least limits of TTFT and TPOT that LoadGen's early stopping finds kept; None where it has
+    no rate, and for too few answers.
+    """
+
+    @property
+    def long_enough(self) -> bool:
+        """Whether early stopping can find a limit kept."""
+        return self.early_ttft_s is not None and self.early_tpot_s is not None
 
     def verdict(self, plan: LoadgenPlan, limits: ScenarioLimits) -> Verdict:
-        """Whether the latencies are below the limits of the plan's scenario. Nothing else that a
-        real run is judged by is there to be judged.
+        """Whether the latencies are below the limits of the plan's scenario, and as early stopping
+        asks. Nothing else that a real run is judged by is there to be judged.
         """
         done = self.metrics.samples_per_s or 0.0
         sustained = min(done, plan.target_rate) if plan.scenario.has_rate else done
-        return Verdict.of(
-            latency(name, 1e3 * (measured_s or 0.0), limit_ms, plan.scenario, sustained)
-            for name, measured_s, limit_ms in (
-                ("TTFT", self.metrics.ttft_p99_s, limits.ttft_ms),
-                ("TPOT", self.metrics.tpot_p99_s, limits.tpot_ms),
-            )
-            if limit_ms is not None
-        )
+        rules, kept = [], True
+        for name, measured_s, early_s, limit_ms in (
+            ("TTFT", self.metrics.ttft_p99_s, self.early_ttft_s, limits.ttft_ms),
+            ("TPOT", self.metrics.tpot_p99_s, self.early_tpot_s, limits.tpot_ms),
+        ):
+            if limit_ms is not None:
+                measured_ms = 1e3 * (measured_s or 0.0)
+                rules.append(latency(name, measured_ms, limit_ms, plan.scenario, sustained))
+                kept = kept and early_s is not None and 1e3 * early_s <= limit_ms
+        if rules:
+            rules.append(enough_queries(kept, self.num_queries, plan.scenario))
+        return Verdict.of(rules)
 
 
 def load_of(
@@ -98,12 +113,16 @@ def simulate(
     done = drive(model, load, give_up)
     lengths = load.answers[done.numbers]
     duration_s = float(done.last_s.max())
+    ttft_s, tpot_s = done.first_s - done.arrived_s, _tpots(done, lengths)
+    has_rate = plan.scenario.has_rate
     return SimulatedTest(
         num_queries=done.num_arrived,
         duration_s=duration_s,
         metrics=_metrics(plan.scenario, done, lengths, duration_s),
         num_iterations=done.num_iterations,
         num_paused=done.num_paused,
+        early_ttft_s=early_p99(ttft_s) if has_rate else None,
+        early_tpot_s=early_p99(tpot_s) if has_rate else None,
     )
 
 
@@ -121,11 +140,16 @@ def _metrics(
     }
     if scenario.has_first_tokens:
         figures |= _percentiles("ttft", done.first_s - done.arrived_s)
-        several = lengths > 1
-        if several.any():
-            later = (done.last_s - done.first_s)[several] / (lengths[several] - 1)
-            figures |= _percentiles("tpot", later)
+        if len(tpots := _tpots(done, lengths)):
+            figures |= _percentiles("tpot", tpots)
     return Metrics(**figures)
+
+
+def _tpots(done: Answered, lengths: NDArray[np.int64]) -> Seconds:
+    """Of the answers that have more than one token."""
+    several = lengths > 1
+    found: Seconds = (done.last_s - done.first_s)[several] / (lengths[several] - 1)
+    return found
 
 
 def _percentiles(name: str, values_s: Seconds) -> dict[str, float]:

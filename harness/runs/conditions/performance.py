@@ -169,14 +169,23 @@ def _trying(qps: float) -> str:
 def early_stopping(log: DetailLog, scenario: Scenario) -> Rule:
     """The queries suffice for LoadGen's percentiles."""
     words, least = log.early_stopping_advice, log.early_stopping_queries
+    return enough_queries(log.early_stopping_met, log.num_queries, scenario, words, least)
+
+
+def enough_queries(
+    met: bool, num_queries: int, scenario: Scenario, words: str = "", least: int = 0
+) -> Rule:
+    """Early stopping of so many queries; `words` is what LoadGen says of it, and `least` how many
+    it asks for (0: it does not say).
+    """
     enough = f" ({least:,} or more, by --count or --duration)" if least else ""
     return Rule(
         name="early stopping",
-        passed=log.early_stopping_met,
-        measured=f"{counted(log.num_queries, 'query', 'queries')}",
+        passed=met,
+        measured=f"{counted(num_queries, 'query', 'queries')}",
         allowed=f"what LoadGen needs for its percentiles ({words})" if words else "LoadGen's own",
         remedy=f"run more queries{enough}" + (" or lower --qps" if scenario.has_rate else ""),
-        value=log.num_queries,
+        value=num_queries,
         unit="queries",
     )
 

@@ -113,7 +113,7 @@ def test_a_rehearsal_ends_with_a_verdict_and_says_why_accuracy_is_skipped(line: 
     ((_, server, _),) = said.document["simulated"]
     assert server["verdict"]["valid"] and server["accuracy_skipped"]
     names = [rule["name"] for rule in server["verdict"]["rules"]]
-    assert names == ["TTFT at p99", "TPOT at p99"]
+    assert names == ["TTFT at p99", "TPOT at p99", "early stopping"]
 
 
 def test_a_scenario_that_no_rate_serves_is_invalid_with_the_reason(line: Line) -> None:

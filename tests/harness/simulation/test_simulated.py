@@ -71,13 +71,41 @@ def test_an_answer_of_one_token_has_no_time_per_further_token() -> None:
 
 def test_server_is_judged_by_its_latencies() -> None:
     plan = replace(PLAN, scenario=Scenario.SERVER, min_query_count=400, target_qps=20.0)
+    plan = replace(plan, min_query_count=460)
     verdict = run(plan).verdict(plan, LIMITS)
-    assert [rule.name for rule in verdict.rules] == ["TTFT at p99", "TPOT at p99"]
+    assert [rule.name for rule in verdict.rules] == [
+        "TTFT at p99",
+        "TPOT at p99",
+        "early stopping",
+    ]
     assert verdict.valid
     flooded = replace(plan, target_qps=500.0)  # four are in flight, for three iterations each
     lost = run(flooded).verdict(flooded, LIMITS)
-    assert [rule.passed for rule in lost.rules] == [False, True]
+    assert [rule.passed for rule in lost.rules] == [False, True, False]
     assert "lower --qps" in lost.sentence
+
+
+def test_a_test_that_p99_passes_may_not_be_enough_for_early_stopping() -> None:
+    """400 answers are too few whatever they are, and of 460 none may be beyond a limit."""
+    plan = replace(PLAN, scenario=Scenario.SERVER, min_query_count=400, target_qps=20.0)
+    short = run(plan)
+    assert not short.long_enough
+    verdict = short.verdict(plan, LIMITS)
+    assert [rule.passed for rule in verdict.rules] == [True, True, False]
+    assert "early stopping: measured 400 queries" in verdict.sentence
+    assert "run more queries or lower --qps" in verdict.sentence
+    plan = replace(plan, min_query_count=460)
+    busy = replace(plan, target_qps=100.0)
+    done = run(busy)
+    worst = done.early_ttft_s
+    assert worst is not None and done.metrics.ttft_p99_s is not None
+    assert worst > done.metrics.ttft_p99_s  # the worst of 460, beside the fourth worst
+    between = LIMITS.model_copy(
+        update={"ttft_ms": 1e3 * (worst + done.metrics.ttft_p99_s) / 2, "tpot_ms": 1e4}
+    )
+    assert [rule.passed for rule in done.verdict(busy, between).rules] == [True, True, False]
+    kept = between.model_copy(update={"ttft_ms": 1e3 * worst})
+    assert done.verdict(busy, kept).valid
 
 
 def test_lengths_are_those_of_every_sample() -> None:
