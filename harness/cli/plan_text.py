@@ -34,6 +34,8 @@ def show_plan(out: Output, plan: EnginePlan) -> None:
     else:
         _show_speed(out, plan.forecast, plan.memory.at_once)
         _show_times(out, plan.times)
+        for each in plan.untimed:
+            out.say(f"{each.scenario} has no run length: {each.reason}.")
     out.say(f"Disk: {size_text(plan.disk_bytes)} for the checkpoint and what is made of it.")
     _show_caches(out, plan)
 
@@ -95,6 +97,7 @@ def _document(plan: EnginePlan) -> dict[str, object]:
         "forecast": asdict(plan.forecast) if plan.forecast else None,
         "no_forecast": plan.no_forecast,
         "times": [asdict(each) for each in plan.times],
+        "untimed": [asdict(each) for each in plan.untimed],
         "disk_bytes": plan.disk_bytes,
         "full_cache": _document(plan.full_cache) if plan.full_cache else None,
     }

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from build_engine.errors import ConfigError, EnvironmentFault, RecipeRefused
 from build_engine.roofline.memory import checkpoint_bytes
 from build_engine.roofline.peaks import Peaks, stated_peaks
+from build_engine.store.limits import EngineLimits
 from harness.machine.measured import MEASURE
 from harness.plan.asked import Asked
 from harness.plan.forecast import Forecast, forecast
 from harness.plan.measured import is_this_cpu
 from harness.plan.memory import MemoryPlan, memory_plan
-from harness.plan.times import ScenarioTimes, scenario_times
+from harness.plan.times import ScenarioTimes, Untimed, scenario_times
 
 if TYPE_CHECKING:
     from harness.rules.rounds import Round
@@ -31,6 +32,7 @@ class EnginePlan:
     forecast: Forecast | None
     no_forecast: str
     times: Sequence[ScenarioTimes]
+    untimed: Sequence[Untimed]
     full_cache: EnginePlan | None
     """The same with a KV cache that is not quantised and with chunked context, where the KV cache
     of this one excludes that.
@@ -85,8 +87,10 @@ class Plans:
 
 def make_plan(asked: Asked, chosen: Round, measured: Peaks | None = None) -> EnginePlan:
     """The plan of one engine. `measured` are peaks of this machine, in place of those that the
-    target states. Raises ConfigError where too little is known of the workload or of the memory.
+    target states. Raises ConfigError where too little is known of the workload or of the memory,
+    and for a workload whose requests are longer than the model's positions.
     """
+    _require_positions(asked)
     return _plan(asked, chosen, measured, asked.with_full_cache)
 
 
@@ -138,13 +142,36 @@ def _plan(asked: Asked, chosen: Round, measured: Peaks | None, full: Asked | Non
     else:
         found = forecast(asked, peaks)
         reason = "" if found else _no_peak(asked)
+    times, untimed = scenario_times(asked, found, chosen) if found else ([], [])
     return EnginePlan(
         asked=asked,
         memory=memory,
         forecast=found,
         no_forecast=reason,
-        times=scenario_times(asked, found, chosen) if found else (),
+        times=times,
+        untimed=untimed,
         full_cache=_plan(full, chosen, measured, None) if full else None,
+    )
+
+
+def _require_positions(asked: Asked) -> None:
+    """Return where the model can take the workload's longest request. Raises ConfigError: a run of
+    all its data would be refused.
+    """
+    workload, config = asked.workload, asked.model.config
+    longest, answer = workload.max_input_tokens, workload.max_new_tokens
+    if longest + answer <= config.max_position_embeddings:
+        return
+    fitting = EngineLimits.for_lengths(longest, answer, config.max_position_embeddings)
+    ways = [f"--set workload.max_input_tokens={fitting.max_input_len}"]
+    if fitting.max_new_tokens < answer:
+        ways.append(f"--set workload.max_new_tokens={fitting.max_new_tokens}")
+    if (workload.mean_input_tokens or 0) > fitting.max_input_len:
+        ways.append("--set workload.mean_input_tokens=N")
+    raise ConfigError(
+        f"Workload {workload.name} has prompts of up to {longest:,} tokens and answers of "
+        f"{answer}, and `{asked.model.name}` has {config.max_position_embeddings:,} positions, so "
+        f"a run of all its data would be refused; plan for shorter ones: {' '.join(ways)}."
     )
 
 

@@ -1,4 +1,6 @@
-"""How long the tests of each scenario take, and how many queries LoadGen asks in them."""
+"""How long the tests of each scenario take, and how many queries LoadGen asks in them; or why that
+cannot be said.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,17 @@ from harness.loadgen.job import Probe
 from harness.runs.scope import RunScope
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.loadgen.settings import Mode
     from harness.plan.asked import Asked
     from harness.plan.forecast import Forecast
     from harness.rules.rounds import Round
     from harness.rules.scenario import Scenario
+
+
+_ENDS = ("low", "typical", "high")
+_EFFICIENCIES = ("least", "middle", "best")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +45,25 @@ class _Speed:
     rate: float | None
 
 
-def scenario_times(asked: Asked, seen: Forecast, chosen: Round) -> list[ScenarioTimes]:
-    """Of each scenario of the workload that the engine can serve at all."""
-    found = []
+@dataclass(frozen=True, slots=True)
+class Untimed:
+    """A scenario whose tests have no length, and why: the end of a sentence."""
+
+    scenario: Scenario
+    reason: str
+
+
+def scenario_times(
+    asked: Asked, seen: Forecast, chosen: Round
+) -> tuple[list[ScenarioTimes], list[Untimed]]:
+    """Of each scenario of the workload: those that the engine can serve at every efficiency that is
+    likely, and the others.
+    """
+    found, untimed = [], []
     for scenario in asked.workload.scenarios:
         speeds = _speeds(asked, seen, scenario)
-        if any(speed.rate == 0 or speed.samples_per_s == 0 for speed in speeds):
+        if reason := _untimed(seen, scenario, speeds):
+            untimed.append(Untimed(scenario, reason))
             continue
         worst, typical, best = (_Tests(asked, scenario, speed, chosen) for speed in speeds)
         found.append(
@@ -53,7 +74,19 @@ def scenario_times(asked: Asked, seen: Forecast, chosen: Round) -> list[Scenario
                 accuracy_s=(best.seconds("accuracy"), worst.seconds("accuracy")),
             )
         )
-    return found
+    return found, untimed
+
+
+def _untimed(seen: Forecast, scenario: Scenario, speeds: Sequence[_Speed]) -> str:
+    """Why there is a speed at which the tests have no end; "" where there is none."""
+    slow = [name for name, speed in zip(_EFFICIENCIES, speeds, strict=True) if speed.rate == 0]
+    if len(slow) == len(speeds):
+        return f"no rate keeps its limit of {seen.rates[scenario].bound}"
+    if slow:
+        return f"at the {' and the '.join(slow)} efficiency that is likely no rate keeps its limits"
+    if any(speed.samples_per_s == 0 for speed in speeds):
+        return "no request of mean length fits"
+    return ""
 
 
 def _speeds(asked: Asked, seen: Forecast, scenario: Scenario) -> list[_Speed]:
@@ -66,7 +99,7 @@ def _speeds(asked: Asked, seen: Forecast, scenario: Scenario) -> list[_Speed]:
             getattr(latency, name),
             getattr(rates.likely, name) if rates else None,
         )
-        for name in ("low", "typical", "high")
+        for name in _ENDS
     ]
 
 

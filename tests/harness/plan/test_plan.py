@@ -11,11 +11,11 @@ from build_engine.config import apply_overrides
 from build_engine.errors import ConfigError, RecipeRefused
 from build_engine.recipe import load_recipe, recipe_names
 from build_engine.roofline.limits import Efficiency
-from build_engine.roofline.peaks import Peaks
+from build_engine.roofline.peaks import Peaks, stated_peaks
 from build_engine.roofline.published import PublishedOffline, load_published
 from build_engine.target import load_target
 from harness.plan.asked import Asked
-from harness.plan.forecast import published_roofline, seen_efficiencies
+from harness.plan.forecast import published_roofline, roofline, seen_efficiencies
 from harness.plan.memory import memory_plan
 from harness.plan.plan import EnginePlan, make_plan, make_plans, require_some
 from harness.rules.rounds import DEFAULT, load_round
@@ -176,6 +176,54 @@ def test_a_scenario_that_cannot_be_served_has_no_run() -> None:
     rate = plan.forecast.rates[Scenario.INTERACTIVE]
     assert rate.likely.high == 0 and rate.bound == "TPOT"
     assert Scenario.INTERACTIVE not in {each.scenario for each in plan.times}
+    (untimed,) = plan.untimed
+    assert (untimed.scenario, untimed.reason) == (
+        Scenario.INTERACTIVE,
+        "no rate keeps its limit of TPOT",
+    )
+
+
+def test_a_scenario_that_is_served_at_some_efficiencies_only_says_so() -> None:
+    """Its TTFT lies between those of the slowest engine and of the others."""
+    plan = planned("a30", "bf16")
+    assert plan.forecast is not None and plan.untimed == []
+    peaks = stated_peaks(plan.asked.target).value
+    assert peaks is not None
+    limits = roofline(plan.asked, peaks, plan.memory.at_once)
+    assert limits is not None
+    seen = seen_efficiencies()
+    slow, typical = (1e3 * limits.ttft_s(each) for each in (seen.low, seen.typical))
+    rules = plan.asked.workload.scenarios[Scenario.INTERACTIVE]
+    tight = rules.model_copy(update={"ttft_ms": (slow + typical) / 2})
+    scenarios = {**plan.asked.workload.scenarios, Scenario.INTERACTIVE: tight}
+    workload = plan.asked.workload.model_copy(update={"scenarios": scenarios})
+    found = make_plan(replace(plan.asked, workload=workload), ROUND)
+    assert found.forecast is not None
+    likely = found.forecast.rates[Scenario.INTERACTIVE].likely
+    assert likely.low == 0 < likely.typical
+    (untimed,) = found.untimed
+    assert untimed.reason == "at the least efficiency that is likely no rate keeps its limits"
+    assert Scenario.INTERACTIVE not in {each.scenario for each in found.times}
+
+
+@pytest.mark.parametrize(
+    ("positions", "told"),
+    [
+        (2048, "--set workload.max_input_tokens=1920."),
+        (512, "--set workload.max_input_tokens=384 --set workload.mean_input_tokens=N."),
+        (128, "max_input_tokens=64 --set workload.max_new_tokens=64 --set workload.mean_input"),
+    ],
+)
+def test_requests_that_are_longer_than_the_positions_are_refused(positions: int, told: str) -> None:
+    engine = asked("a30", "bf16")
+    config = replace(engine.model.config, max_position_embeddings=positions)
+    short = replace(engine, model=replace(engine.model, config=config))
+    with pytest.raises(ConfigError, match=f"{positions:,} positions, so a run of all") as caught:
+        make_plan(short, ROUND)
+    assert told in str(caught.value)
+    shorter = apply_overrides(engine.workload, ["max_input_tokens=1920"])
+    if positions == 2048:
+        assert make_plan(replace(short, workload=shorter), ROUND).forecast is not None
 
 
 def test_unknown_lengths_are_asked_for() -> None:
