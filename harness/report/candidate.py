@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.loadgen.metrics import Metrics
     from harness.report.result import Result
     from harness.rules.scenario import Scenario
+    from harness.runs.limits_record import LimitsRecord
     from harness.runs.record import AccuracyRecord, Mark
 
 # What tells candidates of one recipe apart, the most telling first; any other field comes after.
@@ -75,6 +76,11 @@ class Candidate:
             (result.verdict for result in self.scenarios[scenario]),
             key=lambda lines: len(lines) > 1,
         )
+
+    def limits(self, scenario: Scenario) -> LimitsRecord | None:
+        """How close the first run of a scenario that says so came to the limits of its machine."""
+        found = (run.record.limits for run in self.scenarios.get(scenario, ()))
+        return next((limits for limits in found if limits is not None), None)
 
     @property
     def scored(self) -> Result | None:

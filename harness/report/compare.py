@@ -87,6 +87,11 @@ def _summary(candidate: Candidate) -> CandidateSummary:
         verdicts={s: tuple(candidate.verdict(s)) for s in candidate.scenarios},
         figures=tuple(_figures(candidate)),
         gates=tuple(_reference_gates(candidate)),
+        of_limit={
+            scenario: whole.of_overlap
+            for scenario in candidate.scenarios
+            if (limits := candidate.limits(scenario)) and (whole := limits.part("all"))
+        },
     )
 
 

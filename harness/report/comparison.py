@@ -78,6 +78,10 @@ class CandidateSummary(Frozen):
     verdicts: dict[Scenario, tuple[str, ...]]
     figures: tuple[Figure, ...]
     gates: tuple[GateLevel, ...]
+    of_limit: dict[Scenario, float]
+    """What the first run of a scenario reached of the overlap limit of its machine, where that is
+    known.
+    """
 
     @property
     def simulated(self) -> bool:

@@ -57,10 +57,12 @@ def _speed(comparison: Comparison, scenario: Scenario) -> Table:
                 _NOTHING if figure is None else str(len(figure.values)),
                 _NOTHING if figure is None else f"{figure.value:,.1f}",
                 _times(change, is_baseline=pair is None),
+                _of_limit(candidate, scenario),
                 *(_latency(candidate, pair, name, scenario) for name in _LATENCIES),
             )
         )
-    columns = ("candidate", "tests", "tokens/s", "x baseline", "TTFT ms", "TPOT ms", "latency ms")
+    speeds = ("candidate", "tests", "tokens/s", "x baseline", "of limit")
+    columns = (*speeds, "TTFT ms", "TPOT ms", "latency ms")
     return _without_empty(
         Table(
             f"{scenario}: means over the tests, [95 % interval]; latencies are p50/p99, and the "
@@ -69,6 +71,11 @@ def _speed(comparison: Comparison, scenario: Scenario) -> Table:
             tuple(rows),
         )
     )
+
+
+def _of_limit(candidate: CandidateSummary, scenario: Scenario) -> str:
+    share = candidate.of_limit.get(scenario)
+    return _NOTHING if share is None else f"{share:.0%}"
 
 
 def _latency(candidate: CandidateSummary, pair: Pair | None, name: str, scenario: Scenario) -> str:

@@ -70,9 +70,8 @@ def _facts(candidate: Candidate, summary: CandidateSummary) -> Iterator[Fact]:
 
 
 def _limit_facts(candidate: Candidate, scenario: Scenario) -> Iterator[Fact]:
-    """How close the first run of a scenario that says so came to the limits of its machine."""
-    found = (result.record.limits for result in candidate.scenarios.get(scenario, ()))
-    limits = next((each for each in found if each is not None), None)
+    """How close a run of a scenario came to the limits of its machine."""
+    limits = candidate.limits(scenario)
     if limits is None:
         return
     for part in limits.parts:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.runs.limits_record import LimitInputs, LimitsRecord, PartOfLimit
 from harness.studies.record import Point, StudyRecord
 from tests.harness.cli.line import Line
 from tests.harness.report.results import make_run, references
@@ -52,6 +53,35 @@ def test_its_tables_fit_80_columns(
     tables = rows[: next(n for n, row in enumerate(rows) if row.startswith("int8_wo has"))]
     assert max(map(len, tables)) <= 80
     assert "…" not in text
+
+
+def test_the_share_of_the_limit_stands_beside_the_speed(line: Line, study: Path) -> None:
+    """Of a run that knows its limits; nobody else has a column for it."""
+    assert "of limit" not in line("compare", study).err
+    whole = PartOfLimit.of("all", 400.0, 0.001, 0.0005)
+    inputs = LimitInputs(
+        peaks="measured here",
+        linear_flops_per_s=4e11,
+        other_flops_per_s=4e11,
+        step_linear_flops_per_s=3e11,
+        step_other_flops_per_s=3e11,
+        bytes_per_s=3e10,
+        prompt_tokens=200.0,
+        answer_tokens=100.0,
+        requests=64,
+        resident_bytes=100,
+        step_bytes=90,
+        kv_token_bytes=10.0,
+    )
+    known = LimitsRecord(inputs=inputs, parts=(whole,))
+    make_run(study / "c", "int4_wo", tokens_per_s=[400.0], limits=known)
+    said = line("compare", study, "--json")
+    table = said.err[said.err.index("Offline: means") :].splitlines()
+    assert "of limit" in table[1]
+    row = next(text for text in table if text.startswith("int4_wo"))
+    assert row.endswith(" 40%")
+    shares = [each["of_limit"] for each in said.document["candidates"]]
+    assert shares == [{}, {}, {"Offline": pytest.approx(0.4)}]
 
 
 def test_json_has_everything_as_numbers(line: Line, study: Path) -> None:
