@@ -82,7 +82,19 @@ def test_another_model_is_not_here() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"3", b"\xff", b'{"prompt": "a", "prompt": "b"}', b"[" * 100_000]
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"3",
+        b"\xff",
+        b'{"prompt": "a", "prompt": "b"}',
+        b"[" * 100_000,
+        *(b'{"%s": "\xed\xa0\x80"}' % key for key in (b"prompt", b"model", b"n", b"stop")),
+        '{"prompt": "\\ud800"}'.encode("utf-16"),
+        b'{"prompt": "\\ud800"}',
+    ],
 )
 def test_a_body_that_is_none_is_refused(content: bytes) -> None:
     with pytest.raises(Refused, match=r"^The body (is|must|has|says|holds)") as caught:

@@ -162,6 +162,15 @@ def test_what_the_engine_cannot_do_is_400(engine: Engine, asked: Any, says: str)
     assert puppet.asked == []
 
 
+@pytest.mark.parametrize("key", ["prompt", "model", "n", "stop"])
+def test_bytes_that_are_no_text_are_400(engine: Engine, key: str) -> None:
+    with served(Puppet(echo), engine) as server:
+        body = b'{"prompt": [5], "%s": "\xed\xa0\x80"}' % key.encode()
+        reply = server.post("/v1/completions", body)
+        assert reply.status == 400
+        assert reply.json["error"]["message"] == "The body is not UTF-8 text."
+
+
 def test_other_refusals_have_their_status(engine: Engine) -> None:
     with served(Puppet(echo), engine) as server:
         replies = {
