@@ -17,6 +17,7 @@ from build_engine.libraries import installed_version
 from runtime.server.answering import Answering
 from runtime.server.body import read_chat, read_completion
 from runtime.server.dispatch import Gone
+from runtime.server.prompts import refused
 from runtime.server.refusal import (
     NO_KEY,
     NOT_JSON,
@@ -136,6 +137,8 @@ class Door:
         try:
             asked, ids = await read(await self._body(request))
             wanted = self.prompts.request(ticket.number, ids, asked, chat=chat)
+            if (fault := self.dispatcher.unservable(wanted)) is not None:
+                raise refused(fault, chat=chat)
             answering = Answering(
                 ticket, wanted, asked, self._shape(asked, ids, chat), self.prompts, self.metrics
             )

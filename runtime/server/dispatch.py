@@ -7,23 +7,20 @@ A thread polls the executor. All else happens in the event loop, without a lock.
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EngineDied
-from runtime.executor import Cancelling
-from runtime.server.refusal import FAILED, NO_ENGINE, OVERLOADED, Refused
+from runtime.executor import NO_CACHE_LEFT, Cancelling, Foresighted
+from runtime.server.refusal import FAILED, NO_CACHE, NO_ENGINE, OVERLOADED, Refused
+from runtime.server.turnover import Turnover
 
 if TYPE_CHECKING:
-    from runtime.executor import Chunk, Executor, Request
+    from runtime.executor import Chunk, Executor, Request, Unservable
 
 _POLL_S = 0.1
-_RECENT = 64  # answers by which it is told when to come again
-_MOST_WAIT_S = 30
 
 
 class Gone(Exception):
@@ -59,7 +56,11 @@ class Ticket:
 
     def add(self, chunk: Chunk) -> None:
         """More of the answer."""
-        if chunk.error is not None:
+        if chunk.error == NO_CACHE_LEFT:
+            what = f"Too much is asked at once: {chunk.error}; come again."
+            wait_s = self._dispatcher.wait_s
+            self.fail(Refused(NO_CACHE, what, retry_after_s=wait_s))
+        elif chunk.error is not None:
             self.fail(Refused(FAILED, f"The engine failed: {chunk.error}."))
         self._chunks.append(chunk)
         self._wake.set()
@@ -88,7 +89,7 @@ class Dispatcher:
         self._asked: dict[int, Ticket] = {}  # that the engine has not finished
         self._left: set[Ticket] = set()  # of these, that nobody waits for
         self._number = 0
-        self._finished_s: deque[float] = deque(maxlen=_RECENT)
+        self._turnover = Turnover()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._on_death: Callable[[], None] = lambda: None
@@ -99,6 +100,11 @@ class Dispatcher:
     def num_open(self) -> int:
         """Places that are taken."""
         return len(self._tickets)
+
+    @property
+    def wait_s(self) -> int:
+        """Whole seconds after which a request that found no room may come again."""
+        return self._turnover.wait_s()
 
     def start(self, on_death: Callable[[], None]) -> None:
         """Begin to poll, for the event loop that runs; it calls `on_death` when the engine dies."""
@@ -121,12 +127,17 @@ class Dispatcher:
             raise Refused(
                 OVERLOADED,
                 f"{self.num_open} requests are open, as many as are taken at once; come again.",
-                retry_after_s=self._wait_s(),
+                retry_after_s=self.wait_s,
             )
         self._number += 1
         ticket = Ticket(self, self._number)
         self._tickets.add(ticket)
         return ticket
+
+    def unservable(self, request: Request) -> Unservable | None:
+        """Why the engine cannot serve a request, as far as that is known beforehand."""
+        executor = self._executor
+        return executor.unservable(request) if isinstance(executor, Foresighted) else None
 
     def submit(self, ticket: Ticket, request: Request) -> None:
         """See `Ticket.submit`."""
@@ -135,6 +146,7 @@ class Dispatcher:
         except EngineDied as error:
             raise Refused(NO_ENGINE, str(error)) from None
         self._asked[ticket.number] = ticket
+        self._turnover.opened()
 
     def release(self, ticket: Ticket) -> None:
         """See `Ticket.release`."""
@@ -160,7 +172,7 @@ class Dispatcher:
             ticket = self._asked[chunk.id]
             if chunk.finished:
                 del self._asked[chunk.id]
-                self._finished_s.append(time.perf_counter())
+                self._turnover.ended()
             if ticket not in self._left:
                 ticket.add(chunk)
             elif chunk.finished:
@@ -175,10 +187,3 @@ class Dispatcher:
         self._asked.clear()
         self._left.clear()
         self._on_death()
-
-    def _wait_s(self) -> int:
-        """Whole seconds until a place is likely to be free, at the rate of late."""
-        if not self._finished_s:
-            return 1
-        since_s = time.perf_counter() - self._finished_s[0]
-        return max(1, min(_MOST_WAIT_S, math.ceil(since_s / len(self._finished_s))))

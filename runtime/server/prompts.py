@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from build_engine.checkpoint.chat import ChatSession
     from build_engine.checkpoint.tokenizer import Tokenizer
     from build_engine.store.engine import Engine
-    from runtime.executor import TokenIds
+    from runtime.executor import TokenIds, Unservable
     from runtime.server.body import Asked, Chat, Completion
 
 _DEFAULT_TOKENS = 16  # of a completion, where the request does not say; OpenAI's
@@ -65,7 +65,7 @@ class Prompts:
 
     def request(self, number: int, ids: TokenIds, asked: Asked, *, chat: bool) -> Request:
         """What the executor is asked. Raises Refused for what the engine cannot take."""
-        room = self._room(ids)
+        room = self._room(ids, _prompt_key(chat))
         most = asked.most_tokens or (room if chat else min(_DEFAULT_TOKENS, room))
         if most > room:
             raise Refused(
@@ -92,21 +92,37 @@ class Prompts:
             streaming=asked.stream or bool(asked.stops),
         )
 
-    def _room(self, ids: TokenIds) -> int:
-        """Tokens that an answer may have."""
+    def _room(self, ids: TokenIds, key: str) -> int:
+        """Tokens that an answer may have after the prompt that came under `key`."""
         limits, vocabulary = self.engine.limits, self.engine.vocab_size
         if not len(ids):
-            raise Refused(MALFORMED, "`prompt` is empty.", parameter="prompt")
+            raise Refused(MALFORMED, f"`{key}` is empty.", parameter=key)
         if len(ids) > limits.max_input_len:
             raise Refused(
                 TOO_LONG,
                 f"The prompt has {len(ids)} tokens, and the engine takes {limits.max_input_len}.",
-                parameter="prompt",
+                parameter=key,
             )
         if int(ids.max()) >= vocabulary:
             raise Refused(
                 MALFORMED,
-                f"`prompt` has the id {int(ids.max())}, and the vocabulary has {vocabulary}.",
-                parameter="prompt",
+                f"`{key}` has the id {int(ids.max())}, and the vocabulary has {vocabulary}.",
+                parameter=key,
             )
         return limits.max_seq_len - len(ids)
+
+
+def refused(fault: Unservable, *, chat: bool) -> Refused:
+    """What whoever asked is told of a request that the engine cannot serve."""
+    keys = {
+        "prompt_ids": _prompt_key(chat),
+        "max_new_tokens": "max_tokens",
+        "min_new_tokens": "min_tokens",
+        "stop_ids": "stop_token_ids",
+    }
+    what = f"The engine cannot take this request: {fault.reason}."
+    return Refused(MALFORMED, what, parameter=keys[fault.part])
+
+
+def _prompt_key(chat: bool) -> str:
+    return "messages" if chat else "prompt"

@@ -25,6 +25,7 @@ NOT_JSON = _Kind(415, _INVALID, "unsupported_media_type")
 OVERLOADED = _Kind(429, "rate_limit_error", "rate_limit_exceeded")
 FAILED = _Kind(500, "server_error", None)
 NO_ENGINE = _Kind(503, "server_error", "engine_died")
+NO_CACHE = _Kind(503, "server_error", "overloaded")
 
 
 class Refused(Exception):
