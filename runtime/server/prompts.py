@@ -27,6 +27,8 @@ class Prompts:
     engine: Engine
     tokenizer: Tokenizer
     chat: ChatSession | None
+    most_chars: int | None
+    """That a prompt may have; None where the tokenizer has no such bound."""
 
     @classmethod
     def of(cls, engine: Engine) -> Prompts:
@@ -38,16 +40,22 @@ class Prompts:
             chat = tokenizer.chat().session()
         except CheckpointError:
             chat = None
-        return cls(engine, tokenizer, chat)
+        longest = tokenizer.longest_text()
+        most_chars = None if longest is None else longest * engine.limits.max_input_len
+        return cls(engine, tokenizer, chat, most_chars)
+
+    @property
+    def most_ids(self) -> int:
+        """That a prompt may have."""
+        return self.engine.limits.max_input_len
 
     def of_text(self, text: str, asked: Completion) -> TokenIds:
-        """The ids of a text."""
-        [ids] = self.tokenizer.encode_batch([text], add_special_tokens=asked.add_special_tokens)
-        return ids
+        """The ids of a text. Raises Refused for one that is far too long."""
+        return self._ids(text, "prompt", special=asked.add_special_tokens)
 
     def of_chat(self, asked: Chat) -> TokenIds:
-        """The ids of a conversation. Raises Refused where the checkpoint's template does not take
-        it.
+        """The ids of a conversation. Raises Refused for one that is far too long, and where the
+        checkpoint's template does not take it.
         """
         if self.chat is None:
             raise Refused(
@@ -60,8 +68,7 @@ class Prompts:
         except TemplateFault as fault:
             what = f"The model's chat template does not take these messages: {fault.reason}."
             raise Refused(MALFORMED, what, parameter="messages") from None
-        [ids] = self.tokenizer.encode_batch([text], add_special_tokens=False)
-        return ids
+        return self._ids(text, "messages", special=False)
 
     def request(self, number: int, ids: TokenIds, asked: Asked, *, chat: bool) -> Request:
         """What the executor is asked. Raises Refused for what the engine cannot take."""
@@ -91,6 +98,18 @@ class Prompts:
             ignore_eos=not stop_ids,
             streaming=asked.stream or bool(asked.stops),
         )
+
+    def _ids(self, text: str, key: str, *, special: bool) -> TokenIds:
+        # the library takes some 140 bytes for each character
+        if self.most_chars is not None and len(text) > self.most_chars:
+            raise Refused(
+                TOO_LONG,
+                f"The prompt has {len(text):,} characters, and the {self.most_ids} tokens that the "
+                f"engine takes stand for {self.most_chars:,} at most.",
+                parameter=key,
+            )
+        [ids] = self.tokenizer.encode_batch([text], add_special_tokens=special)
+        return ids
 
     def _room(self, ids: TokenIds, key: str) -> int:
         """Tokens that an answer may have after the prompt that came under `key`."""
