@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from runtime.executor import TokenIds
     from runtime.server.body import Asked, Completion
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 _BODY_S = 30.0  # for a body to arrive
 _SHORT_CHARS = 2048  # of text: its ids are there sooner than a thread
 _LONG_BYTES = 2**16  # of a body, from which much more may be made
+_LINGER_S = 5.0  # for the rest of a body that nobody reads
 _HUNG_UP = 499  # as nginx calls it; nobody reads it
 
 
@@ -230,6 +231,8 @@ class Door:
             except Refused as fault:
                 status = fault.status
                 response = _json(fault.body, status, fault.headers)
+                if fault.hangs_up:
+                    response = _Last(response)
             except Gone:
                 status = _HUNG_UP
                 response = Response(status_code=status)
@@ -261,6 +264,30 @@ class _Held:
             await self.response(scope, receive, send)
         finally:
             self.ticket.release()
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """A response after which the connection is closed: a while later, as a client that still sends
+    its body would otherwise find a broken connection and not the answer.
+    """
+
+    response: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_open(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "more_body": True}
+            await send(message)
+
+        async def rest() -> None:
+            while (await receive()).get("more_body"):
+                pass
+
+        await self.response(scope, receive, send_open)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(rest(), _LINGER_S)
+        await send({"type": "http.response.body", "body": b""})
 
 
 @contextlib.asynccontextmanager

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from build_engine.errors import EngineDied
 from runtime.executor import NO_CACHE_LEFT, Cancelling, Foresighted
-from runtime.server.refusal import FAILED, NO_CACHE, NO_ENGINE, OVERLOADED, Refused
+from runtime.server.refusal import ENDING, FAILED, NO_CACHE, NO_ENGINE, OVERLOADED, Refused
 from runtime.server.turnover import Turnover
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Ticket:
 
 
 class Dispatcher:
-    """One executor and all that is asked of it. Used in one event loop, but for `close`."""
+    """One executor and all that is asked of it. Used in one event loop."""
 
     def __init__(self, executor: Executor, max_requests: int) -> None:
         self._executor = executor
@@ -90,11 +90,21 @@ class Dispatcher:
         self._left: set[Ticket] = set()  # of these, that nobody waits for
         self._number = 0
         self._turnover = Turnover()
-        self._stop = threading.Event()
+        self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._on_death: Callable[[], None] = lambda: None
-        self.death: str | None = None
+        self._ended = False
+        self.fault: Exception | None = None
+        """What the engine died of, or what was wrong with what it said; None while it is there."""
+        self.num_cut = 0
+        """Requests that `stop` ended."""
+
+    @property
+    def death(self) -> str | None:
         """Why the engine is gone; None while it is there."""
+        if self.fault is None or isinstance(self.fault, EngineDied):
+            return None if self.fault is None else str(self.fault)
+        return f"{type(self.fault).__name__} in what the engine said"
 
     @property
     def num_open(self) -> int:
@@ -113,16 +123,23 @@ class Dispatcher:
         self._thread = threading.Thread(target=self._poll, args=(loop,), name="chunks", daemon=True)
         self._thread.start()
 
+    def stop(self) -> None:
+        """Take no more requests, and end those that are open. Idempotent."""
+        if not self._ended:
+            self._ended = True
+            self.num_cut = len(self._tickets - self._left)
+            for ticket in self._tickets:
+                ticket.fail(self._ending())
+
     def close(self) -> None:
         """Stop polling; the executor stays open."""
-        self._stop.set()
+        self._closing.set()
         if self._thread is not None:
             self._thread.join()
 
     def admit(self) -> Ticket:
         """A place for a request. Raises Refused when none is left, or the engine is gone."""
-        if self.death is not None:
-            raise Refused(NO_ENGINE, self.death)
+        self._require_engine()
         if self.num_open >= self._max_requests:
             raise Refused(
                 OVERLOADED,
@@ -141,6 +158,7 @@ class Dispatcher:
 
     def submit(self, ticket: Ticket, request: Request) -> None:
         """See `Ticket.submit`."""
+        self._require_engine()
         try:
             self._executor.submit([request])
         except EngineDied as error:
@@ -157,32 +175,43 @@ class Dispatcher:
             if isinstance(self._executor, Cancelling):
                 self._executor.cancel([ticket.number])
 
+    def _require_engine(self) -> None:
+        if self.death is not None:
+            raise Refused(NO_ENGINE, self.death)
+        if self._ended:
+            raise self._ending()
+
+    def _ending(self) -> Refused:
+        return Refused(ENDING, "The server ends, and this request is not answered.")
+
     def _poll(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            while not self._stop.is_set():
+            while not self._closing.is_set():
                 chunks = self._executor.poll(_POLL_S)
                 if chunks:
                     loop.call_soon_threadsafe(self._deliver, chunks)
-        except EngineDied as error:
-            if not self._stop.is_set():
-                loop.call_soon_threadsafe(self._die, str(error))
+        except Exception as error:  # whatever it is, nobody must wait for ever
+            if not self._closing.is_set():
+                loop.call_soon_threadsafe(self._die, error)
 
     def _deliver(self, chunks: Sequence[Chunk]) -> None:
         for chunk in chunks:
-            ticket = self._asked[chunk.id]
-            if chunk.finished:
-                del self._asked[chunk.id]
-                self._turnover.ended()
+            ticket = self._asked.get(chunk.id)
+            if ticket is None:
+                self._die(LookupError(f"the engine answered request {chunk.id}, which is not open"))
+                return
             if ticket not in self._left:
                 ticket.add(chunk)
-            elif chunk.finished:
+            if chunk.finished:  # whoever asked may read it as slowly as it likes
+                del self._asked[chunk.id]
+                self._turnover.ended()
                 self._left.discard(ticket)
                 self._tickets.discard(ticket)
 
-    def _die(self, cause: str) -> None:
-        self.death = cause
+    def _die(self, fault: Exception) -> None:
+        self.fault = self.fault or fault
         for ticket in self._tickets:
-            ticket.fail(Refused(NO_ENGINE, cause))
+            ticket.fail(Refused(NO_ENGINE, str(self.death)))
         self._tickets -= self._left
         self._asked.clear()
         self._left.clear()
