@@ -29,7 +29,6 @@ MAX_BYTES = 64 * 2**20  # of a JSON or YAML file; the longest that we write ours
 _MAX_YAML_BYTES = 2**18  # people write these, and the reader is a slow one
 _MAX_CONTAINERS = 2**21  # lists and objects of a JSON text: each takes up to 232 bytes of memory
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
-_HALF_BYTES = re.compile(rb"\\u[dD][89a-fA-F]")
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _LONG_NUMBER = "a number of thousands of digits"
 _MAX_DIGITS = 64  # of a number in YAML
@@ -53,22 +52,23 @@ def read_json(
 
 
 def parse_json(text: bytes | str) -> Any:
-    """The value of a JSON text. Raises Unreadable."""
-    if _num_opened(text) > _MAX_CONTAINERS:
+    """The value of a JSON text; bytes are UTF-8. Raises Unreadable."""
+    # `json.loads` would guess the encoding of bytes, and take halves of surrogate pairs in them
+    content = text if isinstance(text, str) else _decoded(text)
+    # opening brackets, those within texts included: what it may hold at most
+    if content.count("[") + content.count("{") > _MAX_CONTAINERS:
         raise Unreadable(f"holds more than {_MAX_CONTAINERS:,} lists and objects")
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        value = json.loads(content, object_pairs_hook=_object, parse_constant=_refuse_constant)
     except Unreadable:
         raise
-    except UnicodeDecodeError:
-        raise Unreadable("is not UTF-8 text") from None
     except RecursionError:
         raise Unreadable(f"is not valid JSON ({_TOO_DEEP})") from None
     except ValueError as error:
         reason = _LONG_NUMBER if "int_max_str_digits" in str(error) else error
         raise Unreadable(f"is not valid JSON ({reason})") from None
     _check_depth(value)
-    if _HALF_BYTES.search(text) if isinstance(text, bytes) else _HALF.search(text):
+    if _HALF.search(content) or (content is text and _HALF_CHARACTER.search(content)):
         _check_characters(value)
     return value
 
@@ -239,19 +239,13 @@ def _decoded(content: bytes) -> str:
         raise Unreadable("is not UTF-8 text") from None
 
 
-def _num_opened(text: bytes | str) -> int:
-    """Opening brackets, those within texts included: what a JSON text may hold at most."""
-    if isinstance(text, bytes):
-        return text.count(b"[") + text.count(b"{")
-    return text.count("[") + text.count("{")
-
-
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         counts = Counter(name for name, _ in pairs)
         twice = next(name for name, count in counts.items() if count > 1)
-        raise Unreadable(f"says `{twice}` twice")
+        shown = twice[:100].encode(errors="replace").decode()  # halves of surrogate pairs, too
+        raise Unreadable(f"says `{shown}` twice")
     return found
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     TokenIds = NDArray[np.int32]
+
+NO_CACHE_LEFT = "the engine has no key/value cache left for it"
+"""The error of a request that would be answered at a quieter time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,16 @@ class Chunk:
     token_ids: TokenIds
     finished: bool
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unservable:
+    """Why an engine cannot serve a request, whatever else it does."""
+
+    part: Literal["prompt_ids", "max_new_tokens", "min_new_tokens", "stop_ids"]
+    """The field of the request that asks too much."""
+    reason: str
+    """In words that can follow its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,4 +160,13 @@ class Timing(Protocol):
 
     def forget_times(self) -> None:
         """What was timed until now, as in a warm-up, is in no later percentile. Never waits."""
+        ...
+
+
+@runtime_checkable
+class Foresighted(Protocol):
+    """An executor that knows beforehand which requests its engine takes."""
+
+    def unservable(self, request: Request) -> Unservable | None:
+        """Why this request would fail, or None when it would not."""
         ...

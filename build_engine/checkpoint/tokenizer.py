@@ -22,6 +22,7 @@ from build_engine.checkpoint.files import (
 )
 from build_engine.checkpoint.rust import silenced, sound
 from build_engine.checkpoint.special_tokens import apply_settings
+from build_engine.checkpoint.token_text import longest_text
 from build_engine.checkpoint.tokenizer_settings import NAMES, NOTES, optional_object, read_settings
 from build_engine.errors import CheckpointError
 from build_engine.files import Unreadable, read_bytes, write_beside, write_json
@@ -170,6 +171,10 @@ class Tokenizer:
     def vocab_size(self) -> int:
         """Number of tokens, added ones included; the model's embedding may have more rows."""
         return int(self._backend.get_vocab_size(with_added_tokens=True))
+
+    def longest_text(self) -> int | None:
+        """See `longest_text` of `token_text.py`."""
+        return longest_text(self._backend)
 
     def encode_batch(
         self,

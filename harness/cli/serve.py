@@ -44,6 +44,7 @@ def serve(
     from build_engine.store.engine import open_engine
     from build_engine.store.resolve import resolve
     from build_engine.store.store import EngineStore
+    from build_engine.validation import counted
     from runtime.backend import engine_spec, load, require_executable
     from runtime.server import serve as server
     from runtime.server.settings import ServerSettings, read_key_digest
@@ -61,6 +62,7 @@ def serve(
         max_body_bytes=max_body_bytes,
         key_digest=key_digest,
     )
+    max_connections = server.allow_connections(settings.max_requests)
 
     def tell() -> None:
         url = f"{server.url(bound)}/v1"
@@ -72,6 +74,8 @@ def serve(
         out.say(f"Loading {found.names[0]}.")
         executor = load(engine_spec(found))
         try:
-            server.serve(executor, found, settings, bound, tell)
+            num_cut = server.serve(executor, found, settings, bound, tell, max_connections)
         finally:
             executor.close()
+    if num_cut:
+        out.say(f"{counted(num_cut, 'request')} could not be answered in time.")

@@ -6,8 +6,6 @@ took 21 microseconds of CPU time an event, and 55 with httpx2.
 
 from __future__ import annotations
 
-import contextlib
-import resource
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -48,13 +46,3 @@ def open_session(key: Key, limit_s: float | None = None, *, pooled: bool = False
         cookie_jar=aiohttp.DummyCookieJar(),
         read_bufsize=_READ_BYTES,
     )
-
-
-def allow_files(num_connections: int) -> None:
-    """Let this process have so many connections, as far as it may."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = num_connections + 64
-    if soft < wanted and soft != resource.RLIM_INFINITY:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))

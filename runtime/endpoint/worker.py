@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 from runtime.endpoint.key import read_key
 from runtime.endpoint.server import Asking, Server
-from runtime.endpoint.session import allow_files, open_session
+from runtime.endpoint.session import open_session
 from runtime.endpoint.spec import EndpointSpec
 from runtime.endpoint.tokens import AsTold, ByTokenizer, Words
 from runtime.messages import Start
+from runtime.open_files import allow_connections
 from runtime.process import Line
 from runtime.replicas.ears import Ears, lead, told
 from runtime.replicas.head import Head
@@ -36,7 +37,7 @@ _CLOSE_S = 2.0
 
 def _serve(spec: EndpointSpec, line: Line, ears: Ears) -> None:
     """Be the head of the servers until the other end hangs up."""
-    allow_files(spec.in_flight_each * len(spec.urls))
+    allow_connections(spec.in_flight_each * len(spec.urls))
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     prompt, counter = _texts(spec)
     loaded = Loaded(bool(spec.prefix_caching), spec.in_flight_each)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from build_engine.free_memory import available_bytes
 from build_engine.openvino.sizes import KV_BLOCK_TOKENS, KV_CACHE_SHARE, request_bytes
-from runtime.executor import ExecutorStats, Request
+from runtime.executor import NO_CACHE_LEFT, ExecutorStats, Request
 from runtime.messages import Chunks
 from runtime.openvino.prompts import PromptsRead
 from runtime.openvino.spec import OpenVINOSpec
@@ -226,7 +226,7 @@ class Engine:
 def _error(state: Any, status: Any) -> str | None:
     """Why a request ended without its whole answer, None where it did not."""
     if state == status.IGNORED:
-        return "the engine has no key/value cache left for it"
+        return NO_CACHE_LEFT
     return _CANCELLED if state == status.CANCEL else None
 
 

@@ -10,13 +10,15 @@ import contextlib
 import hashlib
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from build_engine.libraries import installed_version
 from runtime.server.answering import Answering
 from runtime.server.body import read_chat, read_completion
 from runtime.server.dispatch import Gone
+from runtime.server.prompts import refused
 from runtime.server.refusal import (
     NO_KEY,
     NOT_JSON,
@@ -31,10 +33,10 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from runtime.executor import TokenIds
-    from runtime.server.body import Asked
+    from runtime.server.body import Asked, Completion
     from runtime.server.dispatch import Dispatcher, Ticket
     from runtime.server.metrics import Metrics
     from runtime.server.prompts import Prompts
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 
 _BODY_S = 30.0  # for a body to arrive
 _SHORT_CHARS = 2048  # of text: its ids are there sooner than a thread
+_LONG_BYTES = 2**16  # of a body, from which much more may be made
+_LINGER_S = 5.0  # for the rest of a body that nobody reads
 _HUNG_UP = 499  # as nginx calls it; nobody reads it
 
 
@@ -56,6 +60,8 @@ class Door:
     prompts: Prompts
     dispatcher: Dispatcher
     metrics: Metrics
+    long_bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    """What is made of a long one is many times as large: one is read at a time."""
 
     def app(self) -> Starlette:
         """The application of ASGI."""
@@ -110,22 +116,41 @@ class Door:
         return _json({"object": "list", "data": [model]})
 
     async def _completions(self, request: Request) -> ASGIApp:
-        async def read(content: bytes) -> tuple[Asked, TokenIds]:
-            asked, prompt = read_completion(content, self.settings.name)
-            if not isinstance(prompt, str):
-                return asked, prompt
-            if len(prompt) <= _SHORT_CHARS:
-                return asked, self.prompts.of_text(prompt, asked)
-            return asked, await asyncio.to_thread(self.prompts.of_text, prompt, asked)
+        def ids(asked: Completion, prompt: str | TokenIds) -> TokenIds:
+            return self.prompts.of_text(prompt, asked) if isinstance(prompt, str) else prompt
 
-        return await self._answer(request, read, chat=False)
+        def read(content: bytes) -> tuple[Completion, str | TokenIds]:
+            return read_completion(content, self.settings.name, self.prompts.most_ids)
+
+        def whole(content: bytes) -> tuple[Asked, TokenIds]:
+            asked, prompt = read(content)
+            return asked, ids(asked, prompt)
+
+        async def answer(content: bytes) -> tuple[Asked, TokenIds]:
+            if len(content) > _LONG_BYTES:
+                return await self._apart(whole, content)
+            asked, prompt = read(content)
+            if isinstance(prompt, str) and len(prompt) > _SHORT_CHARS:
+                return asked, await asyncio.to_thread(ids, asked, prompt)
+            return asked, ids(asked, prompt)
+
+        return await self._answer(request, answer, chat=False)
 
     async def _chats(self, request: Request) -> ASGIApp:
-        async def read(content: bytes) -> tuple[Asked, TokenIds]:
+        def whole(content: bytes) -> tuple[Asked, TokenIds]:
             asked = read_chat(content, self.settings.name)
-            return asked, await asyncio.to_thread(self.prompts.of_chat, asked)
+            return asked, self.prompts.of_chat(asked)
 
-        return await self._answer(request, read, chat=True)
+        return await self._answer(request, partial(self._apart, whole), chat=True)
+
+    async def _apart(
+        self, read: Callable[[bytes], tuple[Asked, TokenIds]], content: bytes
+    ) -> tuple[Asked, TokenIds]:
+        """What a body asks, read in a thread."""
+        if len(content) <= _LONG_BYTES:
+            return await asyncio.to_thread(read, content)
+        async with self.long_bodies:
+            return await asyncio.to_thread(read, content)
 
     async def _answer(self, request: Request, read: _Reader, *, chat: bool) -> ASGIApp:
         from starlette.responses import Response, StreamingResponse
@@ -136,6 +161,8 @@ class Door:
         try:
             asked, ids = await read(await self._body(request))
             wanted = self.prompts.request(ticket.number, ids, asked, chat=chat)
+            if (fault := self.dispatcher.unservable(wanted)) is not None:
+                raise refused(fault, chat=chat)
             answering = Answering(
                 ticket, wanted, asked, self._shape(asked, ids, chat), self.prompts, self.metrics
             )
@@ -204,6 +231,8 @@ class Door:
             except Refused as fault:
                 status = fault.status
                 response = _json(fault.body, status, fault.headers)
+                if fault.hangs_up:
+                    response = _Last(response)
             except Gone:
                 status = _HUNG_UP
                 response = Response(status_code=status)
@@ -235,6 +264,30 @@ class _Held:
             await self.response(scope, receive, send)
         finally:
             self.ticket.release()
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """A response after which the connection is closed: a while later, as a client that still sends
+    its body would otherwise find a broken connection and not the answer.
+    """
+
+    response: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_open(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "more_body": True}
+            await send(message)
+
+        async def rest() -> None:
+            while (await receive()).get("more_body"):
+                pass
+
+        await self.response(scope, receive, send_open)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(rest(), _LINGER_S)
+        await send({"type": "http.response.body", "body": b""})
 
 
 @contextlib.asynccontextmanager

@@ -13,12 +13,13 @@ from pydantic import Field
 
 from build_engine.files import Unreadable, parse_json
 from build_engine.validation import Frozen, Invalid, validated
-from runtime.server.refusal import MALFORMED, NO_SUCH_MODEL, Refused
+from runtime.server.refusal import MALFORMED, NO_SUCH_MODEL, TOO_LONG, Refused
 
 if TYPE_CHECKING:
     from runtime.executor import TokenIds
 
 _MOST_STOPS = 16
+_MOST_STOP_IDS = 256
 _INT32 = 2**31
 
 # Settings that change nothing of a greedy answer at these values; others ask for another answer.
@@ -66,7 +67,7 @@ class Asked(Frozen):
     min_tokens: Annotated[int, Field(ge=0, lt=_INT32)] = 0
     stop: str | tuple[str, ...] = ()
     """Texts that end the answer and are no part of it."""
-    stop_token_ids: tuple[_TokenId, ...] = ()
+    stop_token_ids: Annotated[tuple[_TokenId, ...], Field(max_length=_MOST_STOP_IDS)] = ()
     """Ids that end the answer, beside the model's own."""
     ignore_eos: bool = False
     """Whether the model's own do not."""
@@ -127,13 +128,15 @@ A = TypeVar("A", bound=Asked)
 _Said: TypeAlias = dict[str, Any]
 
 
-def read_completion(content: bytes, served: str) -> tuple[Completion, str | TokenIds]:
-    """A body of `/v1/completions` and its prompt. Raises Refused."""
+def read_completion(
+    content: bytes, served: str, most_ids: int
+) -> tuple[Completion, str | TokenIds]:
+    """A body of `/v1/completions` and its prompt, of at most so many ids. Raises Refused."""
     said = _read(content, served)
     if "prompt" not in said:
         raise Refused(MALFORMED, "`prompt` is missing.", parameter="prompt")
     prompt = said.pop("prompt")
-    return _validated(Completion, said), _prompt(prompt)
+    return _validated(Completion, said), _prompt(prompt, most_ids)
 
 
 def read_chat(content: bytes, served: str) -> Chat:
@@ -201,7 +204,7 @@ def _validated(model: type[A], said: _Said) -> A:
     return asked
 
 
-def _prompt(value: object) -> str | TokenIds:
+def _prompt(value: object, most_ids: int) -> str | TokenIds:
     """One prompt: a text, ids, or a list with one of them."""
     import numpy as np
 
@@ -213,6 +216,12 @@ def _prompt(value: object) -> str | TokenIds:
         raise Refused(
             MALFORMED,
             f"`prompt` has {len(value)} prompts; send one a request: they are batched here.",
+            parameter="prompt",
+        )
+    if isinstance(value, list) and len(value) > most_ids:  # before they are looked at
+        raise Refused(
+            TOO_LONG,
+            f"The prompt has {len(value)} tokens, and the engine takes {most_ids}.",
             parameter="prompt",
         )
     # bool is an int to isinstance, and no id

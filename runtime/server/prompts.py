@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from build_engine.checkpoint.chat import ChatSession
     from build_engine.checkpoint.tokenizer import Tokenizer
     from build_engine.store.engine import Engine
-    from runtime.executor import TokenIds
+    from runtime.executor import TokenIds, Unservable
     from runtime.server.body import Asked, Chat, Completion
 
 _DEFAULT_TOKENS = 16  # of a completion, where the request does not say; OpenAI's
@@ -27,6 +27,8 @@ class Prompts:
     engine: Engine
     tokenizer: Tokenizer
     chat: ChatSession | None
+    most_chars: int | None
+    """That a prompt may have; None where the tokenizer has no such bound."""
 
     @classmethod
     def of(cls, engine: Engine) -> Prompts:
@@ -38,16 +40,22 @@ class Prompts:
             chat = tokenizer.chat().session()
         except CheckpointError:
             chat = None
-        return cls(engine, tokenizer, chat)
+        longest = tokenizer.longest_text()
+        most_chars = None if longest is None else longest * engine.limits.max_input_len
+        return cls(engine, tokenizer, chat, most_chars)
+
+    @property
+    def most_ids(self) -> int:
+        """That a prompt may have."""
+        return self.engine.limits.max_input_len
 
     def of_text(self, text: str, asked: Completion) -> TokenIds:
-        """The ids of a text."""
-        [ids] = self.tokenizer.encode_batch([text], add_special_tokens=asked.add_special_tokens)
-        return ids
+        """The ids of a text. Raises Refused for one that is far too long."""
+        return self._ids(text, "prompt", special=asked.add_special_tokens)
 
     def of_chat(self, asked: Chat) -> TokenIds:
-        """The ids of a conversation. Raises Refused where the checkpoint's template does not take
-        it.
+        """The ids of a conversation. Raises Refused for one that is far too long, and where the
+        checkpoint's template does not take it.
         """
         if self.chat is None:
             raise Refused(
@@ -60,12 +68,11 @@ class Prompts:
         except TemplateFault as fault:
             what = f"The model's chat template does not take these messages: {fault.reason}."
             raise Refused(MALFORMED, what, parameter="messages") from None
-        [ids] = self.tokenizer.encode_batch([text], add_special_tokens=False)
-        return ids
+        return self._ids(text, "messages", special=False)
 
     def request(self, number: int, ids: TokenIds, asked: Asked, *, chat: bool) -> Request:
         """What the executor is asked. Raises Refused for what the engine cannot take."""
-        room = self._room(ids)
+        room = self._room(ids, _prompt_key(chat))
         most = asked.most_tokens or (room if chat else min(_DEFAULT_TOKENS, room))
         if most > room:
             raise Refused(
@@ -92,21 +99,49 @@ class Prompts:
             streaming=asked.stream or bool(asked.stops),
         )
 
-    def _room(self, ids: TokenIds) -> int:
-        """Tokens that an answer may have."""
+    def _ids(self, text: str, key: str, *, special: bool) -> TokenIds:
+        # the library takes some 140 bytes for each character
+        if self.most_chars is not None and len(text) > self.most_chars:
+            raise Refused(
+                TOO_LONG,
+                f"The prompt has {len(text):,} characters, and the {self.most_ids} tokens that the "
+                f"engine takes stand for {self.most_chars:,} at most.",
+                parameter=key,
+            )
+        [ids] = self.tokenizer.encode_batch([text], add_special_tokens=special)
+        return ids
+
+    def _room(self, ids: TokenIds, key: str) -> int:
+        """Tokens that an answer may have after the prompt that came under `key`."""
         limits, vocabulary = self.engine.limits, self.engine.vocab_size
         if not len(ids):
-            raise Refused(MALFORMED, "`prompt` is empty.", parameter="prompt")
+            raise Refused(MALFORMED, f"`{key}` is empty.", parameter=key)
         if len(ids) > limits.max_input_len:
             raise Refused(
                 TOO_LONG,
                 f"The prompt has {len(ids)} tokens, and the engine takes {limits.max_input_len}.",
-                parameter="prompt",
+                parameter=key,
             )
         if int(ids.max()) >= vocabulary:
             raise Refused(
                 MALFORMED,
-                f"`prompt` has the id {int(ids.max())}, and the vocabulary has {vocabulary}.",
-                parameter="prompt",
+                f"`{key}` has the id {int(ids.max())}, and the vocabulary has {vocabulary}.",
+                parameter=key,
             )
         return limits.max_seq_len - len(ids)
+
+
+def refused(fault: Unservable, *, chat: bool) -> Refused:
+    """What whoever asked is told of a request that the engine cannot serve."""
+    keys = {
+        "prompt_ids": _prompt_key(chat),
+        "max_new_tokens": "max_tokens",
+        "min_new_tokens": "min_tokens",
+        "stop_ids": "stop_token_ids",
+    }
+    what = f"The engine cannot take this request: {fault.reason}."
+    return Refused(MALFORMED, what, parameter=keys[fault.part])
+
+
+def _prompt_key(chat: bool) -> str:
+    return "messages" if chat else "prompt"

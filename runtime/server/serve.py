@@ -14,7 +14,8 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from build_engine.errors import EngineDied, EnvironmentFault, MissingLibrary, UsageError
+from build_engine.errors import EnvironmentFault, MissingLibrary, UsageError
+from runtime import open_files
 from runtime.server.app import Door
 from runtime.server.dispatch import Dispatcher
 from runtime.server.metrics import Metrics
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from runtime.server.settings import ServerSettings
 
 _BACKLOG = 2048
-_GRACE_S = 10  # for open requests, once the server is to end
-_KEEP_ALIVE_S = 60  # longer than clients keep theirs, so that none sends into a closing one
+_IDLE_CONNECTIONS = 1024  # beside those that have a place
+_UNREAD_MS = 60_000  # that an answer may wait for its reader
 _LIBRARIES = ("starlette", "uvicorn", "httptools", "prometheus_client")
 
 
@@ -39,6 +40,21 @@ def require_libraries() -> None:
     for name in _LIBRARIES:
         if find_spec(name) is None:
             raise MissingLibrary(name, "serve")
+
+
+def allow_connections(max_requests: int) -> int:
+    """Let this process have connections for so many requests, and more that wait; how many there
+    may be. Raises UsageError where it may not have as many as there are requests.
+    """
+    wanted = max_requests + _IDLE_CONNECTIONS
+    allowed = open_files.allow_connections(wanted)
+    if allowed < max_requests:
+        raise UsageError(
+            f"The server has {max_requests:,} places, and this process may have {allowed:,} "
+            f"connections; give --max-requests {max(1, allowed)}, or raise the limit of open files "
+            "(ulimit -Hn)."
+        )
+    return min(wanted, allowed)
 
 
 def bind(host: str, port: int, *, has_key: bool) -> socket.socket:
@@ -66,6 +82,8 @@ def bind(host: str, port: int, *, has_key: bool) -> socket.socket:
     bound = socket.socket(family, kind, protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # of all its connections: whoever reads nothing for so long is gone to the kernel
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
         bound.bind(address)
         bound.listen(_BACKLOG)  # a port is not ours before
     except OSError as error:
@@ -88,9 +106,10 @@ def serve(
     settings: ServerSettings,
     bound: socket.socket,
     on_ready: Callable[[], None],
-) -> None:
-    """Answer requests until the process is asked to end. Raises EngineDied when the engine goes
-    first. The caller closes the executor and the socket.
+    max_connections: int,
+) -> int:
+    """Answer requests until the process is asked to end; how many were cut off then. Raises
+    EngineDied when the engine goes first. The caller closes the executor and the socket.
     """
     prompts = Prompts.of(engine)
     dispatcher = Dispatcher(executor, settings.max_requests)
@@ -101,39 +120,27 @@ def serve(
     try:
         # uvicorn ends in good order, and then raises the signal that it was sent once more
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(_run(app, dispatcher, bound))
+            asyncio.run(_run(app, dispatcher, bound, max_connections))
     finally:
-        dispatcher.close()
         if prompts.chat is not None:
             prompts.chat.close()
-    if dispatcher.death is not None:
-        raise EngineDied(dispatcher.death)
+    if dispatcher.fault is not None:
+        raise dispatcher.fault
+    return dispatcher.num_cut
 
 
-async def _run(app: Starlette, dispatcher: Dispatcher, bound: socket.socket) -> None:
-    import uvicorn
+async def _run(
+    app: Starlette, dispatcher: Dispatcher, bound: socket.socket, max_connections: int
+) -> None:
+    from runtime.server.http import Server
 
-    from build_engine.libraries import installed_version
-
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            loop="asyncio",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            headers=[("server", f"enginebench/{installed_version('enginebench')}")],
-            backlog=_BACKLOG,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=_GRACE_S,
-        )
-    )
+    server = Server(app, dispatcher, max_connections)
 
     def end() -> None:
         server.should_exit = True
 
     dispatcher.start(on_death=end)
-    await server.serve(sockets=[bound])
+    try:
+        await server.serve(sockets=[bound])
+    finally:
+        dispatcher.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runtime.executor import Unservable
 from runtime.trtllm.library import NO_END, end_id
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def is_lasting(error: str) -> bool:
     return "CUDA" in error
 
 
-def refusal(request: Request, sizes: Sizes, *, evicts: bool) -> str | None:
+def unservable(request: Request, sizes: Sizes, *, evicts: bool) -> Unservable | None:
     """Why the engine cannot serve a request, or None when it can.
 
     The library would not say: it lowers `max_tokens` without a word and takes any id.
@@ -73,24 +74,30 @@ def refusal(request: Request, sizes: Sizes, *, evicts: bool) -> str | None:
     prompt, stops = request.prompt_ids, request.stop_ids
     min_new, max_new = request.min_new_tokens, request.max_new_tokens
     if len(prompt) == 0:
-        return "its prompt is empty"
+        return Unservable("prompt_ids", "its prompt is empty")
     if len(prompt) > sizes.max_prompt:
-        return f"its prompt has {len(prompt)} tokens, the engine takes {sizes.max_prompt}"
+        reason = f"its prompt has {len(prompt)} tokens, the engine takes {sizes.max_prompt}"
+        return Unservable("prompt_ids", reason)
     if not 0 <= prompt.min() <= prompt.max() < sizes.vocab_size:
-        return f"its prompt has ids outside of the vocabulary of {sizes.vocab_size}"
+        reason = f"its prompt has ids outside of the vocabulary of {sizes.vocab_size}"
+        return Unservable("prompt_ids", reason)
     if stops and not 0 <= min(stops) <= max(stops) < sizes.vocab_size:
-        return f"it is to stop at ids outside of the vocabulary of {sizes.vocab_size}"
+        reason = f"it is to stop at ids outside of the vocabulary of {sizes.vocab_size}"
+        return Unservable("stop_ids", reason)
     if not 0 <= min_new <= max_new or max_new == 0:
-        return f"it asks for at least {min_new} and at most {max_new} new tokens"
+        reason = f"it asks for at least {min_new} and at most {max_new} new tokens"
+        return Unservable("min_new_tokens", reason)
     if min_new > 1 and len(stops) > 1 and end_id(request) != NO_END:
-        return (
+        return Unservable(
+            "min_new_tokens",
             f"it asks for at least {min_new} new tokens and has {len(stops)} stop ids; the engine "
-            f"holds back one of them only"
+            f"holds back one of them only",
         )
     if len(prompt) + max_new > sizes.max_seq_len:
-        return (
+        return Unservable(
+            "max_new_tokens",
             f"its prompt of {len(prompt)} tokens and {max_new} new ones exceed the engine's "
-            f"{sizes.max_seq_len}"
+            f"{sizes.max_seq_len}",
         )
     if (
         evicts
@@ -98,9 +105,10 @@ def refusal(request: Request, sizes: Sizes, *, evicts: bool) -> str | None:
         and not sizes.chunked_context
         and len(prompt) + max_new - 1 > sizes.max_prompt
     ):
-        return (
+        return Unservable(
+            "max_new_tokens",
             f"its prompt of {len(prompt)} tokens with {max_new} new ones could not be computed "
             f"again after a pause, as it exceeds the engine's {sizes.max_prompt} of one iteration; "
-            f"use the policy `guaranteed_no_evict`"
+            f"use the policy `guaranteed_no_evict`",
         )
     return None

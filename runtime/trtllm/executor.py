@@ -11,9 +11,11 @@ import time
 from collections.abc import Sequence
 
 from runtime.backend import require_executable
-from runtime.executor import Chunk, Request
+from runtime.executor import Chunk, Request, Unservable
 from runtime.remote import RemoteExecutor
+from runtime.trtllm.answers import unservable
 from runtime.trtllm.room import require_room
+from runtime.trtllm.sizes import Sizes
 from runtime.trtllm.spec import TRTLLMSpec
 
 
@@ -35,12 +37,17 @@ class TRTLLMExecutor(RemoteExecutor):
         # processes that MPI starts
         require_executable(spec.backend, engine.limits.tensor_parallel)
         require_room(spec)
+        self._sizes, self._evicts = Sizes.of(spec), spec.evicts
         self._silence_s = spec.silence_s
         self._count_lock = threading.Lock()
         self._num_open = 0
         self._sign_s = 0.0
         super().__init__("runtime.trtllm.worker", spec)
         self._seen = self.stats()
+
+    def unservable(self, request: Request) -> Unservable | None:
+        """See `Foresighted.unservable`."""
+        return unservable(request, self._sizes, evicts=self._evicts)
 
     def submit(self, requests: Sequence[Request]) -> None:
         """See `Executor.submit`."""

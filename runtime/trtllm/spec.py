@@ -38,6 +38,11 @@ class TRTLLMSpec(LimitedFolderSpec):
     engine counts as hung.
     """
 
+    @property
+    def evicts(self) -> bool:
+        """Whether a request may be paused and computed again."""
+        return self.scheduler_policy == "max_utilization"
+
     @classmethod
     def of(cls, engine: Engine) -> TRTLLMSpec:
         """With the share of the KV cache that the engine was planned with."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from runtime.executor import ExecutorStats, Request
 from runtime.messages import Chunks
 from runtime.trtllm import library
-from runtime.trtllm.answers import News, first_line, is_lasting, is_of_all, refusal
+from runtime.trtllm.answers import News, first_line, is_lasting, is_of_all, unservable
 from runtime.trtllm.sizes import Sizes
 from runtime.trtllm.spec import TRTLLMSpec
 from runtime.worker import work
@@ -54,7 +54,7 @@ class Engine:
         self.prefix_caching: bool = config.kv_cache_config.enable_block_reuse
         self._maker = library.RequestMaker(trt)
         self._reasons = trt.FinishReason
-        self._evicts = spec.scheduler_policy == "max_utilization"
+        self._evicts = spec.evicts
         self._waiting: deque[Request] = deque()
         self._open: dict[int, int] = {}  # the end id of each
         self._refused: list[ChunkRow] = []
@@ -92,7 +92,8 @@ class Engine:
         made: list[Any] = []
         while self._waiting and len(made) < min(room, _MOST_AT_ONCE):
             request = self._waiting.popleft()
-            error = refusal(request, self._sizes, evicts=self._evicts)
+            fault = unservable(request, self._sizes, evicts=self._evicts)
+            error = None if fault is None else fault.reason
             if request.id in self._open:
                 error = "its id is that of another open request"
             if error is not None:

@@ -35,6 +35,7 @@ def nested(depth: int) -> str:
         ("{", "is not valid JSON"),
         ("", "is not valid JSON"),
         ('{"a": 1, "b": {"c": 1, "c": 2}}', "says `c` twice"),
+        ('{"\\ud800": 1, "\\ud800": 2}', r"says `\?` twice"),
         ('{"a": NaN}', "holds NaN"),
         ('{"a": -Infinity}', "holds -Infinity"),
         (nested(MAX_DEPTH + 1), "inside each other"),
@@ -44,7 +45,12 @@ def nested(depth: int) -> str:
         ("1" * 5000, "a number of thousands of digits"),
         ("{" + '"a": 1, ' * 50_000 + '"a": 1}', "says `a` twice"),
         ('{"a": ' + "9" * 5000 + "}", "is not valid JSON"),
+        ('{"a": "\ud800"}', "half of a surrogate pair in `a`"),
         (b'"\xff"', "is not UTF-8 text"),
+        (b'{"a": "\xed\xa0\x80"}', "is not UTF-8 text"),  # U+D800 as if it were a character
+        ('{"a": "\\ud800"}'.encode("utf-16"), "is not UTF-8 text"),
+        ('{"a": "\\ud800"}'.encode("utf-16-le"), "is not valid JSON"),
+        ('{"a": "\\ud800"}'.encode("utf-32-be"), "is not valid JSON"),
         (b"[" + b"[]," * 2**21 + b"[]]", "holds more than 2,097,152 lists and objects"),
         ("[" + "{}," * 2**21 + "{}]", "holds more than 2,097,152 lists and objects"),
     ],
@@ -52,6 +58,12 @@ def nested(depth: int) -> str:
 def test_a_json_text_that_is_not_sound_is_named(text: str | bytes, told: str) -> None:
     with pytest.raises(Unreadable, match=told):
         parse_json(text)
+
+
+def test_json_is_utf8_with_a_mark_or_without() -> None:
+    for text in ('{"a": "\N{GRINNING FACE}"}', '{"a": "\\ud83d\\ude00"}'):
+        for encoding in ("utf-8", "utf-8-sig"):
+            assert parse_json(text.encode(encoding)) == {"a": "\N{GRINNING FACE}"}
 
 
 def test_json_may_be_as_deep_as_is_allowed() -> None:

@@ -82,7 +82,7 @@ def exercise(
     trt: Any = Bindings()
     with monkeypatch.context() as patch:
         patch.setattr(library, "bindings", lambda built_with: trt)
-        for name in ("News", "first_line", "is_lasting", "is_of_all", "refusal"):
+        for name in ("News", "first_line", "is_lasting", "is_of_all", "unservable"):
             patch.setattr(worker, name, getattr(answers, name))
         patch.setattr(worker, "library", library)
         patch.setattr(worker, "_STATS_EVERY_S", 0.0)

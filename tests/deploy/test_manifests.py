@@ -12,6 +12,9 @@ import yaml
 from packaging.requirements import Requirement
 
 from build_engine.files import read_text
+from runtime import process, remote
+from runtime.replicas import node
+from runtime.server import http
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
@@ -60,6 +63,16 @@ def test_a_service_keeps_models_engines_and_results(name: str) -> None:
     for place, volume in KEPT.items():
         assert volume in COMPOSE["volumes"]
         assert re.fullmatch(rf"\$\{{\w+:-{volume}\}}|{volume}", mounts[place])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_has_the_time_that_its_end_takes(name: str) -> None:
+    """Docker kills it otherwise: a run loses its record, and a server ends with 137 for 0."""
+    serving_s = http._GRACE_S + 2 * http._LAST_S + remote._CLOSE_GRACE_S + process._LAST_MOMENT_S
+    longest_s = max(serving_s, node._RUN_END_S, node._RAY_END_S)
+    grace = re.fullmatch(r"(\d+)s", SERVICES[name]["stop_grace_period"])
+    assert grace is not None
+    assert int(grace[1]) >= longest_s + 10
 
 
 @pytest.mark.parametrize("name", SERVICES)

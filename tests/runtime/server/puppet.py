@@ -144,6 +144,7 @@ def served(
     max_requests: int = 64,
     max_body_bytes: int = 10_000,
     key_digest: bytes | None = None,
+    max_connections: int = 512,
 ) -> Iterator[Served]:
     """A server over the puppet, which dies at the end and so ends the server."""
     settings = ServerSettings(
@@ -156,7 +157,7 @@ def served(
 
     def run() -> None:
         try:
-            serve.serve(puppet, engine, settings, bound, ready.set)
+            serve.serve(puppet, engine, settings, bound, ready.set, max_connections)
         except EngineDied as error:
             ends.append(str(error))
 

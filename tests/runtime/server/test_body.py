@@ -13,7 +13,7 @@ from runtime.server.refusal import Refused
 
 
 def read(**fields: Any) -> tuple[Completion, Any]:
-    return read_completion(json.dumps({"prompt": [1, 2], **fields}).encode(), "tiny")
+    return read_completion(json.dumps({"prompt": [1, 2], **fields}).encode(), "tiny", 1000)
 
 
 def refused(**fields: Any) -> Refused:
@@ -57,6 +57,8 @@ def test_settings_that_change_nothing_are_taken(fields: dict[str, Any]) -> None:
         ({"max_tokens": "5"}, "`max_tokens` must"),
         ({"stop": ["x"] * 17}, "`stop` has up to 16 texts, none empty."),
         ({"stop": ""}, "`stop` has up to 16 texts, none empty."),
+        ({"stop_token_ids": [5] * 257}, "`stop_token_ids` must"),
+        ({"prompt": [5] * 1001}, "The prompt has 1001 tokens, and the engine takes 1000."),
         ({"stop_token_ids": [-1]}, "`stop_token_ids.0` must"),
         ({"stream_options": {"usage": True}}, "`stream_options.usage` is not a key"),
         ({"prompt": ["a", "b"]}, "`prompt` has 2 prompts"),
@@ -82,11 +84,23 @@ def test_another_model_is_not_here() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"3", b"\xff", b'{"prompt": "a", "prompt": "b"}', b"[" * 100_000]
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"3",
+        b"\xff",
+        b'{"prompt": "a", "prompt": "b"}',
+        b"[" * 100_000,
+        *(b'{"%s": "\xed\xa0\x80"}' % key for key in (b"prompt", b"model", b"n", b"stop")),
+        '{"prompt": "\\ud800"}'.encode("utf-16"),
+        b'{"prompt": "\\ud800"}',
+    ],
 )
 def test_a_body_that_is_none_is_refused(content: bytes) -> None:
     with pytest.raises(Refused, match=r"^The body (is|must|has|says|holds)") as caught:
-        read_completion(content, "tiny")
+        read_completion(content, "tiny", 1000)
     assert caught.value.status == 400
 
 

@@ -16,7 +16,7 @@ import openai
 import pytest
 
 from build_engine.store.engine import Engine
-from runtime.executor import Request
+from runtime.executor import NO_CACHE_LEFT, Request, Unservable
 from runtime.server import app
 from tests.runtime.server.puppet import Puppet, Served, echo, served, silence
 
@@ -162,6 +162,15 @@ def test_what_the_engine_cannot_do_is_400(engine: Engine, asked: Any, says: str)
     assert puppet.asked == []
 
 
+@pytest.mark.parametrize("key", ["prompt", "model", "n", "stop"])
+def test_bytes_that_are_no_text_are_400(engine: Engine, key: str) -> None:
+    with served(Puppet(echo), engine) as server:
+        body = b'{"prompt": [5], "%s": "\xed\xa0\x80"}' % key.encode()
+        reply = server.post("/v1/completions", body)
+        assert reply.status == 400
+        assert reply.json["error"]["message"] == "The body is not UTF-8 text."
+
+
 def test_other_refusals_have_their_status(engine: Engine) -> None:
     with served(Puppet(echo), engine) as server:
         replies = {
@@ -180,6 +189,10 @@ def test_other_refusals_have_their_status(engine: Engine) -> None:
         )
         assert chat.status == 400
         assert "no t9, please" in chat.json["error"]["message"]
+        long = server.post(
+            "/v1/chat/completions", {"messages": [{"role": "user", "content": "t5 " * 60}]}
+        )
+        assert (long.status, long.json["error"]["param"]) == (400, "messages")
         again = server.post(
             "/v1/chat/completions", {"messages": [{"role": "user", "content": "t8"}]}
         )
@@ -307,6 +320,47 @@ def test_a_request_that_fails_in_the_engine_says_so(engine: Engine) -> None:
         *_, last = server.complete(prompt=[5], stream=True).events
         assert last["error"]["message"] == "The engine failed: no cache left."
         assert open_requests(server) == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "chat_key"),
+    [
+        ("prompt_ids", "prompt", "messages"),
+        ("max_new_tokens", "max_tokens", "max_tokens"),
+        ("min_new_tokens", "min_tokens", "min_tokens"),
+        ("stop_ids", "stop_token_ids", "stop_token_ids"),
+    ],
+)
+def test_what_the_engine_would_refuse_is_400_before_it_is_asked(
+    engine: Engine, part: Any, key: str, chat_key: str
+) -> None:
+    class Wise(Puppet):
+        def unservable(self, request: Request) -> Unservable | None:
+            return Unservable(part, "it asks for the moon") if request.min_new_tokens else None
+
+    puppet = Wise(echo)
+    chat = {"messages": [{"role": "user", "content": "t5"}], "min_tokens": 2}
+    with served(puppet, engine) as server:
+        for reply, name in (
+            (server.complete(prompt=[5], min_tokens=2), key),
+            (server.complete(prompt=[5], min_tokens=2, stream=True), key),
+            (server.post("/v1/chat/completions", chat), chat_key),
+        ):
+            assert (reply.status, reply.json["error"]["param"]) == (400, name)
+            assert "it asks for the moon" in reply.json["error"]["message"]
+        assert puppet.asked == []
+        assert open_requests(server) == 0
+        assert server.complete(prompt=[5]).status == 200
+
+
+def test_an_engine_that_is_full_asks_to_come_again(engine: Engine) -> None:
+    def fill(puppet: Puppet, request: Request) -> None:
+        puppet.give(request, last=True, error=NO_CACHE_LEFT)
+
+    with served(Puppet(fill), engine) as server:
+        reply = server.complete(prompt=[5])
+        assert (reply.status, reply.json["error"]["code"]) == (503, "overloaded")
+        assert int(reply.headers["retry-after"]) >= 1
 
 
 def test_an_engine_that_dies_ends_the_open_requests_and_the_server(engine: Engine) -> None:

@@ -20,7 +20,7 @@ from build_engine.store.engine import Engine
 from build_engine.store.limits import EngineLimits
 from build_engine.store.manifest import write_manifest
 from runtime.backend import load
-from runtime.executor import Chunk, Executor, Request
+from runtime.executor import Chunk, Executor, Foresighted, Request
 from runtime.trtllm.executor import TRTLLMExecutor
 from runtime.trtllm.spec import TRTLLMSpec
 from tests.build_engine.manifests import resealed
@@ -71,6 +71,28 @@ def test_iterations_are_a_sign_of_life_where_no_token_comes(start: Start, tmp_pa
     assert not executor.prefix_caching
     [environment] = journal(tmp_path / "engine", "environment")
     assert environment["CUDA_VISIBLE_DEVICES"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("fields", "part", "says"),
+    [
+        ({"min_new_tokens": 2, "stop_ids": (7, 8, 9)}, "min_new_tokens", "has 3 stop ids"),
+        ({"stop_ids": (999_999,)}, "stop_ids", "outside of the vocabulary of 1000"),
+        ({}, None, ""),
+    ],
+)
+def test_what_the_engine_refuses_is_known_beforehand(
+    start: Start, fields: dict[str, Any], part: str | None, says: str
+) -> None:
+    executor = start()
+    assert isinstance(executor, Foresighted)
+    asked = request(1, **fields)
+    fault = executor.unservable(asked)
+    executor.submit([asked])
+    error = collect(executor, 1)[-1].error
+    assert error == (None if fault is None else fault.reason)
+    assert (None if fault is None else fault.part) == part
+    assert says in (error or "")
 
 
 def test_silence_is_the_end_and_stays_it(start: Start) -> None:
