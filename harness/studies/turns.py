@@ -100,6 +100,9 @@ def finished_run(folder: Path) -> Run | None:
 def _earlier(folder: Path, *, fresh: bool) -> Run | None:
     """The complete run in `folder`; any other leftover there is the study's own, and cleared.
 
+    The study's folder is held: a run that another host left as running is over, as nobody there
+    has the lock any more. Of this host it is known what goes on.
+
     Raises UsageError for what no study leaves there, OutputError for what cannot be cleared.
     """
     require_folder(folder)
@@ -111,7 +114,7 @@ def _earlier(folder: Path, *, fresh: bool) -> Run | None:
         run = Run.read(folder)
     except UsageError:
         run = None
-    if run is not None and run.record.status == "running":
+    if run is not None and run.record.status == "running" and run.begun_here:
         process = run.record.process
         raise UsageError(
             f"A run goes on in {folder} (process {process.pid} on {process.host}, since "

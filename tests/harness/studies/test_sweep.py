@@ -21,7 +21,9 @@ from build_engine.errors import (
 )
 from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
+from harness.runs.choice import RunChoice
 from harness.runs.engine_choice import EngineChoice
+from harness.runs.record import ProcessRecord
 from harness.studies import sweep as sweep_module
 from harness.studies.choice import SweepChoice
 from harness.studies.forecast import forecast
@@ -30,6 +32,7 @@ from harness.studies.record import STUDY, Point, StudyRecord, read_study
 from harness.studies.sweep import Sweep, SweepPlan, run_sweep
 from harness.studies.turns import finished_run, take_turn
 from tests.harness.report.results import make_run
+from tests.harness.runs.claims import claim
 
 TURN: Any = SimpleNamespace(folder_name="bf16-offline-0123456789ab")  # what is never reached
 
@@ -234,6 +237,28 @@ def test_what_is_no_run_of_a_study_is_never_removed(tmp_path: Path, kind: str) -
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
     if kind != "file":
         assert finished_run(place) is None
+
+
+def test_a_run_that_another_host_left_behind_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever holds the study knows that nobody else works in it."""
+    place = tmp_path / TURN.folder_name
+    killed = claim(place)
+    elsewhere = ProcessRecord(host="deadbeef0123", pid=7, started_s=1.0)
+    killed.changed(process=elsewhere)
+    monkeypatch.setattr(RunChoice, "request_on", lambda *_: None)
+    monkeypatch.setattr("harness.studies.turns.execute", lambda *_: make_run(place))
+    turn: Any = SimpleNamespace(
+        folder_name=TURN.folder_name,
+        choice=RunChoice(scenario="Offline"),
+        engine=None,
+        dataset=None,
+        workload_settings=(),
+    )
+    run = take_turn(tmp_path, turn, "title", NullProgress(), fresh=False)
+    assert run.record.status == "complete"
+    assert take_turn(tmp_path, turn, "title", NullProgress(), fresh=False) == run
 
 
 def test_a_leftover_that_cannot_be_cleared_is_a_sentence(
