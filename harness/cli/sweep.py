@@ -33,7 +33,7 @@ def sweep(
     output
         Where the runs go: results/sweep-MODEL when left out.
     fresh
-        Measure again what was measured before.
+        Remove what was measured there before, and measure everything.
     dry_run
         Show what would be built and run, with its disk and time as far as they are known.
     json

@@ -16,7 +16,8 @@ from build_engine.store.store import EngineStore
 from build_engine.trtllm.sizes import estimate
 from harness.runs.run import Run
 from harness.studies.clock import Clock
-from harness.studies.sweep import earlier_study, turn_of
+from harness.studies.record import earlier_study
+from harness.studies.sweep import rate_by, turn_of
 from harness.studies.turns import finished_run
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def forecast(
         for wanted in plan.wanted_engines
     }
     built = {label: engine for label, (engine, _, _) in engines.items() if engine is not None}
-    done = set() if fresh else _done(plan, built, finished, progress)
+    kept = earlier.rate_for(plan.rate_digest) if earlier else None
+    rate = kept if plan.choice.qps is None else plan.choice.qps
+    done = set() if fresh else _done(plan, built, finished, rate, progress)
     found = []
     for wanted in plan.wanted_engines:
         points = [each.point for each in plan.points if each.wanted is wanted]
@@ -115,7 +118,11 @@ def _finished(folder: Path, earlier: StudyRecord | None) -> dict[str, Run]:
 
 
 def _done(
-    plan: SweepPlan, built: dict[str, Engine], finished: dict[str, Run], progress: Progress
+    plan: SweepPlan,
+    built: dict[str, Engine],
+    finished: dict[str, Run],
+    rate: float | None,
+    progress: Progress,
 ) -> set[tuple[str, str, int]]:
     """The places of the points that are measured already: on the same engine, the same samples and
     under the same conditions, as a sweep would find them.
@@ -129,7 +136,7 @@ def _done(
         if engine is None:
             continue
         try:
-            turn = turn_of(plan, planned, engine, measured, progress)
+            turn = turn_of(plan, planned, engine, rate or rate_by(measured), progress)
         except EnginebenchError:  # it will be told of when its turn comes
             continue
         run = finished.get(turn.folder_name)

@@ -27,7 +27,7 @@ from harness.runs.record import ProcessRecord
 from harness.studies import sweep as sweep_module
 from harness.studies.choice import SweepChoice
 from harness.studies.forecast import forecast
-from harness.studies.place import default_folder, held
+from harness.studies.place import default_folder, forget_runs, held
 from harness.studies.record import STUDY, Point, StudyRecord, read_study
 from harness.studies.sweep import Sweep, SweepPlan, run_sweep
 from harness.studies.turns import finished_run, take_turn
@@ -35,6 +35,10 @@ from tests.harness.report.results import make_run
 from tests.harness.runs.claims import claim
 
 TURN: Any = SimpleNamespace(folder_name="bf16-offline-0123456789ab")  # what is never reached
+
+
+def nothing() -> None:
+    """What a turn that begins tells nobody."""
 
 
 def plan_of(**options: Any) -> SweepPlan:
@@ -232,8 +236,10 @@ def test_what_is_no_run_of_a_study_is_never_removed(tmp_path: Path, kind: str) -
         make_run(elsewhere)
     before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
     for fresh in (False, True):
+        if fresh:
+            forget_runs(study)
         with pytest.raises(UsageError, match=r"a run of this study belongs there; move it away"):
-            take_turn(study, TURN, "title", NullProgress(), fresh=fresh)
+            take_turn(study, TURN, "title", NullProgress(), nothing)
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
     if kind != "file":
         assert finished_run(place) is None
@@ -256,9 +262,9 @@ def test_a_run_that_another_host_left_behind_is_made_again(
         dataset=None,
         workload_settings=(),
     )
-    run = take_turn(tmp_path, turn, "title", NullProgress(), fresh=False)
+    run = take_turn(tmp_path, turn, "title", NullProgress(), nothing)
     assert run.record.status == "complete"
-    assert take_turn(tmp_path, turn, "title", NullProgress(), fresh=False) == run
+    assert take_turn(tmp_path, turn, "title", NullProgress(), nothing) == run
 
 
 def test_a_leftover_that_cannot_be_cleared_is_a_sentence(
@@ -271,7 +277,7 @@ def test_a_leftover_that_cannot_be_cleared_is_a_sentence(
 
     monkeypatch.setattr("harness.studies.place.shutil.rmtree", refuse)
     with pytest.raises(OutputError, match=r"Cannot write to .*Permission denied"):
-        take_turn(tmp_path, TURN, "title", NullProgress(), fresh=False)
+        take_turn(tmp_path, TURN, "title", NullProgress(), nothing)
 
 
 def test_the_folder_of_a_run_is_no_place_for_a_study(tmp_path: Path) -> None:
