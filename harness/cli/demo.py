@@ -52,7 +52,8 @@ def demo(
         rows = [runs.row for runs in found]
     except KeyboardInterrupt:  # before it began
         anew = ["--fresh"] if fresh else []
-        raise Interrupted(f"Interrupted; what was in {output} is there.", [*words, *anew]) from None
+        told = f"Interrupted; nothing was measured in {output}."
+        raise Interrupted(told, [*words, *anew]) from None
     finally:
         progress.close()
     try:

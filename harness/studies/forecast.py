@@ -17,6 +17,7 @@ from build_engine.store.store import EngineStore
 from harness.runs.run import Run
 from harness.studies.clock import Clock
 from harness.studies.foretold import Foretold
+from harness.studies.place import is_folder_of_a_run
 from harness.studies.record import earlier_study
 from harness.studies.sweep import rate_by, turn_of
 from harness.studies.turns import finished_run
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from harness.progress import Progress
     from harness.rules.workload import Workload
     from harness.studies.choice import WantedEngine
-    from harness.studies.record import StudyRecord
     from harness.studies.sweep import Planned, SweepPlan
 
 
@@ -58,16 +58,17 @@ def forecast(
     workload, earlier = plan.workload, earlier_study(folder)
     if earlier is not None:
         earlier.require_model(plan.choice.model_place, folder)
-    finished = _finished(folder, earlier)
+    finished = _finished(folder)
     clock = Clock()
-    for run in finished.values():
-        clock.add(run)
+    for point in earlier.points if earlier else ():
+        if point.folder in finished:
+            clock.add(finished[point.folder])
     engines = {
         wanted.label: _engine(wanted, workload, plan.evaluated, progress)
         for wanted in plan.wanted_engines
     }
     built = {label: engine for label, (engine, _, _) in engines.items() if engine is not None}
-    kept = earlier.rate_for(plan.rate_digest) if earlier else None
+    kept = earlier.rate_for(plan.rate_digest) if earlier and not fresh else None
     rate = kept if plan.choice.qps is None else plan.choice.qps
     done = set() if fresh else _done(plan, built, finished, rate, progress)
     foretold = Foretold(plan, rate)
@@ -129,11 +130,10 @@ def _left_s(left: Iterable[Planned], clock: Clock, foretold: Foretold) -> tuple[
     return total_s, by_plan
 
 
-def _finished(folder: Path, earlier: StudyRecord | None) -> dict[str, Run]:
-    """The study's runs that a sweep would take up, by the names of their folders."""
-    points = earlier.points if earlier else ()
-    names = [p.folder for p in points if p.status == "complete" and p.folder is not None]
-    runs = {name: finished_run(folder / name) for name in names}
+def _finished(folder: Path) -> dict[str, Run]:
+    """The study's runs that a sweep may take up, by the names of their folders."""
+    names = [place.name for place in folder.iterdir()] if folder.is_dir() else []
+    runs = {name: finished_run(folder / name) for name in filter(is_folder_of_a_run, names)}
     return {name: run for name, run in runs.items() if run is not None}
 
 

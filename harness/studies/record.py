@@ -129,8 +129,8 @@ class StudyRecord(Record):
 
     def after(self, earlier: StudyRecord | None) -> StudyRecord:
         """The same behind the points of an earlier plan that were measured, or failed, and are not
-        asked for now. What is known of those that are asked for again stays, until it is known
-        otherwise.
+        asked for now: a failure also not by its names alone, as with a recipe that was mended. What
+        is known of those that are asked for again stays, until it is known otherwise.
         """
         if earlier is None:
             return self
@@ -139,7 +139,9 @@ class StudyRecord(Record):
         kept = (
             point
             for point in earlier.points
-            if point.status != "planned" and point.place not in asked
+            if point.status != "planned"
+            and point.place not in asked
+            and not (point.status == "failed" and point.names in asked)
         )
         again = (point.as_known(known.get(point.place)) for point in self.points)
         return self.model_copy(
@@ -161,7 +163,7 @@ class StudyRecord(Record):
 
 
 def _without(written: dict[str, object], *names: str) -> dict[str, object]:
-    """What is None of these was not there before there was such a field."""
+    """The same without those of these fields that are None: as before there were such fields."""
     return {key: value for key, value in written.items() if key not in names or value is not None}
 
 

@@ -288,7 +288,8 @@ def turn_of(
         raise RunFailed("No Offline test completed by which a rate could be chosen; give --qps.")
     choice = plan.choice.run_choice(point.scenario, planned.mode, rate)
     dataset = choice.prepared(engine, settings, progress)
-    return Turn(engine, choice, dataset, point.repeat, _folder_name(point.engine), settings)
+    name = f"{point.recipe}-emulated-{point.target}" if point.emulated else point.recipe
+    return Turn(engine, choice, dataset, point.repeat, name, settings)
 
 
 def rate_by(measured: Iterable[Run]) -> float | None:
@@ -298,7 +299,3 @@ def rate_by(measured: Iterable[Run]) -> float | None:
         if run.record.scenario is Scenario.OFFLINE and test and test.metrics:
             return server_rate(test.metrics.samples_per_s or 0.0)
     return None
-
-
-def _folder_name(label: str) -> str:
-    return label.replace(" ", "-").replace("=", "")

@@ -19,6 +19,7 @@ from harness.runs.choice import RunChoice
 from harness.runs.engine_choice import EngineChoice
 from harness.studies.choice import SweepChoice
 from harness.studies.digests import engine_digest
+from harness.studies.forecast import forecast, num_left
 from harness.studies.record import STUDY, StudyRecord, earlier_study, read_study
 from harness.studies.sweep import Sweep, SweepPlan, run_sweep
 from tests.harness.report.results import make_run
@@ -82,12 +83,12 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def counted(folder: Path) -> list[str]:
-    """The candidates in a report of the study, each with its tests' rates."""
-    return [
-        f"{each.label}: {', '.join(f'{scenario} {len(runs)}' for scenario, runs in found.items())}"
+    """The candidates in a report of the study, each with the number of its runs."""
+    return sorted(
+        f"{each.label}: "
+        + ", ".join(f"{scenario} {len(runs)}" for scenario, runs in sorted(each.scenarios.items()))
         for each in candidates_of(find_runs([folder]).results)
-        for found in [each.scenarios]
-    ]
+    )
 
 
 WHOLE = ["bf16: Offline 1, Server 1", "int8_wo: Offline 1, Server 1"]
@@ -118,7 +119,7 @@ def test_the_rate_is_chosen_once(machine: Machine, tmp_path: Path) -> None:
     machine.failing = set()
     machine.sweep(tmp_path, scenarios=BOTH)
     assert machine.made == ["bf16 Offline", "bf16 Server 70.0"]
-    assert counted(tmp_path) == ["int8_wo: Offline 1, Server 1", "bf16: Offline 1, Server 1"]
+    assert counted(tmp_path) == WHOLE
     machine.sweep(tmp_path, scenarios=BOTH, qps=5.0)
     assert machine.made == ["bf16 Server 5.0", "int8_wo Server 5.0"]
     machine.sweep(tmp_path, scenarios=BOTH)  # and it is not forgotten meanwhile
@@ -208,9 +209,38 @@ def test_other_limits_add_engines(machine: Machine, tmp_path: Path) -> None:
     points = read_study(tmp_path).points
     assert [(point.engine, point.status) for point in points] == [("bf16", "complete")] * 3
     assert len({point.folder for point in points}) == 3
-    machine.sweep(tmp_path, recipes="bf16", max_batch_sizes="8")
-    assert machine.made == []
-    assert len(read_study(tmp_path).points) == 3
+    machine.sweep(tmp_path, recipes="bf16", max_batch_sizes="8,16")  # told apart by them now
+    assert len(machine.made) == 1
+    assert len(read_study(tmp_path).points) == 4
+
+
+def test_a_failure_is_forgotten_once_its_cause_is_mended(machine: Machine, tmp_path: Path) -> None:
+    machine.failing = {"bf16"}
+    machine.sweep(tmp_path, max_batch_sizes="512")
+    machine.failing = set()
+    machine.sweep(tmp_path, recipes="bf16", max_batch_sizes="64")
+    points = read_study(tmp_path).points
+    assert [(point.engine, point.status) for point in points] == [
+        ("int8_wo", "complete"),
+        ("bf16", "complete"),
+    ]
+
+
+def test_what_was_left_behind_is_taken_up_again_as_foretold(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.sweep(tmp_path, count=3)
+    machine.sweep(tmp_path)
+
+    def known(choice: EngineChoice, *_: object) -> Any:
+        return SimpleNamespace(key=engine_digest(choice), size_bytes=1)
+
+    monkeypatch.setattr(EngineChoice, "spec", known)
+    monkeypatch.setattr("harness.studies.forecast.EngineStore.find", lambda _, spec: spec)
+    for count, left in ((3, 0), (4, 0), (5, 2)):
+        choice = SweepChoice(model="newsbrief", recipes="bf16,int8_wo", count=count)
+        plan = SweepPlan.of(choice, NullProgress())
+        assert num_left(forecast(plan, tmp_path, NullProgress())) == left
 
 
 def test_a_fresh_sweep_that_is_stopped_goes_on_without_old_results(
