@@ -3,21 +3,23 @@
 The engines take turns, so that whatever else the machine does meets all of them, and Offline is
 measured several times over the whole demo, so that a difference can be held against its noise.
 
-Each run lies under the digest of its inputs. A demo that is started again takes up the runs that
-are complete, so an interrupted one goes on where it was, and a finished one shows its table at
-once.
+It is a study, so each run lies under the digest of its inputs. A demo that is started again takes
+up the runs that are complete: an interrupted one goes on where it was, and a finished one shows its
+table at once.
 """
 
 from __future__ import annotations
 
 import itertools
+import shlex
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from build_engine.errors import RunFailed
+from build_engine.errors import Interrupted, RunFailed
 from build_engine.memory import require_address_space
 from build_engine.paths import cache_root
 from build_engine.validation import Frozen
@@ -32,16 +34,18 @@ from harness.rules.workload import load_workload
 from harness.runs.choice import RunChoice
 from harness.runs.engine_choice import EngineChoice
 from harness.runs.record import TestRecord
-from harness.runs.run import Run
+from harness.runs.run import Run, now_utc
 from harness.runs.worth import told_first
 from harness.scoring.accuracy import Accuracy
+from harness.studies.digests import engine_digest, rate_digest, run_digest
 from harness.studies.place import check_study_folder, held
 from harness.studies.rate import server_rate
-from harness.studies.turns import Turn, take_turn
+from harness.studies.record import Point, StudyRecord
+from harness.studies.study import Study, interrupted
+from harness.studies.turns import Turn
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
-    from harness.dataset.prepared import Dataset
     from harness.progress import Progress
     from harness.rules.rounds import Round
 
@@ -131,11 +135,42 @@ class DemoSize:
     server_samples: int = NUM_SERVER_SAMPLES
     latency_samples: int = NUM_LATENCY_SAMPLES
 
+    @property
+    def counts(self) -> dict[Scenario, int]:
+        """Samples by scenario."""
+        return {
+            Scenario.OFFLINE: self.samples,
+            Scenario.SERVER: self.server_samples,
+            Scenario.SINGLE_STREAM: self.latency_samples,
+        }
+
+    @property
+    def rounds(self) -> list[tuple[Scenario, int]]:
+        """A scenario of all engines, one engine after the other, and for which time: Offline again
+        between the others.
+        """
+        offline = [(Scenario.OFFLINE, again) for again in range(1, self.offline + 1)]
+        first, second = max(self.offline - 2, 1), max(self.offline - 1, 1)
+        return [
+            *offline[:first],
+            (Scenario.SINGLE_STREAM, 1),
+            *offline[first:second],
+            (Scenario.SERVER, 1),
+            *offline[second:],
+        ]
+
 
 def run_demo(
-    folder: Path, progress: Progress, *, fresh: bool, chosen: Round, size: DemoSize | None = None
+    folder: Path,
+    progress: Progress,
+    *,
+    fresh: bool,
+    chosen: Round,
+    command: str = "enginebench demo",
+    size: DemoSize | None = None,
 ) -> list[DemoRuns]:
-    """Build, run and score; the runs in the order of RECIPES.
+    """Build, run and score; the runs in the order of RECIPES. What was measured in `folder` before
+    is removed where it is begun `fresh`; `command` is the one that goes on with it.
 
     Raises OutputError and EnvironmentFault (a LoadGen of another round than `chosen`) before
     anything is built, Interrupted and RunFailed with the cause when a run does not complete; what
@@ -145,82 +180,101 @@ def run_demo(
     require_loadgen(chosen)
     require_address_space()
     size = size or DemoSize()
-    workload = load_workload(BUNDLED)
-    engines: list[Engine] = []
-    for recipe in RECIPES:
-        choice = EngineChoice(model=BUNDLED, target="cpu", recipe=recipe)
-        engines.append(choice.build(workload, progress))
-    source = Source.find(BUNDLED)
-    datasets = {
-        count: prepare(workload, source, engines[0].folder, cache_root(), count, progress)
-        for count in {size.samples, size.server_samples, size.latency_samples}
-    }
-    num_runs = len(engines) * (size.offline + 2)
-    turns = (f"Run {turn} of {num_runs}" for turn in itertools.count(1))
+    asked = StudyRecord(
+        schema_version=StudyRecord.SCHEMA,
+        command=command,
+        started_utc=now_utc(),
+        points=tuple(
+            _point(recipe, _choice(scenario, again, size, chosen, None), again)
+            for scenario, again in size.rounds
+            for recipe in RECIPES
+        ),
+        model=BUNDLED,
+    )
     with held(folder):
-        return _in_turns(_Demo(folder, datasets, chosen, progress, fresh, turns), engines, size)
+        study = Study.begin(folder, asked, progress, fresh=fresh)
+        try:
+            return _in_turns(study, size, chosen)
+        except (Interrupted, KeyboardInterrupt):
+            raise interrupted(folder, shlex.split(command)[1:], fresh=fresh) from None
 
 
-def _in_turns(demo: _Demo, engines: Sequence[Engine], size: DemoSize) -> list[DemoRuns]:
-    """Each scenario of all engines, one engine after the other, between rounds of Offline."""
-    both, alone = "both", "performance"
-    offline: list[list[Run]] = [[] for _ in engines]
-
-    def offline_until(number: int) -> None:
-        while len(offline[0]) < number:
-            again = len(offline[0]) + 1
-            for engine, runs in zip(engines, offline, strict=True):
-                mode = alone if again > 1 else both
-                runs.append(demo.run(engine, Scenario.OFFLINE, mode, size.samples, again=again))
-
-    offline_until(max(size.offline - 2, 1))
-    rate = statistics.median(_rates(run)[0] for run in offline[0])
-    qps = server_rate(rate)
-    single = [
-        demo.run(engine, Scenario.SINGLE_STREAM, alone, size.latency_samples) for engine in engines
-    ]
-    offline_until(max(size.offline - 1, 1))
-    server = [
-        demo.run(engine, Scenario.SERVER, alone, size.server_samples, qps) for engine in engines
-    ]
-    offline_until(size.offline)
-    return [
-        DemoRuns(engine, tuple(runs), *others)
-        for engine, runs, *others in zip(engines, offline, server, single, strict=True)
-    ]
+def _engine(recipe: str) -> EngineChoice:
+    return EngineChoice(model=BUNDLED, target="cpu", recipe=recipe)
 
 
-@dataclass(frozen=True, slots=True)
-class _Demo:
-    """Where the demo's runs lie, and what they run on."""
+def _choice(
+    scenario: Scenario, again: int, size: DemoSize, chosen: Round, qps: float | None
+) -> RunChoice:
+    scored = scenario.all_at_once and again == 1
+    return RunChoice(
+        scenario=scenario,
+        mode="both" if scored else "performance",
+        count=size.counts[scenario],
+        qps=qps,
+        round=chosen.name,
+    )
 
-    folder: Path
-    datasets: dict[int, Dataset]
-    round: Round
-    progress: Progress
-    fresh: bool
-    turns: Iterator[str]
-    """How each run is numbered."""
 
-    def run(
-        self,
-        engine: Engine,
-        scenario: Scenario,
-        mode: str,
-        count: int,
-        qps: float | None = None,
-        again: int = 1,
-    ) -> Run:
-        """The complete run of these inputs: an earlier one, or one made now."""
-        choice = RunChoice(
-            scenario=scenario, mode=mode, count=count, qps=qps, round=self.round.name
+def _point(recipe: str, choice: RunChoice, again: int) -> Point:
+    engine = _engine(recipe)
+    return Point(
+        engine=recipe,
+        target=engine.target,
+        recipe=recipe,
+        emulated=False,
+        scenario=Scenario(choice.scenario),
+        repeat=again,
+        engine_digest=engine_digest(engine),
+        run_digest=run_digest(choice, load_workload(BUNDLED)),
+    )
+
+
+def _in_turns(study: Study, size: DemoSize, chosen: Round) -> list[DemoRuns]:
+    """Engine after engine is built, then round after round is measured."""
+    workload, progress = load_workload(BUNDLED), study.progress
+    engines = [_engine(recipe).build(workload, progress) for recipe in RECIPES]
+    datasets = {
+        count: prepare(
+            workload, Source.find(BUNDLED), engines[0].folder, cache_root(), count, progress
         )
-        turn = Turn(engine, choice, self.datasets[count], again, engine.recipe)
-        title = f"{next(self.turns)}, {engine.recipe} {scenario}"
-        run = take_turn(self.folder, turn, title, self.progress, fresh=self.fresh)
-        if run.record.status == "failed":
-            raise RunFailed(f"{run.record.cause} (details in {run.folder.path}).")
-        return run
+        for count in set(size.counts.values())
+    }
+    runs: defaultdict[tuple[str, Scenario], list[Run]] = defaultdict(list)
+    conditions = rate_digest(workload, None, _engine(RECIPES[0]).target)
+    num_runs, number = len(engines) * len(size.rounds), itertools.count(1)
+
+    def rate() -> float | None:
+        measured = runs[RECIPES[0], Scenario.OFFLINE]
+        return server_rate(statistics.median(_rates(run)[0] for run in measured))
+
+    for scenario, again in size.rounds:
+        qps = study.rate(conditions, rate) if scenario.has_rate else None
+        asked = _choice(scenario, again, size, chosen, None)
+        for engine in engines:
+            choice = replace(asked, qps=qps)
+            turn = Turn(engine, choice, datasets[size.counts[scenario]], again, engine.recipe)
+            title = f"Run {next(number)} of {num_runs}, {engine.recipe} {scenario}"
+            run = _complete(study, _point(engine.recipe, asked, again), turn, title)
+            runs[engine.recipe, scenario].append(run)
+    return [
+        DemoRuns(
+            engine,
+            tuple(runs[engine.recipe, Scenario.OFFLINE]),
+            *runs[engine.recipe, Scenario.SERVER],
+            *runs[engine.recipe, Scenario.SINGLE_STREAM],
+        )
+        for engine in engines
+    ]
+
+
+def _complete(study: Study, point: Point, turn: Turn, title: str) -> Run:
+    """The run of a point: an earlier one, or one made now. Raises RunFailed."""
+    run = study.run(point, turn, title)
+    study.note(point.ended(run))
+    if run.record.status == "failed":
+        raise RunFailed(f"{run.record.cause} (details in {run.folder.path}).")
+    return run
 
 
 def _performance(run: Run) -> TestRecord:

@@ -11,6 +11,7 @@ from harness.cli.options import RoundName
 from harness.cli.output import Output
 from harness.rules.rounds import DEFAULT
 from harness.rules.scenario import Scenario
+from harness.streams import shell_word
 
 if TYPE_CHECKING:
     from harness.demo import DemoRow, Latencies
@@ -30,7 +31,7 @@ def demo(
     output
         Where the runs go; runs that are complete there are taken up again.
     fresh
-        Measure again what was measured before.
+        Remove what was measured there before, and measure everything.
     json
         Write the table to standard output as JSON.
     """
@@ -42,19 +43,23 @@ def demo(
 
     out = Output(as_json=json)
     of_round = [] if round == DEFAULT else ["--round", round]
+    words = ["demo", "--output", str(output), *of_round]
     progress = make_progress()
     try:
         chosen = load_round(round)
-        rows = [runs.row for runs in run_demo(output, progress, fresh=fresh, chosen=chosen)]
-        page = write_report([output], output / REPORT)
-    except (Interrupted, KeyboardInterrupt):
-        raise Interrupted(
-            "Interrupted; the same command goes on where it was, with what is complete in "
-            f"{output}.",
-            ["demo", "--output", str(output), *of_round],
-        ) from None
+        command = " ".join(map(shell_word, ["enginebench", *words]))
+        found = run_demo(output, progress, fresh=fresh, chosen=chosen, command=command)
+        rows = [runs.row for runs in found]
+    except KeyboardInterrupt:  # before it began
+        anew = ["--fresh"] if fresh else []
+        told = f"Interrupted; nothing was measured in {output}."
+        raise Interrupted(told, [*words, *anew]) from None
     finally:
         progress.close()
+    try:
+        page = write_report([output], output / REPORT)
+    except KeyboardInterrupt:
+        raise Interrupted(f"Interrupted; the runs are in {output}.", words) from None
     out.say()
     _show(out, rows)
     out.say()

@@ -134,7 +134,8 @@ def _label(plan: EnginePlan, plans: Plans) -> str:
 def _next(out: Output, choice: PlanChoice, best: EnginePlan) -> None:
     """The build of the best, which this machine may not be for, or not now."""
     engine, memory = choice.engine(best.asked), best.memory
-    words = ("build", *engine.options, "--workload", best.asked.workload.name)
+    workload = choice.workload or best.asked.workload.name
+    words = ("build", *engine.options, "--workload", workload)
     host = memory.needs.build_host if memory.needs and memory.on_host else 0
     if host > memory.device:
         out.advice(f"when {size_text(host)} of host memory are free: {out.command(*words)}")

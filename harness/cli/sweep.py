@@ -13,6 +13,7 @@ from harness.studies.choice import SweepChoice
 
 if TYPE_CHECKING:
     from harness.progress import Progress
+    from harness.studies.forecast import EngineForecast
     from harness.studies.rows import SweepRow
     from harness.studies.sweep import Sweep, SweepPlan
 
@@ -33,7 +34,7 @@ def sweep(
     output
         Where the runs go: results/sweep-MODEL when left out.
     fresh
-        Measure again what was measured before.
+        Remove what was measured there before, and measure everything.
     dry_run
         Show what would be built and run, with its disk and time as far as they are known.
     json
@@ -91,7 +92,7 @@ def _show_plan(
                 _size(each.size_bytes, built=each.built),
                 str(each.num_runs),
                 str(each.num_left),
-                "unknown" if each.left_s is None else duration(each.left_s),
+                _time(each),
             ]
             for each in engines
         ],
@@ -100,11 +101,17 @@ def _show_plan(
         if each.problem:
             out.say(f"{each.engine} will be recorded as failed: {each.problem}")
     left_s = total_left_s(engines)
-    missing = sum(each.size_bytes or 0 for each in engines if not each.built)
-    time = "a time that no earlier run tells of" if left_s is None else duration(left_s)
+    missing = [each.size_bytes for each in engines if not each.built and not each.problem]
+    known = size_text(sum(size or 0 for size in missing))
+    time, beside = "a time that no earlier run tells of", "the builds"
+    if left_s is not None:
+        time = duration(left_s)
+        if any(each.by_plan for each in engines):
+            time = f"about {time} by the plans of the engines (answers as long as they may be)"
+            beside = "builds, loading and warming up"
     out.say(
-        f"{num_left(engines)} runs to do, in {time}, beside the builds; engines that are not built "
-        f"take about {size_text(missing)} of disk."
+        f"{num_left(engines)} runs to do, in {time}, beside {beside}; engines that are not built "
+        f"take about {known} of disk{', and some an unknown size' if None in missing else ''}."
     )
     out.say("Order: " + ", ".join(_order(plan)))
     out.result(
@@ -114,6 +121,14 @@ def _show_plan(
             "points": [point.model_dump(mode="json") for point in plan.asked_points],
         }
     )
+
+
+def _time(engine: EngineForecast) -> str:
+    from harness.figures import duration
+
+    if engine.left_s is None:
+        return "unknown"
+    return duration(engine.left_s) + (" + loading" if engine.by_plan else "")
 
 
 def _order(plan: SweepPlan) -> list[str]:

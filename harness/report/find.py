@@ -13,7 +13,7 @@ from build_engine.errors import EnginebenchError, UsageError
 from harness.report.result import Result
 from harness.runs.folder import RECORD
 from harness.runs.run import Run
-from harness.studies.record import STUDY
+from harness.studies.record import STUDY, StudyRecord, read_study
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,10 @@ class Found:
 
 
 def find_runs(paths: Sequence[Path]) -> Found:
-    """Every complete run in `paths`, each once; a path is a run folder, a study's, or any above.
+    """Every complete run in `paths`, each once; a path is a run folder, a study's, or any above. Of
+    what a study made there are those runs that its record still names, unless one is named itself.
 
-    Raises UsageError for a path without a run folder in it.
+    Raises UsageError for a path without a run folder in it, or without one that counts.
     """
     results: list[Result] = []
     passed_over: list[PassedOver] = []
@@ -55,7 +56,7 @@ def find_runs(paths: Sequence[Path]) -> Found:
         folders, unreadable = run_folders(path)
         passed_over += unreadable
         found = []
-        for folder in folders:
+        for folder in _that_count(path, folders):
             if (real := folder.resolve()) in seen:
                 continue
             seen.add(real)
@@ -67,6 +68,33 @@ def find_runs(paths: Sequence[Path]) -> Found:
                 )
         results += sorted(found, key=lambda result: result.started_utc)
     return Found(tuple(results), tuple(passed_over))
+
+
+def _that_count(path: Path, folders: Sequence[Path]) -> list[Path]:
+    """The run folders in `path` without those that studies left behind. Raises UsageError where
+    nothing else is there.
+    """
+    parents = {folder.parent for folder in folders if folder != path}
+    studies = {parent: study for parent in parents if (study := _study(parent)) is not None}
+    left = {
+        folder
+        for folder in folders
+        if folder.parent in studies and studies[folder.parent].left_behind(folder.name)
+    }
+    if folders and left == set(folders):
+        raise UsageError(
+            f"{path} has no run that counts: no {STUDY} there names one. Go on with: "
+            f"{next(iter(studies.values())).command}"
+        )
+    return [folder for folder in folders if folder not in left]
+
+
+def _study(folder: Path) -> StudyRecord | None:
+    """The record of the study in `folder`; None where there is none, or it cannot be read."""
+    try:
+        return read_study(folder)
+    except (EnginebenchError, FileNotFoundError):
+        return None
 
 
 def _recipe(folder: Path) -> str | None:

@@ -102,6 +102,11 @@ class Run:
         return self.folder.path.name
 
     @property
+    def begun_here(self) -> bool:
+        """Whether it was begun on this host, where it is known which processes are alive."""
+        return self.record.process.host == socket.gethostname()
+
+    @property
     def exit_code(self) -> int:
         """As the command line gives it."""
         record = self.record
@@ -137,10 +142,20 @@ def require_free(path: Path) -> None:
         return
     found = "is not empty" if path.is_dir() else "is a file"
     with contextlib.suppress(UsageError):
-        earlier = Run.read(path).record
-        cause = f" ({earlier.cause})" if earlier.cause else ""
-        found = f"holds a run that is {earlier.status}{cause}"
+        found = _told(Run.read(path))
     raise RunExists(f"{path} {found}; choose another --output, or move it out of the way.")
+
+
+def _told(run: Run) -> str:
+    """What a folder holds, in words."""
+    record, process = run.record, run.record.process
+    if record.status == "running" and not run.begun_here:
+        return (
+            f"holds a run that process {process.pid} on {process.host} began "
+            f"{record.started_utc}, and whether that goes on is not known here"
+        )
+    cause = f" ({record.cause})" if record.cause else ""
+    return f"holds a run that is {record.status}{cause}"
 
 
 def _this_process() -> ProcessRecord:

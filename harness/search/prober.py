@@ -24,6 +24,7 @@ from harness.rules.scenario import Scenario
 from harness.runs.execution import execute
 from harness.search.watch import Watch
 from harness.studies.place import clear
+from harness.studies.turns import what_is_asked
 from runtime.backend import engine_spec
 
 if TYPE_CHECKING:
@@ -79,18 +80,8 @@ class Prober:
     @property
     def asked(self) -> str:
         """The digest of all that decides what is found, but for where it begins."""
-        choice = self.choice
-        return _digest(
-            self.engine.key,
-            choice.asked_scenario,
-            choice.workload,
-            self.settings,
-            self.dataset.digest,
-            self.dataset.num_samples,
-            choice.duration_s,
-            choice.round,
-            library_versions(),
-        )
+        asked = what_is_asked(self.choice.run_choice(None), self.dataset, self.settings)
+        return _digest(self.engine.key, asked, library_versions())
 
     @property
     def prompt_lengths(self) -> list[int]:

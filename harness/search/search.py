@@ -7,6 +7,7 @@ what was going on when it was stopped is done anew.
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from harness.search.record import SEARCH, ProbeRecord, SearchRecord, Start, read
 from harness.search.tuning import Tuning, candidates, tune
 from harness.search.watch import most_over_early
 from harness.studies.place import check_study_folder, clear, held
+from harness.studies.study import interrupted
 from harness.studies.turns import finished_run
 
 if TYPE_CHECKING:
@@ -88,10 +90,7 @@ def run_search(
             prober = _prober(plan, folder.absolute(), progress)
             return _Searching(plan, prober, told, _record(prober, plan, command, earlier)).go()
         except (Interrupted, KeyboardInterrupt):
-            raise Interrupted(
-                "Interrupted; the same command goes on where it was, with the probes in "
-                f"{folder / SEARCH}."
-            ) from None
+            raise interrupted(folder, shlex.split(command)[1:], fresh=fresh) from None
 
 
 def earlier_search(folder: Path) -> SearchRecord | None:

@@ -36,7 +36,7 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True, slots=True)
 class WantedEngine:
-    """An engine of a sweep, and what the sweep calls it."""
+    """An engine of a sweep, and what the sweep calls it; `recipe` is the name of its recipe."""
 
     label: str
     choice: EngineChoice
@@ -124,7 +124,7 @@ class SweepChoice:
         """
         found, refused = self._sorted_out()
         have = {wanted.recipe for wanted in found}
-        for recipe in self._recipes:
+        for recipe in self._recipes.values():
             if self.recipes != ALL and recipe.name not in have:
                 told = (reason for each, reason in refused.items() if each.recipe == recipe.name)
                 raise RecipeRefused(" ".join(_once([*told])))
@@ -171,10 +171,20 @@ class SweepChoice:
         )
 
     @property
-    def _recipes(self) -> list[Recipe]:
+    def _recipes(self) -> dict[str, Recipe]:
+        """By the words that the user has for them. Raises UsageError for two of one name."""
         if self.recipes == ALL:
-            return [load_recipe(name) for name in recipe_names()]
-        return [load_recipe(name) for name in _once(_items(self.recipes, "--recipes"))]
+            return {name: load_recipe(name) for name in recipe_names()}
+        found = {word: load_recipe(word) for word in _items(self.recipes, "--recipes")}
+        words: dict[str, str] = {}
+        for word, recipe in found.items():
+            other = words.setdefault(recipe.name, word)
+            if other != word:
+                raise UsageError(
+                    f"{other} and {word} are both recipes of the name `{recipe.name}`; give one of "
+                    "them another `name`."
+                )
+        return found
 
     @property
     def _thinkable(self) -> Iterator[WantedEngine]:
@@ -187,12 +197,12 @@ class SweepChoice:
         known = load_target(target)
         if emulate and backend(known.backend).emulated_by is None:
             raise UsageError(f"Target `{target}` is executed as it is; leave it out of --emulate.")
-        for recipe, limits in itertools.product(self._recipes, self._limits):
+        for (word, recipe), limits in itertools.product(self._recipes.items(), self._limits):
             other = limits.kv_cache is not None and limits.kv_cache != recipe.kv_cache
             changed = [f"recipe.kv_cache={limits.kv_cache}"] if other else []
             choice = EngineChoice(
                 model=self.model,
-                recipe=recipe.name,
+                recipe=word,
                 target=target,
                 calibration=self.calibration,
                 max_batch_size=limits.batch_size,
@@ -203,7 +213,7 @@ class SweepChoice:
             )
             if limits.kv_cache == "int8":
                 choice = _with_cache_scales(choice)
-            label = self._label(choice, limits.kv_cache if other else None)
+            label = self._label(recipe.name, choice, limits.kv_cache if other else None)
             yield WantedEngine(label, choice, recipe.name)
 
     @property
@@ -221,7 +231,7 @@ class SweepChoice:
             )
         return [_Limits(*values) for values in itertools.product(caches, batches, tokens, profiles)]
 
-    def _label(self, choice: EngineChoice, kv_cache: str | None) -> str:
+    def _label(self, recipe: str, choice: EngineChoice, kv_cache: str | None) -> str:
         """The recipe, with what tells it from the sweep's other engines."""
         told = {
             "kv": kv_cache,
@@ -231,7 +241,7 @@ class SweepChoice:
         }
         words = [f"{name}={value}" for name, value in told.items() if value is not None]
         where = [f"emulated {choice.target}"] if choice.emulate else []
-        return " ".join([choice.recipe, *words, *where])
+        return " ".join([recipe, *words, *where])
 
 
 def _with_cache_scales(choice: EngineChoice) -> EngineChoice:

@@ -1,6 +1,7 @@
 """What a sweep will take, before anything of it is spent: disk and time, as far as they are known.
 
-A time is known by runs of the same study; what nothing is known of is None, never a guess.
+A time is known by runs of the same study, or by the plan of an engine where the peaks of its target
+are known; what nothing is known of is None, never a guess.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING
 from build_engine.errors import EnginebenchError, UsageError
 from build_engine.paths import cache_root
 from build_engine.store.store import EngineStore
-from build_engine.trtllm.sizes import estimate
 from harness.runs.run import Run
 from harness.studies.clock import Clock
-from harness.studies.sweep import earlier_study, turn_of
+from harness.studies.foretold import Foretold
+from harness.studies.place import is_folder_of_a_run
+from harness.studies.record import earlier_study
+from harness.studies.sweep import rate_by, turn_of
 from harness.studies.turns import finished_run
 
 if TYPE_CHECKING:
@@ -25,15 +28,15 @@ if TYPE_CHECKING:
     from harness.progress import Progress
     from harness.rules.workload import Workload
     from harness.studies.choice import WantedEngine
-    from harness.studies.record import StudyRecord
-    from harness.studies.sweep import SweepPlan
+    from harness.studies.sweep import Planned, SweepPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineForecast:
-    """One engine of a sweep. `size_bytes` is that of a built engine, and about that of one that is
-    not; `num_left` are its runs that are still to do, and `left_s` their seconds, None where one
-    of their scenarios has not been run in this study. `problem` is why there will be no engine.
+    """One engine of a sweep. `size_bytes` is that of a built engine, and about what one takes that
+    is not, None where its backend does not tell; `num_left` are its runs that are still to do, and
+    `left_s` their seconds, None where nothing is known of one of them; `by_plan` is whether a plan
+    tells of any. `problem` is why there will be no engine.
     """
 
     engine: str
@@ -42,6 +45,7 @@ class EngineForecast:
     num_runs: int
     num_left: int
     left_s: float | None
+    by_plan: bool
     problem: str | None
 
 
@@ -54,20 +58,25 @@ def forecast(
     workload, earlier = plan.workload, earlier_study(folder)
     if earlier is not None:
         earlier.require_model(plan.choice.model_place, folder)
-    finished = _finished(folder, earlier)
+    finished = _finished(folder)
     clock = Clock()
-    for run in finished.values():
-        clock.add(run)
+    for point in earlier.points if earlier else ():
+        if point.folder in finished:
+            clock.add(finished[point.folder])
     engines = {
         wanted.label: _engine(wanted, workload, plan.evaluated, progress)
         for wanted in plan.wanted_engines
     }
     built = {label: engine for label, (engine, _, _) in engines.items() if engine is not None}
-    done = set() if fresh else _done(plan, built, finished, progress)
+    kept = earlier.rate_for(plan.rate_digest) if earlier and not fresh else None
+    rate = kept if plan.choice.qps is None else plan.choice.qps
+    done = set() if fresh else _done(plan, built, finished, rate, progress)
+    foretold = Foretold(plan, rate)
     found = []
     for wanted in plan.wanted_engines:
-        points = [each.point for each in plan.points if each.wanted is wanted]
-        left = [point for point in points if point.place not in done]
+        points = [each for each in plan.points if each.wanted is wanted]
+        left = [each for each in points if each.point.place not in done]
+        left_s, by_plan = _left_s(left, clock, foretold)
         engine, size_bytes, problem = engines[wanted.label]
         found.append(
             EngineForecast(
@@ -76,7 +85,8 @@ def forecast(
                 size_bytes=size_bytes,
                 num_runs=len(points),
                 num_left=len(left),
-                left_s=clock.left_s(point.scenario for point in left),
+                left_s=left_s,
+                by_plan=by_plan,
                 problem=problem,
             )
         )
@@ -103,19 +113,36 @@ def _engine(
         return None, None, str(error)
     if engine is not None:
         return engine, engine.size_bytes, None
-    return None, estimate(spec.checkpoint.config, spec.recipe.rules, spec.limits).weights, None
+    needs = spec.backend.needs_of(spec.checkpoint.config, spec.recipe, spec.limits)
+    return None, needs.disk if needs else None, None
 
 
-def _finished(folder: Path, earlier: StudyRecord | None) -> dict[str, Run]:
-    """The study's runs that a sweep would take up, by the names of their folders."""
-    points = earlier.points if earlier else ()
-    names = [p.folder for p in points if p.status == "complete" and p.folder is not None]
-    runs = {name: finished_run(folder / name) for name in names}
+def _left_s(left: Iterable[Planned], clock: Clock, foretold: Foretold) -> tuple[float | None, bool]:
+    """Seconds of these points, None where nothing is known of one, and whether a plan tells any."""
+    total_s, by_plan = 0.0, False
+    for planned in left:
+        seconds = clock.left_s([planned.point.scenario])
+        if seconds is None:
+            seconds, by_plan = foretold.seconds(planned), True
+        if seconds is None:
+            return None, False
+        total_s += seconds
+    return total_s, by_plan
+
+
+def _finished(folder: Path) -> dict[str, Run]:
+    """The study's runs that a sweep may take up, by the names of their folders."""
+    names = [place.name for place in folder.iterdir()] if folder.is_dir() else []
+    runs = {name: finished_run(folder / name) for name in filter(is_folder_of_a_run, names)}
     return {name: run for name, run in runs.items() if run is not None}
 
 
 def _done(
-    plan: SweepPlan, built: dict[str, Engine], finished: dict[str, Run], progress: Progress
+    plan: SweepPlan,
+    built: dict[str, Engine],
+    finished: dict[str, Run],
+    rate: float | None,
+    progress: Progress,
 ) -> set[tuple[str, str, int]]:
     """The places of the points that are measured already: on the same engine, the same samples and
     under the same conditions, as a sweep would find them.
@@ -129,7 +156,7 @@ def _done(
         if engine is None:
             continue
         try:
-            turn = turn_of(plan, planned, engine, measured, progress)
+            turn = turn_of(plan, planned, engine, rate or rate_by(measured), progress)
         except EnginebenchError:  # it will be told of when its turn comes
             continue
         run = finished.get(turn.folder_name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +13,16 @@ from filelock import FileLock, Timeout
 from build_engine.errors import UsageError
 from build_engine.files import cannot_write, check_writable
 from build_engine.paths import require_text
-from build_engine.store.spec import folder_name
+from build_engine.store.spec import SHORT_KEY_LEN, folder_name
+from harness.rules.scenario import Scenario
 from harness.runs.folder import RECORD
 from harness.runs.place import require_own_place
 
 REPORT = "report.html"
 _LOCK = ".lock"
+_OF_A_RUN = re.compile(
+    f"-({'|'.join(each.lower() for each in Scenario)})(-[0-9]+)?-[0-9a-f]{{{SHORT_KEY_LEN}}}$"
+)
 
 
 def default_folder(kind: str, model: str, *more: str) -> Path:
@@ -56,6 +61,30 @@ def clear(place: Path) -> None:
             shutil.rmtree(place)
         except OSError as error:
             raise cannot_write(place, error) from None
+
+
+def run_folder_name(name: str, scenario: str, again: int, digest: str) -> str:
+    """That of a run of a study, for the `again`-th time."""
+    number = f"-{again}" if again > 1 else ""
+    return f"{name}-{scenario.lower()}{number}-{digest}"
+
+
+def is_folder_of_a_run(name: str) -> bool:
+    """Whether a study calls folders of its runs so, and people hardly any of theirs."""
+    return _OF_A_RUN.search(name) is not None
+
+
+def forget_runs(folder: Path) -> None:
+    """Remove every run that was made as one of the study in `folder`, whether its record still
+    names it or not. Raises OutputError.
+    """
+    try:
+        places = [place for place in folder.iterdir() if is_folder_of_a_run(place.name)]
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    for place in places:
+        if place.is_dir() and not place.is_symlink():
+            clear(place)
 
 
 @contextlib.contextmanager

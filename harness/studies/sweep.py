@@ -11,6 +11,7 @@ import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,10 +32,12 @@ from harness.rules.workload import load_workload
 from harness.runs.repeats import check_repeats
 from harness.runs.run import now_utc
 from harness.studies.clock import Clock
+from harness.studies.digests import engine_digest, rate_digest, run_digest
 from harness.studies.place import check_study_folder, held
 from harness.studies.rate import server_rate
-from harness.studies.record import Point, StudyRecord, read_study
-from harness.studies.turns import Turn, take_turn
+from harness.studies.record import Point, StudyRecord
+from harness.studies.study import Study, interrupted
+from harness.studies.turns import Turn
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
@@ -61,6 +64,8 @@ class SweepPlan:
     choice: SweepChoice
     wanted_engines: tuple[WantedEngine, ...]
     points: tuple[Planned, ...]
+    workload: Workload
+    """With what the choice changes of it: by `workload_settings`."""
     workload_settings: tuple[str, ...]
     evaluated: Evaluated
     """The samples that every engine is asked for, and that none is calibrated on."""
@@ -84,8 +89,11 @@ class SweepPlan:
         _require_one_here(wanted_engines)
         for reason in choice.left_out:
             progress.note(reason)
-        points = tuple(_points(wanted_engines, scenarios, choice))
-        return cls(choice, wanted_engines, points, settings, evaluated[0])
+        workload = apply_overrides(
+            load_workload(choice.workload, load_round(choice.round)), settings
+        )
+        points = tuple(_points(wanted_engines, scenarios, choice, workload))
+        return cls(choice, wanted_engines, points, workload, settings, evaluated[0])
 
     @property
     def asked_points(self) -> tuple[Point, ...]:
@@ -93,37 +101,46 @@ class SweepPlan:
         return tuple(planned.point for planned in self.points)
 
     @property
-    def workload(self) -> Workload:
-        """With what the choice changes of it."""
-        workload = load_workload(self.choice.workload, load_round(self.choice.round))
-        return apply_overrides(workload, self.workload_settings)
+    def rate_digest(self) -> str:
+        """What a rate is chosen for."""
+        return rate_digest(self.workload, self.choice.dataset, self.choice.target)
 
 
 def _points(
-    wanted_engines: tuple[WantedEngine, ...], scenarios: tuple[Scenario, ...], choice: SweepChoice
+    wanted_engines: tuple[WantedEngine, ...],
+    scenarios: tuple[Scenario, ...],
+    choice: SweepChoice,
+    workload: Workload,
 ) -> Iterator[Planned]:
     """Round after round, scenario after scenario, engine after engine. Answers are scored once."""
+    engines = {wanted.label: engine_digest(wanted.choice) for wanted in wanted_engines}
+
+    @cache
+    def asked(scenario: Scenario, mode: str) -> str:
+        return run_digest(choice.run_choice(scenario, mode, choice.qps), workload)
+
+    def planned(wanted: WantedEngine, scenario: Scenario, repeat: int, mode: str) -> Planned:
+        point = Point(
+            engine=wanted.label,
+            target=wanted.choice.target,
+            recipe=wanted.recipe,
+            emulated=wanted.emulated,
+            scenario=scenario,
+            repeat=repeat,
+            engine_digest=engines[wanted.label],
+            run_digest=asked(scenario, mode),
+        )
+        return Planned(point, wanted, mode)
+
     measured = [wanted for wanted in wanted_engines if not wanted.emulated]
     for repeat in range(1, choice.repeats + 1):
         for scenario in scenarios if measured else ():
             scored = repeat == 1 and scenario is scenarios[0]
             for wanted in measured:
-                mode = "both" if scored else "performance"
-                yield Planned(_point(wanted, scenario, repeat), wanted, mode)
+                yield planned(wanted, scenario, repeat, "both" if scored else "performance")
     for wanted in wanted_engines:
         if wanted.emulated:
-            yield Planned(_point(wanted, Scenario.OFFLINE, 1), wanted, "accuracy")
-
-
-def _point(wanted: WantedEngine, scenario: Scenario, repeat: int) -> Point:
-    return Point(
-        engine=wanted.label,
-        target=wanted.choice.target,
-        recipe=wanted.recipe,
-        emulated=wanted.emulated,
-        scenario=scenario,
-        repeat=repeat,
-    )
+            yield planned(wanted, Scenario.OFFLINE, 1, "accuracy")
 
 
 def _require_one_here(wanted_engines: tuple[WantedEngine, ...]) -> None:
@@ -164,22 +181,27 @@ class Sweep:
 def run_sweep(
     plan: SweepPlan, folder: Path, command: str, progress: Progress, *, fresh: bool = False
 ) -> Sweep:
-    """Build and measure what is missing below `folder`.
+    """Build and measure what is missing below `folder`: everything, and what was measured there
+    before is removed, where it is begun `fresh`. `command` is the one that goes on with it.
 
     Raises OutputError and UsageError before anything is built, and Interrupted when the user stops
     it; what is complete stays.
     """
     check_study_folder(folder, plan.choice.dataset)
     require_address_space()
+    asked = StudyRecord(
+        schema_version=StudyRecord.SCHEMA,
+        command=command,
+        started_utc=now_utc(),
+        points=plan.asked_points,
+        model=plan.choice.model_place,
+    )
     with held(folder):
+        study = Study.begin(folder, asked, progress, fresh=fresh)
         try:
-            return _Sweeping(plan, folder, command, progress, fresh).go()
+            return _Sweeping(plan, study).go()
         except (Interrupted, KeyboardInterrupt):
-            raise Interrupted(
-                "Interrupted; the same command goes on where it was, with what is complete in "
-                f"{folder}.",
-                again=shlex.split(command)[1:],
-            ) from None
+            raise interrupted(folder, shlex.split(command)[1:], fresh=fresh) from None
 
 
 @dataclass(slots=True)
@@ -187,26 +209,17 @@ class _Sweeping:
     """A sweep that goes on."""
 
     plan: SweepPlan
-    folder: Path
-    command: str
-    progress: Progress
-    fresh: bool
+    study: Study
     runs: defaultdict[str, list[Run]] = field(default_factory=lambda: defaultdict(list))
     clock: Clock = field(default_factory=Clock)
 
+    @property
+    def progress(self) -> Progress:
+        """Where it tells how it goes."""
+        return self.study.progress
+
     def go(self) -> Sweep:
         """Engine after engine is built, then point after point is measured."""
-        earlier, model = earlier_study(self.folder), self.plan.choice.model_place
-        if earlier is not None:
-            earlier.require_model(model, self.folder)
-        record = StudyRecord(
-            schema_version=StudyRecord.SCHEMA,
-            command=self.command,
-            started_utc=now_utc(),
-            points=self.plan.asked_points,
-            model=model,
-        ).after(earlier)
-        record.write(self.folder)
         engines = self._build()
         for number, planned in enumerate(self.plan.points, start=1):
             built = engines[planned.wanted.label]
@@ -219,11 +232,10 @@ class _Sweeping:
             except EnginebenchError as error:
                 self.progress.note(f"{planned.point.engine} {planned.point.scenario}: {error}")
                 point = planned.point.model_copy(update={"status": "failed", "cause": str(error)})
-            record = record.with_point(point)
-            record.write(self.folder)
+            self.study.note(point)
         asked = frozenset(point.place for point in self.plan.asked_points)
         runs = {label: tuple(runs) for label, runs in self.runs.items()}
-        return Sweep(self.folder, record, asked, runs)
+        return Sweep(self.study.folder, self.study.record, asked, runs)
 
     def _build(self) -> dict[str, Engine | EnginebenchError]:
         """Each engine, or why there is none."""
@@ -243,21 +255,19 @@ class _Sweeping:
 
     def _measure(self, planned: Planned, engine: Engine, number: int) -> Point:
         """The point with its run. Raises what keeps it from being measured."""
-        point = planned.point
-        measured = (run for runs in self.runs.values() for run in runs)
-        turn = turn_of(self.plan, planned, engine, measured, self.progress)
-        run = take_turn(self.folder, turn, self._title(number), self.progress, fresh=self.fresh)
+        rate = self.plan.choice.qps
+        if rate is None:
+            rate = self.study.rate(self.plan.rate_digest, self._rate)
+        turn = turn_of(self.plan, planned, engine, rate, self.progress)
+        run = self.study.run(planned.point, turn, self._title(number))
         self.clock.add(run)
-        failed = run.record.status == "failed"
-        if not failed:
+        point = planned.point.ended(run)
+        if point.status == "complete":
             self.runs[point.engine].append(run)
-        return point.model_copy(
-            update={
-                "status": "failed" if failed else "complete",
-                "folder": run.folder.path.name,
-                "cause": run.record.cause,
-            }
-        )
+        return point
+
+    def _rate(self) -> float | None:
+        return rate_by(run for runs in self.runs.values() for run in runs)
 
     def _title(self, number: int) -> str:
         points = self.plan.points
@@ -268,40 +278,24 @@ class _Sweeping:
 
 
 def turn_of(
-    plan: SweepPlan, planned: Planned, engine: Engine, measured: Iterable[Run], progress: Progress
+    plan: SweepPlan, planned: Planned, engine: Engine, rate: float | None, progress: Progress
 ) -> Turn:
-    """The turn that measures a point, after what was `measured` before it. Raises RunFailed where
-    its rate cannot be known, and what preparing the dataset raises.
+    """The turn that measures a point, at this `rate` where it has one. Raises RunFailed where that
+    is not known, and what preparing the dataset raises.
     """
     point, settings = planned.point, plan.workload_settings
-    rate = _rate(plan.choice, measured)
     if point.scenario.has_rate and rate is None:
         raise RunFailed("No Offline test completed by which a rate could be chosen; give --qps.")
     choice = plan.choice.run_choice(point.scenario, planned.mode, rate)
     dataset = choice.prepared(engine, settings, progress)
-    return Turn(engine, choice, dataset, point.repeat, _folder_name(point.engine), settings)
+    name = f"{point.recipe}-emulated-{point.target}" if point.emulated else point.recipe
+    return Turn(engine, choice, dataset, point.repeat, name, settings)
 
 
-def _rate(choice: SweepChoice, measured: Iterable[Run]) -> float | None:
-    """Queries a second for all engines: of the first that has answered in Offline."""
-    if choice.qps is not None:
-        return choice.qps
+def rate_by(measured: Iterable[Run]) -> float | None:
+    """Queries a second for all engines: by the first that has answered in Offline."""
     for run in measured:
         test = run.record.tests.performance
         if run.record.scenario is Scenario.OFFLINE and test and test.metrics:
             return server_rate(test.metrics.samples_per_s or 0.0)
     return None
-
-
-def earlier_study(folder: Path) -> StudyRecord | None:
-    """What an earlier command left in `folder`. Raises UsageError for a record that cannot be
-    read.
-    """
-    try:
-        return read_study(folder)
-    except FileNotFoundError:
-        return None
-
-
-def _folder_name(label: str) -> str:
-    return label.replace(" ", "-").replace("=", "")

@@ -6,18 +6,19 @@ of an interrupted study, and is cleared. So a study that is started again goes o
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build_engine.errors import Interrupted, UsageError
+from build_engine.store.sealed import content_key
+from build_engine.store.spec import SHORT_KEY_LEN
 from harness.machine.facts import library_versions
 from harness.runs.execution import execute
 from harness.runs.integrity import edits
 from harness.runs.run import Run
-from harness.studies.place import clear, require_folder
+from harness.studies.place import clear, require_folder, run_folder_name
 
 if TYPE_CHECKING:
     from build_engine.store.engine import Engine
@@ -42,41 +43,50 @@ class Turn:
     @property
     def digest(self) -> str:
         """Of all that decides what is measured."""
-        choice = self.choice
-        inputs = [
-            self.engine.key,
-            choice.scenario,
-            choice.mode,
-            choice.workload,
-            self.workload_settings,
-            self.dataset.digest,
-            self.dataset.num_samples,
-            choice.qps,
-            choice.duration_s,
-            choice.round,
-            library_versions(),
-            self.again,
-        ]
-        return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
+        asked = what_is_asked(self.choice, self.dataset, self.workload_settings)
+        inputs = [self.engine.key, self.choice.mode, asked, library_versions(), self.again]
+        return content_key(inputs)[:SHORT_KEY_LEN]
 
     @property
     def folder_name(self) -> str:
         """Of its run."""
-        number = f"-{self.again}" if self.again > 1 else ""
-        return f"{self.name}-{self.choice.scenario.lower()}{number}-{self.digest}"
+        return run_folder_name(self.name, self.choice.scenario, self.again, self.digest)
 
 
-def take_turn(folder: Path, turn: Turn, title: str, progress: Progress, *, fresh: bool) -> Run:
-    """The run of `turn` below a study's `folder`: an earlier one unless `fresh`, or one made now,
-    which may have failed.
+def what_is_asked(choice: RunChoice, dataset: Dataset, settings: tuple[str, ...]) -> object:
+    """All that decides what a run asks of its engine, as plain JSON values: of files what is in
+    them, as their names say nothing. Raises what `RunChoice.asked` raises.
+    """
+    scope = choice.scope(choice.asked(settings), dataset)
+    return [
+        scope.scenario,
+        scope.workload.model_dump(mode="json"),
+        scope.round.model_dump(mode="json"),
+        dataset.digest,
+        scope.num_samples,
+        scope.own_set,
+        scope.qps,
+        scope.duration_s,
+    ]
+
+
+def take_turn(
+    folder: Path, turn: Turn, title: str, progress: Progress, begins: Callable[[], None]
+) -> Run:
+    """The run of `turn` below a study's `folder`, which is held: an earlier one, or one made now,
+    which may have failed; it `begins` once it is known that it has to be made.
 
     Raises Interrupted when the user stops it, UsageError while another process makes it.
     """
     place = folder / turn.folder_name
-    earlier = _earlier(place, fresh=fresh)
+    require_folder(place)
+    earlier = finished_run(place)
     if earlier is not None:
         progress.note(f"{title}: measured {earlier.record.started_utc}")
         return earlier
+    _require_over(place)
+    begins()
+    clear(place)
     progress.phase(title)
     choice = replace(turn.choice, output=place)
     request = choice.request_on(turn.engine, turn.dataset, turn.workload_settings)
@@ -97,25 +107,19 @@ def finished_run(folder: Path) -> Run | None:
     return run if run.record.status == "complete" and not any(edits(run)) else None
 
 
-def _earlier(folder: Path, *, fresh: bool) -> Run | None:
-    """The complete run in `folder`; any other leftover there is the study's own, and cleared.
+def _require_over(folder: Path) -> None:
+    """Raise UsageError where a run goes on in `folder`.
 
-    Raises UsageError for what no study leaves there, OutputError for what cannot be cleared.
+    What another host left as running is over, as nobody there has the study's lock any more. Of
+    this host it is known what goes on.
     """
-    require_folder(folder)
-    if not folder.exists():
-        return None
-    if not fresh and (finished := finished_run(folder)) is not None:
-        return finished
     try:
         run = Run.read(folder)
     except UsageError:
-        run = None
-    if run is not None and run.record.status == "running":
-        process = run.record.process
+        return
+    process = run.record.process
+    if run.record.status == "running" and run.begun_here:
         raise UsageError(
             f"A run goes on in {folder} (process {process.pid} on {process.host}, since "
             f"{run.record.started_utc}); wait for it, or remove that folder if it is gone."
         )
-    clear(folder)
-    return None

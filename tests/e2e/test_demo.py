@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
+import psutil
 import pytest
 
 from build_engine.errors import EnvironmentFault, OutputError, UsageError
@@ -12,6 +15,7 @@ from harness.progress import NullProgress
 from harness.rules.rounds import DEFAULT, load_round
 from harness.rules.scenario import Scenario
 from harness.runs.record import ProcessRecord
+from harness.studies.record import read_study
 
 
 class Notes(NullProgress):
@@ -65,9 +69,29 @@ def test_the_demo_has_a_row_for_each_recipe_and_goes_on_where_it_was(tmp_path: P
     assert [runs.row for runs in again] == rows
     assert sum("measured" in text for text in notes.said) == 12
 
+    study = read_study(tmp_path)
+    assert {point.status for point in study.points} == {"complete"}
+    assert len({point.folder for point in study.points}) == 12
+    assert study.rate is not None
+    for server in (runs.server.record.tests.performance for runs in first):
+        assert server is not None and server.plan is not None
+        assert server.plan.target_qps == study.rate.queries_per_s
+
+    offline = first[0].offline[0]
     elsewhere = ProcessRecord(host="deadbeef0123", pid=7, started_s=1.0)
-    first[0].offline[0].changed(status="running", process=elsewhere)
-    with pytest.raises(UsageError, match=r"process 7 on deadbeef0123, since 20.*or remove that"):
+    offline.changed(status="running", process=elsewhere)  # of a container that was killed
+    notes = Notes()
+    start(notes)
+    assert sum("measured" in text for text in notes.said) == 11  # the one is made again
+
+    parent = psutil.Process(os.getppid())
+    alive = ProcessRecord(
+        host=socket.gethostname(),
+        pid=parent.pid,
+        started_s=round(parent.create_time() - psutil.boot_time(), 2),
+    )
+    offline.changed(status="running", process=alive)
+    with pytest.raises(UsageError, match=rf"process {parent.pid} on .*, since 20.*or remove that"):
         start(NullProgress())
 
 

@@ -66,10 +66,27 @@ def test_a_demo_and_a_sweep_tell_how_they_go_on(
     monkeypatch.setattr("harness.demo.run_demo", _stop)
     monkeypatch.setattr("harness.studies.sweep._Sweeping.go", _stop)
     sweep = ("sweep", *TRIAL[:2], "--recipes", "bf16", "--count", "4")
-    for command in (("demo",), sweep):
+    for command in (("demo",), sweep, ("demo", "--fresh")):
         folder = str(tmp_path / command[0])
         said = line(*command, "--output", folder)
         assert said.code == 130
         told, last = said.err.splitlines()[-2:]
         assert told.startswith("enginebench: Interrupted; ") and folder in told
-        assert shlex.split(last) == ["Next:", "enginebench", *command, "--output", folder]
+        words = [command[0], *command[1:], "--output", folder]
+        if "--fresh" in command:
+            words = [*words[:1], *words[2:], "--fresh"]
+        assert shlex.split(last) == ["Next:", "enginebench", *words]
+
+
+def test_a_fresh_sweep_goes_on_without_beginning_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("harness.studies.sweep._Sweeping.go", _stop)
+    monkeypatch.setattr("harness.demo._in_turns", _stop)
+    sweep = ("sweep", *TRIAL[:2], "--recipes", "bf16", "--count", "4", "--output", str(tmp_path))
+    for command in (sweep, ("demo", "--output", str(tmp_path))):
+        said = Line(capsys)(*command, "--fresh")
+        assert said.code == 130
+        told, last = said.err.splitlines()[-2:]
+        assert "the same command without --fresh goes on where it was" in told
+        assert shlex.split(last) == ["Next:", "enginebench", *command]

@@ -17,6 +17,7 @@ from build_engine.store.engine import open_engine
 from build_engine.target import load_target, target_names
 from harness.cli.output import Output
 from harness.cli.program import command_line, here, program
+from harness.rules.workload import load_workload
 from harness.runs.choice import RunChoice
 from tests.build_engine.checkpoints import write_checkpoint
 from tests.harness.cli.line import Line, Said
@@ -38,6 +39,17 @@ def test_no_build_is_told_that_would_be_refused(line: Line, target: str) -> None
         assert refusal(load_recipe(given["--recipe"]), load_target(target)) is None
     else:
         assert words == ["enginebench", "doctor"]
+
+
+def test_a_plan_of_files_of_ones_own_tells_of_their_build(line: Line, tmp_path: Path) -> None:
+    recipe, workload = tmp_path / "mine.yaml", tmp_path / "asked.yaml"
+    other = {"name": "bf16", "weights": "int8", "algorithm": "round_to_nearest"}
+    recipe.write_text(json.dumps(load_recipe("int8_wo").model_dump(mode="json") | other))
+    workload.write_text(json.dumps(load_workload("newsbrief").model_dump(mode="json")))
+    plan = ("plan", "--model", "newsbrief", "--target", "cpu", "--workload", workload)
+    words = shlex.split(next_line(line(*plan, "--recipe", recipe)))
+    assert words[words.index("--recipe") + 1] == str(recipe)
+    assert words[words.index("--workload") + 1] == str(workload)
 
 
 def test_a_build_tells_of_a_run(line: Line, tiny: Path, quick_builder: None) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from build_engine.errors import EXIT_OK, EXIT_USAGE
+from build_engine.roofline.peaks import Peaks
 from harness.cli.main import run
 from harness.cli.output import Output
 from harness.cli.sweep import _show
@@ -46,6 +47,42 @@ def test_nothing_is_known_of_a_first_sweep(
     assert told.strip().splitlines()[-1].startswith("Next: ")
     assert "--dry-run" not in told.splitlines()[-1]
     assert not (tmp_path / "s").exists()
+
+
+def test_a_first_sweep_takes_what_the_plans_tell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peaks = Peaks({"bf16": 4e11, "fp32": 2e11}, 3e10, "a test")
+    monkeypatch.setattr("harness.studies.foretold.known_peaks", lambda target: peaks)
+    server = ("--scenarios", "Server", "--qps", "0.5")
+    plan, told = plan_in(tmp_path / "s", capsys, *server)
+    # twice four queries at that rate; the first time as many again at that of the warm-up
+    assert all(16 < engine["left_s"] < 17 and engine["by_plan"] for engine in plan["engines"])
+    assert "4 runs to do, in about 32 s by the plans of the engines (answers as long as" in told
+    assert "beside builds, loading and warming up; " in told
+    first, second = plan_in(tmp_path / "s", capsys, "--scenarios", "Offline")[0]["engines"]
+    assert second["left_s"] > 0 and 0 < first["left_s"] < 16
+    longer, _ = plan_in(tmp_path / "s", capsys, "--scenarios", "Offline", "--duration", "60")
+    assert longer["engines"][0]["left_s"] > 120
+    own = tmp_path / "own.jsonl"
+    own.write_text('{"article": "A bridge opened.", "highlights": "It opened."}\n' * 9)
+    words = ["sweep", "--model", "newsbrief", "--recipes", "bf16", "--dataset", str(own)]
+    assert run([*words, "--dry-run", "--json"]) == EXIT_OK
+    (engine,) = json.loads(capsys.readouterr().out)["engines"]
+    assert engine["left_s"] is None  # nobody counted them
+
+
+def test_a_size_is_that_of_the_backend(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("--scenarios", "Offline", "--set", "workload.max_new_tokens=4")
+    recipes = "bf16,int4_wo"
+    before, _ = plan_in(tmp_path / "s", capsys, *asked, recipes=recipes)
+    for recipe in recipes.split(","):
+        model = ["--model", "newsbrief", "--recipe", recipe, "--max-new-tokens", "4"]
+        assert run(["build", *model]) == EXIT_OK
+    after, _ = plan_in(tmp_path / "s", capsys, *asked, recipes=recipes)
+    for about, engine in zip(before["engines"], after["engines"], strict=True):
+        assert (about["built"], engine["built"]) == (False, True)
+        assert 0.8 < about["size_bytes"] / engine["size_bytes"] < 1.2
 
 
 def test_a_point_without_its_run_is_not_done(

@@ -171,6 +171,11 @@ def test_a_process_on_another_host_is_taken_to_run(folder: Path) -> None:
     elsewhere = ProcessRecord(host="elsewhere", pid=2**22 + 1, started_s=1.0)
     _rewrite(claim(folder), process=elsewhere)
     assert Run.read(folder).record.status == "running"
+    told = (
+        r"holds a run that process \d+ on elsewhere began 20\S+, and whether that goes on is not "
+    )
+    with pytest.raises(RunExists, match=told + "known here; choose another --output, or move it"):
+        claim(folder)
 
 
 @pytest.mark.parametrize("status", ["complete", "failed", "interrupted"])

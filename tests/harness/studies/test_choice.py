@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,10 @@ from build_engine.errors import (
     UnknownName,
     UsageError,
 )
+from build_engine.recipe import load_recipe
+from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
+from harness.rules.workload import load_workload
 from harness.studies.choice import SweepChoice
 
 
@@ -70,6 +75,32 @@ def test_the_recipes_own_kv_cache_is_no_other_engine() -> None:
         "int8_sq kv=bf16",
         "int8_wo kv=fp16",
     ]
+
+
+def own_recipe(folder: Path, name: str) -> Path:
+    """A file with int8_wo under another name, changed."""
+    shipped = load_recipe("int8_wo").model_dump(mode="json")
+    changed = {"name": name, "weights": "int4", "group_size": 32}
+    path = folder / "mine.yaml"
+    path.write_text(json.dumps(shipped | changed))
+    return path
+
+
+@pytest.mark.parametrize("name", ["int8_wo", "mine"])
+def test_a_recipe_in_a_file_is_that_of_the_file(name: str, tmp_path: Path) -> None:
+    path = own_recipe(tmp_path, name)
+    (engine,) = SweepChoice(model="newsbrief", recipes=str(path)).wanted_engines
+    assert (engine.label, engine.recipe) == (name, name)
+    spec = engine.choice.spec(load_workload("newsbrief"), NullProgress())
+    assert (spec.recipe.weights, spec.recipe.group_size) == ("int4", 32)
+
+
+def test_two_recipes_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = own_recipe(tmp_path, "int8_wo")
+    assert labels(recipes=f"bf16,{path}") == ["bf16", "int8_wo"]
+    told = rf"int8_wo and {path} are both recipes of the name `int8_wo`; give one"
+    with pytest.raises(UsageError, match=told):
+        labels(recipes=f"int8_wo,{path}")
 
 
 def test_recipes_of_gpus_are_emulated_beside_those_of_the_target() -> None:

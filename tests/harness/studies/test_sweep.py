@@ -21,17 +21,24 @@ from build_engine.errors import (
 )
 from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
+from harness.runs.choice import RunChoice
 from harness.runs.engine_choice import EngineChoice
+from harness.runs.record import ProcessRecord
 from harness.studies import sweep as sweep_module
 from harness.studies.choice import SweepChoice
 from harness.studies.forecast import forecast
-from harness.studies.place import default_folder, held
+from harness.studies.place import default_folder, forget_runs, held
 from harness.studies.record import STUDY, Point, StudyRecord, read_study
 from harness.studies.sweep import Sweep, SweepPlan, run_sweep
 from harness.studies.turns import finished_run, take_turn
 from tests.harness.report.results import make_run
+from tests.harness.runs.claims import claim
 
 TURN: Any = SimpleNamespace(folder_name="bf16-offline-0123456789ab")  # what is never reached
+
+
+def nothing() -> None:
+    """What a turn that begins tells nobody."""
 
 
 def plan_of(**options: Any) -> SweepPlan:
@@ -229,11 +236,35 @@ def test_what_is_no_run_of_a_study_is_never_removed(tmp_path: Path, kind: str) -
         make_run(elsewhere)
     before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
     for fresh in (False, True):
+        if fresh:
+            forget_runs(study)
         with pytest.raises(UsageError, match=r"a run of this study belongs there; move it away"):
-            take_turn(study, TURN, "title", NullProgress(), fresh=fresh)
+            take_turn(study, TURN, "title", NullProgress(), nothing)
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
     if kind != "file":
         assert finished_run(place) is None
+
+
+def test_a_run_that_another_host_left_behind_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever holds the study knows that nobody else works in it."""
+    place = tmp_path / TURN.folder_name
+    killed = claim(place)
+    elsewhere = ProcessRecord(host="deadbeef0123", pid=7, started_s=1.0)
+    killed.changed(process=elsewhere)
+    monkeypatch.setattr(RunChoice, "request_on", lambda *_: None)
+    monkeypatch.setattr("harness.studies.turns.execute", lambda *_: make_run(place))
+    turn: Any = SimpleNamespace(
+        folder_name=TURN.folder_name,
+        choice=RunChoice(scenario="Offline"),
+        engine=None,
+        dataset=None,
+        workload_settings=(),
+    )
+    run = take_turn(tmp_path, turn, "title", NullProgress(), nothing)
+    assert run.record.status == "complete"
+    assert take_turn(tmp_path, turn, "title", NullProgress(), nothing) == run
 
 
 def test_a_leftover_that_cannot_be_cleared_is_a_sentence(
@@ -246,7 +277,7 @@ def test_a_leftover_that_cannot_be_cleared_is_a_sentence(
 
     monkeypatch.setattr("harness.studies.place.shutil.rmtree", refuse)
     with pytest.raises(OutputError, match=r"Cannot write to .*Permission denied"):
-        take_turn(tmp_path, TURN, "title", NullProgress(), fresh=False)
+        take_turn(tmp_path, TURN, "title", NullProgress(), nothing)
 
 
 def test_the_folder_of_a_run_is_no_place_for_a_study(tmp_path: Path) -> None:
