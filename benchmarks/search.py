@@ -19,7 +19,8 @@ from harness.rules.rounds import DEFAULT, load_round
 from harness.rules.scenario import Scenario
 from harness.search.foreseen import Foreseen, num_asked
 from harness.search.highest import Found, Goal, find_highest, rounded
-from harness.search.watch import Watch, most_over_early
+from harness.search.watch import Watch
+from harness.simulation.early_stopping import most_over_early
 from harness.simulation.foresight import Foresight
 from harness.simulation.rehearsal import Trials
 from harness.simulation.simulated import simulate

@@ -192,8 +192,8 @@ def run_demo(
         model=BUNDLED,
     )
     with held(folder):
-        study = Study.begin(folder, asked, progress, fresh=fresh)
         try:
+            study = Study.begin(folder, asked, progress, fresh=fresh)
             return _in_turns(study, size, chosen)
         except (Interrupted, KeyboardInterrupt):
             raise interrupted(folder, shlex.split(command)[1:], fresh=fresh) from None

@@ -101,7 +101,7 @@ def compare(
     if failed:
         out.advice(f"look at what differs, and repeat the runs if {failed[0].metric} is in doubt")
         return EXIT_RESULT
-    out.next("report", *runs, *(["--baseline", baseline] if baseline else []))
+    out.next("report", *runs, "--baseline", first.label)
     return EXIT_OK
 
 

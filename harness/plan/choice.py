@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from build_engine.checkpoint.known import known_model_names, load_known_model, resolve_architecture
 from build_engine.checkpoint.resolve import BUNDLED
 from build_engine.config import apply_overrides
-from build_engine.errors import ConfigError
+from build_engine.errors import ConfigError, EnginebenchError
 from build_engine.recipe import load_recipe, recipe_names
 from build_engine.target import load_target
 from harness.plan.asked import Asked
@@ -95,6 +95,26 @@ class PlanChoice:
         named = self.model if self.model in (BUNDLED, *workload_names()) else _USUAL
         workload = load_workload(self.workload or named, chosen)
         return apply_overrides(workload, engine.workload_settings)
+
+
+def asked_as_built(engine: EngineChoice, workload: str, chosen: Round) -> Asked | None:
+    """What a plan is asked for an engine in the sizes that it is built in; None where too little is
+    known of it, which would be told where somebody asks for a plan.
+    """
+    words = PlanChoice(
+        model=engine.model,
+        recipe=engine.recipe,
+        target=engine.target,
+        workload=workload,
+        settings=engine.set,
+    )
+    try:
+        (asked,) = words.asked(chosen)
+        model = asked.model
+        sized = engine.sized(model.name, model.config, asked.workload, asked.recipe, asked.target)
+    except EnginebenchError:
+        return None
+    return replace(asked, sizes=sized.limits)
 
 
 def _names(text: str, every: list[str]) -> list[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from build_engine.config import apply_overrides
 from build_engine.errors import EnginebenchError, UsageError
 from harness.loadgen.job import Probe
-from harness.plan.choice import PlanChoice
+from harness.plan.choice import asked_as_built
 from harness.plan.measured import known_peaks
 from harness.plan.plan import make_plan
 from harness.rules.rounds import load_round
@@ -78,24 +78,8 @@ class SearchPlan:
 
     @cached_property
     def asked(self) -> Asked | None:
-        """The engine as a plan is asked for it, in the sizes that it is built in; None where too
-        little is known.
-        """
-        engine = self.engine
-        words = PlanChoice(
-            model=engine.model,
-            recipe=engine.recipe,
-            target=engine.target,
-            workload=self.choice.workload,
-            settings=engine.set,
-        )
-        try:
-            asked = words.asked(load_round(self.choice.round))[0]
-            model, workload = asked.model, asked.workload
-            sized = engine.sized(model.name, model.config, workload, asked.recipe, asked.target)
-            return replace(asked, sizes=sized.limits)
-        except EnginebenchError:  # it would be told where somebody asks for a plan
-            return None
+        """The engine as a plan is asked for it; None where too little is known."""
+        return asked_as_built(self.engine, self.choice.workload, load_round(self.choice.round))
 
     @property
     def planned_rate(self) -> float | None:
@@ -105,7 +89,7 @@ class SearchPlan:
         chosen, target = load_round(self.choice.round), self.asked.target
         try:
             forecast = make_plan(self.asked, chosen, known_peaks(target)).forecast
-        except EnginebenchError:  # as above
+        except EnginebenchError:  # it would be told where somebody asks for a plan
             return None
         rates = forecast.rates.get(self.choice.asked_scenario) if forecast else None
         return rates.likely.typical if rates and rates.likely.typical > 0 else None

@@ -25,7 +25,7 @@ from harness.search.outcome import ProbeOutcome, RuntimeLimits, Step
 from harness.search.prober import HIDDEN, Prober
 from harness.search.record import SEARCH, ProbeRecord, SearchRecord, Start, read_search
 from harness.search.tuning import Tuning, candidates, tune
-from harness.search.watch import most_over_early
+from harness.simulation.early_stopping import most_over_early
 from harness.studies.place import check_study_folder, clear, held
 from harness.studies.study import interrupted
 from harness.studies.turns import finished_run
@@ -141,7 +141,7 @@ def _require_p99(rate: float, queries: int) -> None:
         raise UsageError(
             f"A run at {rate:g} queries/s has {counted(queries, 'query', 'queries')}, too few for "
             f"LoadGen's p99, which needs {_LEAST_QUERIES}; raise --count to {_LEAST_QUERIES} or "
-            f"--duration to {duration_s}."
+            f"--duration to {duration_s}, with --fresh or another --output."
         )
 
 
@@ -180,7 +180,8 @@ class _Searching:
             start = self.plan.after_burst(self.prober.burst())
         self._write(start=start)
         goal = self._goal(start)
-        _require_p99(start.rate, goal.whole(start.rate))
+        if most_over_early(goal.whole(start.highest)) < 0:
+            _require_p99(start.rate, goal.whole(start.rate))
         found = find_highest(goal, self._ask, self._foresight(None))
         best, tuning = found.best, self._tuned(goal, found.best)
         if tuning is not None and tuning.rate is not None:

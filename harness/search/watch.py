@@ -5,9 +5,6 @@ give it up.
 from __future__ import annotations
 
 from harness.search.outcome import ProbeOutcome, Step, Tail
-from harness.simulation.early_stopping import most_over_early
-
-__all__ = ["Watch", "most_over_early"]
 
 
 class Watch:

@@ -122,7 +122,7 @@ def simulate(
         num_iterations=done.num_iterations,
         num_paused=done.num_paused,
         early_ttft_s=early_p99(ttft_s) if has_rate else None,
-        early_tpot_s=early_p99(tpot_s) if has_rate else None,
+        early_tpot_s=(early_p99(tpot_s) if len(tpot_s) else 0.0) if has_rate else None,
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EnginebenchError
 from harness.loadgen.job import Probe
-from harness.plan.choice import PlanChoice
+from harness.plan.choice import asked_as_built
 from harness.plan.measured import known_peaks
 from harness.plan.plan import make_plan
 from harness.rules.rounds import load_round
@@ -74,23 +74,13 @@ class Foretold:
         return {label: seen for label, seen in found.items() if seen is not None}
 
     def _forecast(self, wanted: WantedEngine) -> Forecast | None:
-        choice, chosen = wanted.choice, load_round(self.plan.choice.round)
+        chosen = load_round(self.plan.choice.round)
         if wanted.emulated:
             return None
-        words = PlanChoice(
-            model=choice.model,
-            recipe=choice.recipe,
-            target=choice.target,
-            workload=self.plan.choice.workload,
-            settings=choice.set,
-        )
+        asked = asked_as_built(wanted.choice, self.plan.choice.workload, chosen)
+        if asked is None:
+            return None
         try:
-            (asked,) = words.asked(chosen)
-            sized = replace(
-                asked,
-                max_batch_size=choice.max_batch_size,
-                max_num_tokens=choice.max_num_tokens,
-            )
-            return make_plan(sized, chosen, known_peaks(sized.target)).forecast
+            return make_plan(asked, chosen, known_peaks(asked.target)).forecast
         except EnginebenchError:  # it would be told where somebody asks for a plan
             return None

@@ -76,14 +76,14 @@ def is_folder_of_a_run(name: str) -> bool:
 
 def forget_runs(folder: Path) -> None:
     """Remove every run that was made as one of the study in `folder`, whether its record still
-    names it or not. Raises OutputError.
+    names it or not; a folder without a run in it stays. Raises OutputError.
     """
     try:
         places = [place for place in folder.iterdir() if is_folder_of_a_run(place.name)]
     except OSError as error:
         raise cannot_write(folder, error) from None
     for place in places:
-        if place.is_dir() and not place.is_symlink():
+        if (place / RECORD).is_file() and not place.is_symlink():
             clear(place)
 
 

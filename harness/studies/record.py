@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from harness.runs.run import Run
 
 STUDY = "study.json"
-_REMEDY = "start the sweep again with a new --output"
+_REMEDY = "start it again with a new --output"
 
 
 class Point(Frozen):
@@ -113,7 +113,7 @@ class StudyRecord(Record):
         """
         if self.model not in (None, model):
             raise UsageError(
-                f"{folder} has a sweep of another model, {self.model}; give this one another "
+                f"{folder} has a study of another model, {self.model}; give this one another "
                 f"--output."
             )
 
@@ -121,6 +121,10 @@ class StudyRecord(Record):
         """The rate that was chosen for the same."""
         kept = self.rate
         return kept.queries_per_s if kept and kept.conditions == conditions else None
+
+    def has_result(self, point: Point) -> bool:
+        """Whether this point is known to be complete."""
+        return any(each.place == point.place and each.status == "complete" for each in self.points)
 
     def with_point(self, point: Point) -> StudyRecord:
         """The same with this point in the place of its earlier state."""

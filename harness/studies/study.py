@@ -27,8 +27,8 @@ class Study:
 
     @classmethod
     def begin(cls, folder: Path, asked: StudyRecord, progress: Progress, *, fresh: bool) -> Study:
-        """Go on with what is in `folder`, or with nothing of it where it is begun `fresh`: what was
-        measured there is removed.
+        """Go on with what is in `folder`, or with nothing of it where it is begun `fresh`: what a
+        study measured there is removed.
 
         Raises UsageError for a study of another model or a record that cannot be read, and
         OutputError.
@@ -36,15 +36,16 @@ class Study:
         earlier = earlier_study(folder)
         if earlier is not None and asked.model is not None:
             earlier.require_model(asked.model, folder)
-        if fresh:
+        study = cls(folder, asked.after(None if fresh else earlier), progress)
+        study.record.write(folder)  # before a run is removed, which it would name
+        if fresh and earlier is not None:
             forget_runs(folder)
-            earlier = None
-        study = cls(folder, asked.after(earlier), progress)
-        study.record.write(folder)
         return study
 
     def note(self, point: Point) -> None:
-        """How a point is now."""
+        """How a point is now; the result that it has stays where it could only not be had again."""
+        if point.status == "failed" and point.folder is None and self.record.has_result(point):
+            return
         self.record = self.record.with_point(point)
         self.record.write(self.folder)
 

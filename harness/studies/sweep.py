@@ -157,25 +157,14 @@ def _require_one_here(wanted_engines: tuple[WantedEngine, ...]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A sweep that went through: its folder, its record, the points that were asked for, and the
-    runs of each engine that has any, by what the sweep calls it.
+    """A sweep that went through: its folder, its record, the points that failed now, and the runs
+    of each engine that has any, by what the sweep calls it.
     """
 
     folder: Path
     record: StudyRecord
-    asked: frozenset[tuple[str, str, int]]
+    failed: tuple[Point, ...]
     runs: dict[str, tuple[Run, ...]]
-
-    @property
-    def failed(self) -> tuple[Point, ...]:
-        """The points that were asked for and have no result; not those of an earlier sweep that
-        lies in the same folder.
-        """
-        return tuple(
-            point
-            for point in self.record.points
-            if point.status == "failed" and point.place in self.asked
-        )
 
 
 def run_sweep(
@@ -197,8 +186,8 @@ def run_sweep(
         model=plan.choice.model_place,
     )
     with held(folder):
-        study = Study.begin(folder, asked, progress, fresh=fresh)
         try:
+            study = Study.begin(folder, asked, progress, fresh=fresh)
             return _Sweeping(plan, study).go()
         except (Interrupted, KeyboardInterrupt):
             raise interrupted(folder, shlex.split(command)[1:], fresh=fresh) from None
@@ -211,6 +200,7 @@ class _Sweeping:
     plan: SweepPlan
     study: Study
     runs: defaultdict[str, list[Run]] = field(default_factory=lambda: defaultdict(list))
+    failed: list[Point] = field(default_factory=list)
     clock: Clock = field(default_factory=Clock)
 
     @property
@@ -232,10 +222,11 @@ class _Sweeping:
             except EnginebenchError as error:
                 self.progress.note(f"{planned.point.engine} {planned.point.scenario}: {error}")
                 point = planned.point.model_copy(update={"status": "failed", "cause": str(error)})
+            if point.status == "failed":
+                self.failed.append(point)
             self.study.note(point)
-        asked = frozenset(point.place for point in self.plan.asked_points)
         runs = {label: tuple(runs) for label, runs in self.runs.items()}
-        return Sweep(self.study.folder, self.study.record, asked, runs)
+        return Sweep(self.study.folder, self.study.record, tuple(self.failed), runs)
 
     def _build(self) -> dict[str, Engine | EnginebenchError]:
         """Each engine, or why there is none."""

@@ -32,7 +32,7 @@ SILENCE_S = 20.0
 _TICK_S = 0.5
 _USUAL_IN_FLIGHT = 512  # where an engine does not say how many requests it computes at once
 _LATEST = 2048  # dispatches that a percentile looks at
-# of prompts in one call: Ray carries less than 100 kB inside of it, and more by its object store
+# of prompts in one call: Ray carries 10 MiB at most in the arguments of one, in parts of 64 kB
 _MOST_PROMPT_IDS = 16_000
 
 

@@ -241,7 +241,7 @@ def _host_and_port(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise UsageError(f"`{address}` is no address and port; set HEAD_ADDRESS and RAY_PORT.")
-    return host, int(port)
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _listens(host: str, port: int) -> bool:
@@ -255,7 +255,7 @@ def _listens(host: str, port: int) -> bool:
 def _require_free(host: str, port: int) -> None:
     """Raise EnvironmentFault where Ray's head could not listen."""
     try:
-        with socket.socket() as probe:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:

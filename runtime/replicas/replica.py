@@ -101,6 +101,7 @@ class Replica:
                 return Fatal(self._failed)
             return self._reply(self._executor.stats())
         except Exception as error:
+            self._executor.close()  # it may hang, and hold what it has
             return Fatal(_in_words(error))
 
     def _reply(self, stats: ExecutorStats) -> Chunks:

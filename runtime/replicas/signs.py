@@ -49,8 +49,9 @@ class Signs:
         with self._lock:
             now_s = self._clock()
             silent_s = now_s - self._sign_s
+            iterated = stats.iteration_s is not None and stats != self._stats
             if chunks or stats != self._stats:
-                if self._num_open:
+                if self._num_open and (iterated or any(len(chunk.token_ids) for chunk in chunks)):
                     self._longest_s = max(self._longest_s or 0.0, silent_s)
                 self._num_open -= sum(chunk.finished for chunk in chunks)
                 self._sign_s, self._stats = now_s, stats
@@ -61,6 +62,6 @@ class Signs:
 
     @property
     def _limit_s(self) -> float:
-        if self._longest_s is None:
-            return MOST_S
+        if self._longest_s is None or self._stats is None or self._stats.iteration_s is None:
+            return MOST_S  # it has made nothing yet, or tells of whole answers only
         return min(max(LEAST_S, _TIMES * self._longest_s), MOST_S)

@@ -204,7 +204,7 @@ class Dispatcher:
                 ticket.add(chunk)
             if chunk.finished:  # whoever asked may read it as slowly as it likes
                 del self._asked[chunk.id]
-                self._turnover.ended()
+                self._turnover.ended(answered=ticket not in self._left and not chunk.error)
                 self._left.discard(ticket)
                 self._tickets.discard(ticket)
 

@@ -18,13 +18,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from build_engine.libraries import installed_version
 from runtime.server.refusal import OVERLOADED, Refused
+from runtime.server.settings import BACKLOG
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from runtime.server.dispatch import Dispatcher
 
-_BACKLOG = 2048
 _GRACE_S = 10.0  # for open requests, once the server is to end
 _LAST_S = 2.0  # for what they are told then to be read
 _IDLE_S = 60  # longer than clients keep a connection, so that none sends into a closing one
@@ -49,7 +49,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 headers=[("server", f"enginebench/{installed_version('enginebench')}")],
-                backlog=_BACKLOG,
+                backlog=BACKLOG,
                 timeout_keep_alive=_IDLE_S,
                 timeout_graceful_shutdown=int(_GRACE_S + 2 * _LAST_S),
             )
@@ -114,7 +114,7 @@ class _Connection(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         self._stop_waiting()
-        self._late = self.loop.call_later(_IDLE_S, self.transport.abort)
+        self._late = self.loop.call_later(_IDLE_S, self.transport.close)
 
     def _stop_waiting(self) -> None:
         if self._late is not None:

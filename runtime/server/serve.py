@@ -20,7 +20,7 @@ from runtime.server.app import Door
 from runtime.server.dispatch import Dispatcher
 from runtime.server.metrics import Metrics
 from runtime.server.prompts import Prompts
-from runtime.server.settings import KEY_VARIABLE
+from runtime.server.settings import BACKLOG, KEY_VARIABLE
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from runtime.executor import Executor
     from runtime.server.settings import ServerSettings
 
-_BACKLOG = 2048
 _IDLE_CONNECTIONS = 1024  # beside those that have a place
 _UNREAD_MS = 60_000  # that an answer may wait for its reader
 _LIBRARIES = ("starlette", "uvicorn", "httptools", "prometheus_client")
@@ -47,7 +46,8 @@ def allow_connections(max_requests: int) -> int:
     may be. Raises UsageError where it may not have as many as there are requests.
     """
     wanted = max_requests + _IDLE_CONNECTIONS
-    allowed = open_files.allow_connections(wanted)
+    # the loop takes a whole backlog before it can refuse one of them
+    allowed = open_files.allow_connections(wanted + BACKLOG) - BACKLOG
     if allowed < max_requests:
         raise UsageError(
             f"The server has {max_requests:,} places, and this process may have {allowed:,} "
@@ -85,7 +85,7 @@ def bind(host: str, port: int, *, has_key: bool) -> socket.socket:
         # of all its connections: whoever reads nothing for so long is gone to the kernel
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
         bound.bind(address)
-        bound.listen(_BACKLOG)  # a port is not ours before
+        bound.listen(BACKLOG)  # a port is not ours before
     except OSError as error:
         bound.close()
         raise EnvironmentFault(

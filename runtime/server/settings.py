@@ -14,6 +14,9 @@ from build_engine.files import Unreadable, read_text
 from build_engine.paths import user_path
 
 KEY_VARIABLE = "ENGINEBENCH_API_KEY"
+BACKLOG = 512
+"""Connections that may wait to be accepted, and are all at once."""
+
 _MOST_KEY_BYTES = 4096
 _MOST_REQUESTS = 65536
 

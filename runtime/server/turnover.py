@@ -29,10 +29,11 @@ class Turnover:
             self._since_s = self._now_s()
         self._num_open += 1
 
-    def ended(self) -> None:
-        """It is done with one."""
+    def ended(self, *, answered: bool = True) -> None:
+        """It is done with one; what it only gave up says nothing of its pace."""
         ended_s = self._clock_s()
-        self._ends_s.append(ended_s)
+        if answered:
+            self._ends_s.append(ended_s)
         self._num_open -= 1
         self._before_s, self._since_s = ended_s, self._now_s()
 

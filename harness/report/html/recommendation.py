@@ -58,6 +58,10 @@ def recommend(outcomes: Sequence[Outcome]) -> Recommendation:
     if untold:
         leader = max(untold, key=_speed_up)
         return Recommendation(None, _untold(leader, baseline), reasons)
+    unscored = [each for each in sound if each.keeps_accuracy is None and not _is_slower(each)]
+    if unscored:
+        leader = max(unscored, key=_speed_up)
+        return Recommendation(None, _unjudged(leader, baseline), reasons)
     unless = "no other candidate that keeps 99 % of its ROUGE-1 is faster"
     sentence = f"Run {baseline.label}: {unless}."
     return Recommendation(baseline.label, sentence, (*_breaks(baseline), *reasons))
@@ -104,6 +108,14 @@ def _untold(leader: Outcome, baseline: Outcome) -> str:
     who = "each" if all(once) else baseline.label if once[0] else leader.label
     doubt = f"{who} was measured once in {leader.scenario}, so that it may be noise"
     return f"{looks}, but {doubt}; repeat it (--repeat 3)."
+
+
+def _unjudged(leader: Outcome, baseline: Outcome) -> str:
+    """That the fastest was not scored."""
+    return (
+        f"{leader.label} has {_evidence(leader, baseline)}, but its answers were not compared: "
+        f"measure the accuracy of both (--mode both)."
+    )
 
 
 def _evidence(outcome: Outcome, baseline: Outcome) -> str:

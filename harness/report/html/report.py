@@ -11,7 +11,7 @@ from build_engine.errors import UsageError
 from build_engine.files import cannot_write, write_beside
 from build_engine.libraries import installed_version
 from build_engine.validation import counted
-from harness.report.candidate import Candidate
+from harness.report.candidate import Candidate, candidates_of
 from harness.report.compare import compare
 from harness.report.comparison import TEXTS
 from harness.report.failures import failures_of
@@ -65,7 +65,8 @@ def write_report(paths: Sequence[Path], output: Path, baseline: str | None = Non
 
 def make_page(found: Found, paths: Sequence[Path], named: str | None = None) -> Page:
     """The page of these results, found in `paths`; `named` is the baseline."""
-    results, candidates = found.results, candidates_in(paths, found)
+    results = found.results
+    candidates = candidates_of(results) if named is None else candidates_in(paths, found)
     baseline = _baseline(found, candidates, named)
     candidates = (baseline, *(each for each in candidates if each is not baseline))
     comparison = compare(candidates, baseline, simulated=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.rules.scenario import Scenario
 from harness.runs.limits_record import LimitInputs, LimitsRecord, PartOfLimit
 from harness.studies.record import Point, StudyRecord
 from tests.harness.cli.line import Line
@@ -124,13 +125,23 @@ def test_the_report_that_is_told_next_is_made(
     assert line(*words).code == 0
 
 
+def test_several_scenarios_of_one_engine_are_one_candidate_of_a_report(
+    line: Line, study: Path
+) -> None:
+    make_run(study / "c", "bf16", scenario=Scenario.SERVER, tokens_per_s=[500.0])
+    page = study.parent / "r.html"
+    assert line("report", study / "a", study / "c", "--output", page).code == 0
+    text = page.read_text(encoding="utf-8")
+    assert "no other speed is there to compare it with" in text
+
+
 def test_the_report_after_simulated_runs_is_made(line: Line, study: Path) -> None:
     make_run(study / "c", "int4_wo", marks=("simulated", "short"))
     assert "add --simulated" in line.refused(2, "compare", study)
     said = line("compare", study, "--simulated")
     assert "NOT LIKE WITH LIKE, int4_wo and bf16: int4_wo is simulated" in said.err
     words = shlex.split(said.err.splitlines()[-1].removeprefix("Next: "))
-    assert words == ["enginebench", "report", str(study)]
+    assert words == ["enginebench", "report", str(study), "--baseline", "bf16"]
     assert line(*words[1:], "--output", study.parent / "r.html").code == 0
 
 

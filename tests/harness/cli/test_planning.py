@@ -91,7 +91,7 @@ def test_an_unknown_model(line: Line) -> None:
     assert "a folder with a config.json" in line.refused(2, "plan", "--model", "llama9")
 
 
-@pytest.mark.no_cover
+@pytest.mark.not_counted
 def test_a_plan_is_simulated_on_request_and_says_so(line: Line) -> None:
     few = ("--recipe", "int8_sq,int8_wo", "--set", "workload.num_samples=300", "--simulate")
     said = line(*LLAMA, "--target", "a30", *few, "--json")
@@ -127,7 +127,7 @@ def test_a_scenario_that_no_rate_serves_is_invalid_with_the_reason(line: Line) -
     assert "TPOT at p99: " in interactive
 
 
-@pytest.mark.no_cover
+@pytest.mark.not_counted
 def test_scheduler_limits_are_compared_side_by_side(line: Line) -> None:
     sizes = ("--recipe", "int8_sq", "--max-batch-sizes", "16,224", "--max-num-tokens", "2560")
     few = ("--set", "workload.num_samples=300", "--simulate", "--json")
@@ -174,7 +174,7 @@ def test_sizes_that_a_build_refuses_have_no_speed(line: Line) -> None:
     assert "limits.max_num_tokens 512 is less than the longest prompt" in line.refused(2, *build)
 
 
-@pytest.mark.no_cover
+@pytest.mark.not_counted
 def test_one_size_that_fits_is_planned_beside_one_that_does_not(line: Line) -> None:
     few = ("--set", "workload.num_samples=300", "--simulate", "--json")
     words = ("--target", "a30", "--recipe", "int8_sq", "--max-num-tokens", "1024,2560")

@@ -163,7 +163,7 @@ def test_its_table_has_the_means_of_the_report(
         for rate in (1000.0, 1010.0, 1300.0)
     )
     record = StudyRecord(schema_version=1, command="c", started_utc="t", points=())
-    _show(Output(as_json=True), Sweep(tmp_path, record, frozenset(), {"bf16": runs}))
+    _show(Output(as_json=True), Sweep(tmp_path, record, (), {"bf16": runs}))
     out, err = capsys.readouterr()
     assert "1,095" in err and "1,000 to 1,300" in err and "11.0/109.5" in err
     assert "Figures of several tests are their geometric means, as in the report." in err

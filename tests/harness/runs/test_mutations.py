@@ -137,7 +137,7 @@ def test_the_run_is_intact(run: Run) -> None:
     assert problems(run) == []
 
 
-@pytest.mark.no_cover
+@pytest.mark.not_counted
 def test_every_edit_of_run_json_is_noticed(run: Run, tmp_path: Path) -> None:
     content, seen = run.record.to_json(), 0
     for where, edited in chain(edits(content), other_edits(content)):
@@ -147,7 +147,7 @@ def test_every_edit_of_run_json_is_noticed(run: Run, tmp_path: Path) -> None:
     assert seen > 800
 
 
-@pytest.mark.no_cover
+@pytest.mark.not_counted
 def test_an_edit_that_was_sealed_again_contradicts_the_files_of_the_run(
     run: Run, tmp_path: Path
 ) -> None:

@@ -154,7 +154,7 @@ def test_a_run_that_is_hopeless_is_followed_by_one_where_the_edge_seems_to_be() 
     assert whole_rates(found) == [9.85, 7.88]
 
 
-@pytest.mark.no_cover
+@pytest.mark.not_counted
 def test_on_a_simulated_a30_it_is_right_to_three_per_cent_for_a_third_of_the_queries() -> None:
     """Beside bisection by whole runs, with what is foretold going by a slower and a faster part;
     the first run is not VALID, as short probes promise too much.

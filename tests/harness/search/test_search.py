@@ -24,7 +24,7 @@ from harness.search.plan import SearchPlan
 from harness.search.prober import HIDDEN, Probed
 from harness.search.record import SEARCH, read_search
 from harness.search.search import Search, run_search
-from harness.search.watch import most_over_early
+from harness.simulation.early_stopping import most_over_early
 
 EDGE = 20.0
 BETTER = RuntimeLimits(max_batch_size=64, max_num_tokens=512)

@@ -6,7 +6,8 @@ import pytest
 
 from build_engine.validation import Invalid, validated
 from harness.search.outcome import ProbeOutcome, Step
-from harness.search.watch import Watch, most_over_early
+from harness.search.watch import Watch
+from harness.simulation.early_stopping import most_over_early
 from harness.simulation.foresight import p99_over
 
 STEP = Step(kind="short", rate=2.0, queries=200, most_over=3)

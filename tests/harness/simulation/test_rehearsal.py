@@ -70,7 +70,7 @@ def test_a_whole_offline_run_agrees_with_the_plan(recipe: str) -> None:
     assert offline.test.metrics.tokens_per_s == pytest.approx(likely, rel=0.1)
 
 
-@pytest.mark.no_cover
+@pytest.mark.not_counted
 def test_rates_are_the_highest_within_the_limits() -> None:
     plan = planned(settings=FEW)
     peaks = peaks_of(plan)

@@ -55,6 +55,14 @@ def test_offline_figures_are_of_the_whole_and_have_no_first_token() -> None:
     assert done.metrics.latency_p99_s == pytest.approx(0.03)
 
 
+def test_answers_of_one_token_fail_for_their_tpot_alone() -> None:
+    plan = replace(PLAN, scenario=Scenario.SERVER, min_query_count=600, target_qps=20.0)
+    done = run(plan, answer=1)
+    assert done.metrics.tpot_p99_s is None
+    failed = [rule.name for rule in done.verdict(plan, LIMITS).rules if not rule.passed]
+    assert failed == ["TPOT at p99"]  # as LoadGen has it, and not for too few queries
+
+
 def test_single_stream_waits_for_each_answer() -> None:
     done = run(replace(PLAN, scenario=Scenario.SINGLE_STREAM, min_query_count=7))
     assert (done.num_queries, done.num_iterations) == (8, 24)

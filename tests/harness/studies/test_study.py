@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from build_engine.errors import Interrupted, UsageError
+from build_engine.errors import BuildFailed, Interrupted, UsageError
 from harness.progress import NullProgress
 from harness.report.candidate import candidates_of
 from harness.report.find import find_runs
@@ -39,6 +39,7 @@ class Machine:
         self.made: list[str] = []
         self.stop_after = 1000
         self.stop_builds = False
+        self.unbuildable: set[str] = set()
         patch.setattr(EngineChoice, "build_for_runs", lambda choice, *_: self._build(choice))
         patch.setattr(RunChoice, "prepared", lambda choice, *_: self._dataset(choice))
         patch.setattr(RunChoice, "request_on", lambda choice, engine, *_: (choice, engine))
@@ -54,6 +55,8 @@ class Machine:
     def _build(self, choice: EngineChoice) -> Any:
         if self.stop_builds:
             raise KeyboardInterrupt
+        if choice.recipe in self.unbuildable:
+            raise BuildFailed("The disk is gone.")
         return SimpleNamespace(key=engine_digest(choice), recipe=choice.recipe)
 
     def _dataset(self, choice: RunChoice) -> Any:
@@ -106,6 +109,35 @@ def test_a_study_begun_afresh_forgets_what_it_measured(machine: Machine, tmp_pat
     there = {path.name for path in tmp_path.iterdir() if path.is_dir()}
     assert len(there) == 5 and "notes" in there
     assert len(there & first) == 2  # Offline, which is asked as before
+    assert counted(tmp_path) == WHOLE
+
+
+def test_what_is_begun_afresh_is_a_study_and_runs_alone_are_removed(
+    machine: Machine, tmp_path: Path
+) -> None:
+    named_alike = tmp_path / "logs-server-202607011200"
+    named_alike.mkdir()
+    (named_alike / "my.log").touch()
+    make_run(tmp_path / "x-offline-0123456789ab", "bf16", tokens_per_s=[1.0])
+    machine.sweep(tmp_path, fresh=True)  # no study was here
+    assert (tmp_path / "x-offline-0123456789ab" / "run.json").is_file()
+    machine.sweep(tmp_path, fresh=True)
+    assert not (tmp_path / "x-offline-0123456789ab").exists()
+    assert (named_alike / "my.log").is_file()
+
+
+def test_an_engine_that_cannot_be_had_again_erases_no_result(
+    machine: Machine, tmp_path: Path
+) -> None:
+    machine.sweep(tmp_path, scenarios=BOTH)
+    machine.unbuildable = {"int8_wo"}
+    done = machine.sweep(tmp_path, scenarios=BOTH)
+    assert machine.made == []
+    assert [(point.engine, point.cause) for point in done.failed] == [
+        ("int8_wo", "The disk is gone."),
+        ("int8_wo", "The disk is gone."),
+    ]
+    assert all(point.status == "complete" for point in read_study(tmp_path).points)
     assert counted(tmp_path) == WHOLE
 
 

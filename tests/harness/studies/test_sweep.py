@@ -210,14 +210,15 @@ def test_another_model_of_the_same_last_name_takes_no_ones_place(
     assert folder == default_folder("sweep", "b/llama")
     first = swept_model("a/llama", folder).record
     assert first.model == str(tmp_path / "a" / "llama")
-    assert swept_model(str(tmp_path / "a" / "llama"), folder).record.model == first.model
+    last = swept_model(str(tmp_path / "a" / "llama"), folder).record
+    assert last.model == first.model
     for other in ("b/llama", "newsbrief"):
-        with pytest.raises(UsageError, match=r"a sweep of another model, .*a/llama; give"):
+        with pytest.raises(UsageError, match=r"a study of another model, .*a/llama; give"):
             swept_model(other, folder)
         plan = SweepPlan.of(SweepChoice(model=other, count=4, recipes="bf16"), NullProgress())
         with pytest.raises(UsageError, match="of another model"):
             forecast(plan, folder, NullProgress())
-    assert read_study(folder) == first
+    assert read_study(folder) == last
 
 
 @pytest.mark.parametrize("kind", ["file", "link to a folder", "link to a run", "dangling link"])

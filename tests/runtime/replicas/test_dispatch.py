@@ -8,7 +8,7 @@ from runtime.replicas.dispatch import Dispatcher, room_for
 from tests.runtime.replicas.cluster_in_time import answer_all, slowed
 
 
-@pytest.mark.no_cover
+@pytest.mark.not_counted
 @pytest.mark.parametrize("factors", [(1.0, 1.0), (1.0, 3.0), (3.0, 1.0), (1.0, 2.0, 4.0)])
 def test_unlike_replicas_together_are_as_fast_as_their_sum(factors: tuple[float, ...]) -> None:
     num = 1000 * len(factors) ** 2  # what is lost at the end is the same for any number
@@ -19,7 +19,7 @@ def test_unlike_replicas_together_are_as_fast_as_their_sum(factors: tuple[float,
     assert sum(counts) == num
 
 
-@pytest.mark.no_cover
+@pytest.mark.not_counted
 @pytest.mark.parametrize("num", [200, 500, 1000])
 @pytest.mark.parametrize("factors", [(1.0, 1.0), (1.0, 3.0), (3.0, 1.0)])
 def test_servers_that_are_asked_for_little_are_as_fast_as_their_sum(

@@ -106,7 +106,7 @@ def test_an_engine_that_hangs_is_told_with_what_it_had_and_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "_POLL_S", 0.1)
-    monkeypatch.setattr(signs, "LEAST_S", 0.5)
+    monkeypatch.setattr(signs, "MOST_S", 0.5)  # it tells of no iterations
     replica = loaded(INSTANT.model_copy(update={"fault": "drop", "fault_after": 2}))
     replica.submit(work(4))
     chunks = replica.poll()

@@ -80,3 +80,24 @@ def test_an_engine_without_a_request_owes_no_sign(signs: Signs, clock: Clock) ->
     assert signs.missed(LAST, IDLE) is None
     clock.now_s += 10 * MOST_S
     assert signs.missed([], IDLE) is None
+
+
+def test_a_request_that_was_refused_is_no_iteration(signs: Signs, clock: Clock) -> None:
+    signs.given(1)
+    clock.now_s += 0.1
+    refused = [Chunk(1, np.array([], np.int32), True, error="it is too long")]
+    assert signs.missed(refused, IDLE) is None
+    clock.now_s += MOST_S - 1
+    assert signs.missed([], IDLE) is None
+
+
+def test_an_engine_that_tells_of_no_iterations_has_the_longest_time(
+    signs: Signs, clock: Clock
+) -> None:
+    clock.now_s += 1.0
+    busy = ExecutorStats(active=1, queued=0)
+    assert signs.missed(TOKEN, busy) is None
+    clock.now_s += MOST_S - 1
+    assert signs.missed([], busy) is None
+    clock.now_s += 2
+    assert signs.missed([], busy) is not None

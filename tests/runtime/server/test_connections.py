@@ -17,6 +17,7 @@ from build_engine.store.engine import Engine
 from runtime import open_files
 from runtime.executor import Request
 from runtime.server import http, serve
+from runtime.server.settings import BACKLOG
 from tests.runtime.server.puppet import Puppet, Served, echo, served, silence
 from tests.runtime.server.test_door import open_requests, until
 
@@ -166,7 +167,7 @@ def test_files_are_allowed_as_far_as_they_may_be(hard: int, allowed: int) -> Non
 
 
 def test_places_that_can_never_be_taken_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_files, "allow_connections", lambda wanted: 900)
+    monkeypatch.setattr(open_files, "allow_connections", lambda wanted: 900 + BACKLOG)
     assert serve.allow_connections(900) == 900
     with pytest.raises(UsageError, match=r"^The server has 4,096 places, .* --max-requests 900,"):
         serve.allow_connections(4096)

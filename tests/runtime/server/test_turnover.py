@@ -28,6 +28,16 @@ def test_the_pace_is_that_of_the_ends_while_there_was_work() -> None:
     assert turnover.wait_s() == 30
 
 
+def test_what_was_given_up_says_nothing_of_the_pace() -> None:
+    turnover = Turnover(clock := Clock())
+    for _ in range(20):
+        turnover.opened()
+    for number in range(20):
+        clock.now_s += 4.0 if number % 2 else 0.0
+        turnover.ended(answered=bool(number % 2))
+    assert turnover.wait_s() == 4
+
+
 def test_an_idle_hour_does_not_count() -> None:
     turnover = Turnover(clock := Clock())
     for _ in range(5):

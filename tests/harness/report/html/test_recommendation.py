@@ -87,8 +87,13 @@ def test_the_baseline_stays_where_nothing_is_faster_and_as_good(tmp_path: Path) 
 def test_what_was_not_scored_is_not_recommended(tmp_path: Path) -> None:
     fast = make_result(tmp_path / "int8_wo", "int8_wo", tokens_per_s=FAST, num_samples=NUM_SAMPLES)
     advice = _advice([_result(tmp_path, "bf16", SLOW, RIGHT), fast])
-    assert advice.chosen == "bf16"
+    assert advice.chosen is None
+    assert advice.sentence.startswith("int8_wo has 1.20 \N{MULTIPLICATION SIGN} bf16's tokens/s")
+    assert advice.sentence.endswith("not compared: measure the accuracy of both (--mode both).")
     assert advice.reasons == ("Not considered, as their accuracy was not compared: int8_wo.",)
+    slower = _result(tmp_path / "x", "bf16", FAST, RIGHT)
+    slow = make_result(tmp_path / "s", "int8_wo", tokens_per_s=SLOW, num_samples=NUM_SAMPLES)
+    assert _advice([slower, slow]).chosen == "bf16"
 
 
 def test_a_single_candidate_is_compared_with_nothing(tmp_path: Path) -> None:
