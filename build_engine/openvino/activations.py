@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from build_engine.errors import EnvironmentFault, RecipeRefused
 from build_engine.libraries import library_fault
+from build_engine.openvino.signal_stack import signal_stack_kept
 
 if TYPE_CHECKING:
     from build_engine.checkpoint.architecture import LlamaConfig
@@ -48,6 +49,7 @@ def require_here(recipe: RecipeRules, target: Target) -> None:
         require_int8()
 
 
+@signal_stack_kept()
 def require_int8() -> None:
     """Return where OpenVINO multiplies in INT8 on this CPU. Raises EnvironmentFault where it does
     not, and MissingLibrary without OpenVINO.

@@ -11,6 +11,7 @@ from build_engine.checkpoint.tokenizer import Tokenizer
 from build_engine.checkpoint.values import check_values
 from build_engine.errors import OutputError
 from build_engine.libraries import library_fault
+from build_engine.openvino.signal_stack import signal_stack_kept
 from build_engine.store.manifest import Precision
 from build_engine.store.spec import BuildFacts
 
@@ -29,6 +30,7 @@ _UNCALIBRATED = ("none", "round_to_nearest")  # an INT8 KV cache measures its sc
 DTYPE_NAMES = {"f32": "float32", "bf16": "bfloat16", "u8": "int8"}
 
 
+@signal_stack_kept()
 def compile_engine(spec: EngineSpec, folder: Path, progress: BuildProgress) -> BuildFacts:
     """Write the engine of `spec` into the existing `folder` and return what its manifest must say.
 

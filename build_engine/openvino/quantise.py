@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from build_engine.errors import RecipeRefused
 from build_engine.libraries import library_fault
 from build_engine.openvino.samples import MAX_CALIBRATION_TOKENS, Sample, Shown
+from build_engine.openvino.signal_stack import signal_stack_kept
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -175,7 +176,7 @@ def _quiet_nncf(progress: BuildProgress) -> Iterator[Any]:
     handlers = logger.handlers
     logger.handlers = [_Notes(progress)]
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), signal_stack_kept():
             yield nncf
     finally:
         logger.handlers = handlers

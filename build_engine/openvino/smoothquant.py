@@ -20,6 +20,7 @@ from openvino import opset15 as op
 
 from build_engine.openvino.network import Network, Node
 from build_engine.openvino.samples import Shown
+from build_engine.openvino.signal_stack import signal_stack_kept
 
 if TYPE_CHECKING:
     from build_engine.checkpoint.architecture import LlamaConfig
@@ -49,6 +50,7 @@ def smoothed_network(
     return SmoothedNetwork(config, tensors, ranges, alpha).model()
 
 
+@signal_stack_kept()
 def input_ranges(
     config: LlamaConfig,
     tensors: _Tensors,

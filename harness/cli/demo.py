@@ -52,7 +52,7 @@ def demo(
         rows = [runs.row for runs in found]
     except KeyboardInterrupt:  # before it began
         anew = ["--fresh"] if fresh else []
-        told = f"Interrupted before anything was measured; what is in {output} stays."
+        told = f"Interrupted; nothing was measured now, and what is in {output} stays."
         raise Interrupted(told, [*words, *anew]) from None
     finally:
         progress.close()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from build_engine.openvino.activations import GROUP_SIZE_PROPERTY
 from build_engine.openvino.compile import require_openvino, runtime_properties
+from build_engine.openvino.signal_stack import signal_stack_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,7 @@ _PASSES = 12
 WEIGHTS = ("bf16", "int8", "int4")
 
 
+@signal_stack_kept()
 def product_flops(weights: str, compute: str, rows: int, *, quantised: bool = False) -> list[float]:
     """FLOP/s of several products of `rows` rows with `weights` (bf16, int8, int4), computed in
     `compute` (bf16, f32), or in INT8 where activations are `quantised`. Raises MissingLibrary.

@@ -189,7 +189,7 @@ def test_a_replica_that_is_not_heard_of_is_lost_after_a_while() -> None:
 def test_a_replica_whose_engine_hangs_is_lost_though_it_answers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(signs, "LEAST_S", 0.5)
+    monkeypatch.setattr(signs, "MOST_S", 0.5)  # it tells of no iterations
     monkeypatch.setattr(replica, "_POLL_S", 0.1)
     hanging = STEADY.model_copy(update={"fault": "drop", "fault_after": 1})
     with head_over(STEADY, hanging, tolerate=True) as (head, _):
