@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import psutil
@@ -128,9 +129,12 @@ def test_a_stream_that_nobody_reads_keeps_no_place_and_ends(
 ) -> None:
     monkeypatch.setattr(serve, "_UNREAD_MS", 1000)
 
+    poured = threading.Event()
+
     def pour(puppet: Puppet, request: Request) -> None:
         for _ in range(40):
             puppet.give(request, *[5] * 100_000)
+        poured.set()
 
     puppet = Puppet(pour)
     with (
@@ -139,7 +143,7 @@ def test_a_stream_that_nobody_reads_keeps_no_place_and_ends(
     ):
         body = b'{"prompt": [5], "stream": true, "return_token_ids": true}'
         line.sendall(HEAD + b"content-length: %d\r\n\r\n" % len(body) + body)
-        until(lambda: len(puppet.asked) == 1)
+        assert poured.wait(30.0)
         assert open_requests(server) == 1
         puppet.give(puppet.asked[0], last=True)
         until(lambda: open_requests(server) == 0)
