@@ -158,13 +158,13 @@ def test_a_second_request_of_the_same_id_fails_alone(start: Start) -> None:
 
 
 def test_the_library_is_given_some_batches_ahead_and_no_more(start: Start, tmp_path: Path) -> None:
-    engine = start(answer=[7], step_s=0.2)
+    engine = start(answer=[7], step_s=1.0)
     engine.add([request(i) for i in range(100)])
     engine.step()
     assert len(journal(tmp_path / "engine", "request")) == 4 * 8
     made = None
-    while made is None:
-        made = engine.step()
+    while made is None or made.stats.kv_blocks_total is None:  # the library's figures come apart
+        made = engine.step() or made
     assert (made.stats.active, made.stats.queued) == (8, 92)
     assert made.stats.kv_blocks_total == 100
     assert made.stats.iteration_s == 0.0025
