@@ -10,9 +10,17 @@ import json
 import re
 import types
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    ValidationError,
+    model_serializer,
+)
 from pydantic_core import ErrorDetails
 
 from build_engine.errors import UnknownName, did_you_mean
@@ -46,6 +54,22 @@ class Frozen(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
     )
+
+
+class Grown(Frozen):
+    """One that got the fields `LATER` when others of it had been written: they are written only
+    where they are not what they usually are, so that older ones, and their seals, stay as they are.
+    """
+
+    LATER: ClassVar[tuple[str, ...]]
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialize: SerializerFunctionWrapHandler) -> object:
+        written = serialize(self)
+        for name in self.LATER:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                written.pop(name, None)
+        return written
 
 
 M = TypeVar("M", bound=BaseModel)

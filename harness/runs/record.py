@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import (
     Field,
     PositiveInt,
-    SerializerFunctionWrapHandler,
-    model_serializer,
     model_validator,
 )
 
@@ -21,7 +19,7 @@ from build_engine.errors import EXIT_FAILED
 from build_engine.records import Record
 from build_engine.store.manifest import EngineManifest
 from build_engine.store.sealed import content_key
-from build_engine.validation import Frozen, Name, Sha256, Text
+from build_engine.validation import Frozen, Grown, Name, Sha256, Text
 from harness.dataset.record import DatasetRecord
 from harness.figures import ProgressFigures
 from harness.loadgen.job import Probe
@@ -186,13 +184,15 @@ class SystemFacts(Frozen):
     closed_problems: tuple[str, ...]
 
 
-class RunRecord(Record):
+class RunRecord(Grown, Record):
     """The content of `run.json`.
 
     `marks` are what keeps it from being a benchmark result; `workload` holds the rules as they were
     applied; `benchmark` is the MLPerf benchmark that it is a result of, None for any other.
     `files` are the digests of LoadGen's files and of what each test was, once the run has ended.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("limits", "served")
 
     SCHEMA: ClassVar[int] = 5
 
@@ -238,15 +238,6 @@ class RunRecord(Record):
                 if test is None or test.status != "complete" or test.metrics is None:
                     raise ValueError(f"it is complete, and its {mode} test has no figures.")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_there(self, serialize: SerializerFunctionWrapHandler) -> object:
-        """A record of before there were such fields has none, and its seal holds."""
-        written = serialize(self)
-        for name in ("limits", "served"):
-            if getattr(self, name) is None:
-                written.pop(name, None)
-        return written
 
     @property
     def recipe(self) -> str:

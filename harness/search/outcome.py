@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from pydantic import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    SerializerFunctionWrapHandler,
-    model_serializer,
     model_validator,
 )
 
-from build_engine.validation import Frozen
+from build_engine.validation import Frozen, Grown
 
 Kind = Literal["short", "long", "whole"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -33,25 +31,18 @@ class RuntimeLimits(Frozen):
         return f"max_batch_size {self.max_batch_size}, max_num_tokens {self.max_num_tokens}"
 
 
-class _Probe(Frozen):
+class _Probe(Grown):
     """What a probe is asked with; `limits` are None for those that the engine was built with, and
     `turn` counts the probes that are repeated.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("limits", "turn")
 
     kind: Kind
     rate: PositiveFloat
     queries: PositiveInt
     limits: RuntimeLimits | None = None
     turn: NonNegativeInt = 0
-
-    @model_serializer(mode="wrap")
-    def _plain_without_saying(self, serialize: SerializerFunctionWrapHandler) -> object:
-        """Records of before there was tuning have no such fields, and their seals hold."""
-        written = serialize(self)
-        for name in ("limits", "turn"):
-            if not written[name]:
-                del written[name]
-        return written
 
 
 class Step(_Probe):

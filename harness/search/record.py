@@ -7,18 +7,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import (
-    Field,
-    PositiveFloat,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-)
+from pydantic import Field, PositiveFloat
 
 from build_engine.errors import UsageError
 from build_engine.files import cannot_write, write_json
 from build_engine.records import Record, read_record
 from build_engine.store.sealed import content_key
-from build_engine.validation import Frozen, Text
+from build_engine.validation import Grown, Text
 from harness.rules.scenario import Scenario
 from harness.search.outcome import ProbeOutcome
 from harness.search.tuning import Tuning
@@ -27,10 +22,12 @@ SEARCH = "search.json"
 _REMEDY = "start the search again with --fresh, or a new --output"
 
 
-class Start(Frozen):
+class Start(Grown):
     """The rate that a search begins with, where it is from, and between which rates it stays;
     `burst` is the rate of the burst that it is from, in samples a second.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("burst",)
 
     rate: PositiveFloat
     source: Text
@@ -38,17 +35,14 @@ class Start(Frozen):
     highest: PositiveFloat
     burst: PositiveFloat | None = None
 
-    @model_serializer(mode="wrap")
-    def _plain_without_saying(self, serialize: SerializerFunctionWrapHandler) -> object:
-        """As of a search: the seal of an older record holds."""
-        return _without(serialize(self), "burst")
 
-
-class ProbeRecord(Frozen):
+class ProbeRecord(Grown):
     """One probe that ended. `key` is the digest of all that decides its outcome, `folder` what it
     left, as a path in the search's folder; `hopeless` is why no run can be VALID at any rate, where
     it showed that.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("hopeless",)
 
     key: Text
     outcome: ProbeOutcome
@@ -56,17 +50,14 @@ class ProbeRecord(Frozen):
     ended_utc: Text
     hopeless: Text | None = None
 
-    @model_serializer(mode="wrap")
-    def _plain_without_saying(self, serialize: SerializerFunctionWrapHandler) -> object:
-        """As of a search: the seal of an older record holds."""
-        return _without(serialize(self), "hopeless")
 
-
-class SearchRecord(Record):
+class SearchRecord(Grown, Record):
     """The content of `search.json`. `asked` is the digest of what is searched; `best` the folder of
     the run at the highest rate that is VALID, None while there is none; `limited` whether that is
     the highest rate that was allowed.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("tuning",)
 
     SCHEMA: ClassVar[int] = 1
 
@@ -86,11 +77,6 @@ class SearchRecord(Record):
     """What other limits of the scheduler brought, where that was asked for."""
     seal: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     """The sha256 of all the other fields, so that an edited one is noticed."""
-
-    @model_serializer(mode="wrap")
-    def _plain_without_saying(self, serialize: SerializerFunctionWrapHandler) -> object:
-        """A record of before there was tuning has no such field, and its seal holds."""
-        return _without(serialize(self), "tuning")
 
     def with_probe(self, probe: ProbeRecord) -> SearchRecord:
         """The same with one more probe, in the place of its earlier one if there is one."""
@@ -117,11 +103,6 @@ class SearchRecord(Record):
 
     def _seal(self) -> str:
         return content_key(self.model_dump(mode="json", exclude={"seal"}))
-
-
-def _without(written: dict[str, object], name: str) -> dict[str, object]:
-    """What is written, but for a field that says nothing."""
-    return {key: value for key, value in written.items() if key != name or value is not None}
 
 
 def read_search(folder: Path) -> SearchRecord:

@@ -5,17 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import (
-    PositiveFloat,
-    PositiveInt,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-)
+from pydantic import PositiveFloat, PositiveInt
 
 from build_engine.errors import UsageError
 from build_engine.files import cannot_write, write_json
 from build_engine.records import Record, read_record
-from build_engine.validation import Frozen, Name, Text
+from build_engine.validation import Frozen, Grown, Name, Text
 from harness.rules.scenario import Scenario
 from harness.studies.place import is_folder_of_a_run
 
@@ -26,13 +21,15 @@ STUDY = "study.json"
 _REMEDY = "start it again with a new --output"
 
 
-class Point(Frozen):
+class Point(Grown):
     """One run of a study. `engine` is how the study calls its engine; `folder` is that of the run,
     as a name in the study's folder, once it ended; `cause` says why a point failed.
 
     `engine_digest` and `run_digest` are those of `digests.py`: what the engine is chosen by, and
     what the run asks of it. None in a record of before there were any.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("engine_digest", "run_digest")
 
     engine: Text
     target: Name
@@ -45,11 +42,6 @@ class Point(Frozen):
     cause: str | None = None
     engine_digest: Text | None = None
     run_digest: Text | None = None
-
-    @model_serializer(mode="wrap")
-    def _as_before(self, serialize: SerializerFunctionWrapHandler) -> object:
-        """One without digests is written as it was read."""
-        return _without(serialize(self), "engine_digest", "run_digest")
 
     @property
     def place(self) -> tuple[str, str, int]:
@@ -89,8 +81,10 @@ class ChosenRate(Frozen):
     conditions: Text
 
 
-class StudyRecord(Record):
+class StudyRecord(Grown, Record):
     """The content of `study.json`; `points` in the order in which they run."""
+
+    LATER: ClassVar[tuple[str, ...]] = ("rate",)
 
     SCHEMA: ClassVar[int] = 1
 
@@ -101,11 +95,6 @@ class StudyRecord(Record):
     """The checkpoint, a folder by its whole path; None in a record that does not say."""
     rate: ChosenRate | None = None
     """None while none was chosen."""
-
-    @model_serializer(mode="wrap")
-    def _as_before(self, serialize: SerializerFunctionWrapHandler) -> object:
-        """One without a rate is written as it was read."""
-        return _without(serialize(self), "rate")
 
     def require_model(self, model: str, folder: Path) -> None:
         """Raise UsageError where this, the study in `folder`, is of another model: its points would
@@ -164,11 +153,6 @@ class StudyRecord(Record):
             write_json(folder / STUDY, self.to_json())
         except OSError as error:
             raise cannot_write(folder, error) from None
-
-
-def _without(written: dict[str, object], *names: str) -> dict[str, object]:
-    """The same without those of these fields that are None: as before there were such fields."""
-    return {key: value for key, value in written.items() if key not in names or value is not None}
 
 
 def read_study(folder: Path) -> StudyRecord:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import PositiveInt, SerializerFunctionWrapHandler, model_serializer
+from pydantic import PositiveInt
 
+from build_engine.validation import Grown
 from runtime.spec import ExecutorSpec, LimitedFolderSpec
 
 
-class _OnCPU(LimitedFolderSpec):
+class _OnCPU(Grown, LimitedFolderSpec):
     """An engine folder, executed by OpenVINO GenAI."""
+
+    LATER: ClassVar[tuple[str, ...]] = ("num_sharing", "max_batch_size", "max_num_tokens")
 
     num_threads: PositiveInt | None = None
     """CPU threads of the engine; None leaves it to OpenVINO (one per physical core)."""
     num_sharing: PositiveInt = 1
     """Engines that share the memory of the machine, this one among them."""
-
-    @model_serializer(mode="wrap")
-    def _plain_without_saying(self, serialize: SerializerFunctionWrapHandler) -> object:
-        """Records of before there were these fields do not have them, and their seals hold."""
-        written = serialize(self)
-        for name, usual in (("num_sharing", 1), ("max_batch_size", None), ("max_num_tokens", None)):
-            if written.get(name) == usual:
-                written.pop(name, None)
-        return written
 
     def on_part(self, num_cores: int, num_sharing: int) -> ExecutorSpec:
         """See `ExecutorSpec.on_part`."""

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from harness.rules.scenario import Scenario
-from harness.runs.limits_record import LimitInputs, LimitsRecord, PartOfLimit
+from harness.runs.limits_record import PartOfLimit
 from harness.studies.record import Point, StudyRecord
 from tests.harness.cli.line import Line
-from tests.harness.report.results import make_run, references
+from tests.harness.report.results import make_limits, make_run, references
 from tests.harness.runs.claims import claim
 
 NUM = 40
@@ -60,21 +60,7 @@ def test_the_share_of_the_limit_stands_beside_the_speed(line: Line, study: Path)
     """Of a run that knows its limits; nobody else has a column for it."""
     assert "of limit" not in line("compare", study).err
     whole = PartOfLimit.of("all", 400.0, 0.001, 0.0005)
-    inputs = LimitInputs(
-        peaks="measured here",
-        linear_flops_per_s=4e11,
-        other_flops_per_s=4e11,
-        step_linear_flops_per_s=3e11,
-        step_other_flops_per_s=3e11,
-        bytes_per_s=3e10,
-        prompt_tokens=200.0,
-        answer_tokens=100.0,
-        requests=64,
-        resident_bytes=100,
-        step_bytes=90,
-        kv_token_bytes=10.0,
-    )
-    known = LimitsRecord(inputs=inputs, parts=(whole,))
+    known = make_limits(whole)
     make_run(study / "c", "int4_wo", tokens_per_s=[400.0], limits=known)
     said = line("compare", study, "--json")
     table = said.err[said.err.index("Offline: means") :].splitlines()

@@ -11,11 +11,11 @@ from build_engine.progress import BuildProgress
 from harness.cli.output import Output
 from harness.cli.summary import show_run
 from harness.machine.measured import MeasuredPeaks, read_measured
-from harness.runs.limits_record import LimitInputs, LimitsRecord, PartOfLimit
+from harness.runs.limits_record import PartOfLimit
 from runtime.simulated import SimulatedSpec
 from tests.harness.cli.line import Line
 from tests.harness.machine.test_measured import make_measured
-from tests.harness.report.results import make_run
+from tests.harness.report.results import make_limits, make_run
 
 SIMULATED = SimulatedSpec()
 
@@ -79,25 +79,11 @@ def test_a_plan_for_this_cpu_goes_by_what_was_measured(line: Line) -> None:
 
 
 def test_a_run_says_how_close_it_came(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    inputs = LimitInputs(
-        peaks="measured here",
-        linear_flops_per_s=4e11,
-        other_flops_per_s=4e11,
-        step_linear_flops_per_s=3e11,
-        step_other_flops_per_s=3e11,
-        bytes_per_s=3e10,
-        prompt_tokens=200.0,
-        answer_tokens=100.0,
-        requests=64,
-        resident_bytes=100,
-        step_bytes=90,
-        kv_token_bytes=10.0,
-    )
     parts = tuple(PartOfLimit.of(name, 100.0, 0.004, 0.001) for name in ("all", "decode"))
     run = make_run(tmp_path / "bf16", marks=("demo workload",))
     show_run(Output(as_json=False), run)
     assert "doctor --measure measures the limits of this machine" in capsys.readouterr().err
-    show_run(Output(as_json=False), run.changed(limits=LimitsRecord(inputs=inputs, parts=parts)))
+    show_run(Output(as_json=False), run.changed(limits=make_limits(*parts)))
     said = capsys.readouterr().err
     assert "    of the limit: 40% of 250 tokens/s (50% of 200 serial)\n" in said
     assert "    decode: 40% of 250 tokens/s (50% of 200 serial)\n" in said

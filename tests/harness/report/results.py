@@ -17,6 +17,7 @@ from harness.machine.load import MachineLoad
 from harness.report.result import Result
 from harness.rules.scenario import Scenario
 from harness.rules.verdict import Rule, Verdict
+from harness.runs.limits_record import LimitInputs, LimitsRecord, PartOfLimit
 from harness.runs.record import AccuracyRecord, Repeats, TestRecord, TestRecords
 from harness.runs.run import Run
 from harness.scoring.accuracy import score
@@ -36,6 +37,25 @@ BUSY = MachineLoad(
     wall_s=10.0, num_cpus=2, ours_s=15.0, others_s=4.0, stolen_s=0.0, load_average=3.0
 )
 IDLE = BUSY.model_copy(update={"others_s": 0.0})
+
+
+def make_limits(*parts: PartOfLimit) -> LimitsRecord:
+    """What is known of the limits of a run, and how close it came in these parts."""
+    inputs = LimitInputs(
+        peaks="measured here",
+        linear_flops_per_s=4e11,
+        other_flops_per_s=4e11,
+        step_linear_flops_per_s=3e11,
+        step_other_flops_per_s=3e11,
+        bytes_per_s=3e10,
+        prompt_tokens=200.0,
+        answer_tokens=100.0,
+        requests=64,
+        resident_bytes=100,
+        step_bytes=90,
+        kv_token_bytes=10.0,
+    )
+    return LimitsRecord(inputs=inputs, parts=parts)
 
 
 def make_result(folder: Path, recipe: str = "bf16", **options: Any) -> Result:
