@@ -25,7 +25,7 @@ from harness.search.outcome import ProbeOutcome, RuntimeLimits, Step
 from harness.search.prober import HIDDEN, Prober
 from harness.search.record import SEARCH, ProbeRecord, SearchRecord, Start, read_search
 from harness.search.tuning import Tuning, candidates, tune
-from harness.simulation.early_stopping import most_over_early
+from harness.simulation.early_stopping import LEAST_QUERIES, most_over_early
 from harness.studies.place import check_study_folder, clear, held
 from harness.studies.study import interrupted
 from harness.studies.turns import finished_run
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from harness.search.plan import SearchPlan
 
 _BY_LOAD = 1 / 3  # the power of a load by which a rate follows
-_LEAST_QUERIES = 459  # of which none is beyond a limit
 
 Told = Callable[[ProbeOutcome], None]
 
@@ -137,10 +136,10 @@ def _record(
 def _require_p99(rate: float, queries: int) -> None:
     """Raise UsageError for a whole run that is INVALID however fast the engine is."""
     if most_over_early(queries) < 0:
-        duration_s = math.ceil(_LEAST_QUERIES / rate)
+        duration_s = math.ceil(LEAST_QUERIES / rate)
         raise UsageError(
             f"A run at {rate:g} queries/s has {counted(queries, 'query', 'queries')}, too few for "
-            f"LoadGen's p99, which needs {_LEAST_QUERIES}; raise --count to {_LEAST_QUERIES} or "
+            f"LoadGen's p99, which needs {LEAST_QUERIES}; raise --count to {LEAST_QUERIES} or "
             f"--duration to {duration_s}, with --fresh or another --output."
         )
 

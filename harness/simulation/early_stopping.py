@@ -13,6 +13,10 @@ _P99_OVER = 0.01  # of the answers
 _DOUBT = 0.01  # that is left: its confidence is 0.99
 
 
+LEAST_QUERIES = math.ceil(math.log(_DOUBT) / math.log1p(-_P99_OVER))
+"""Of which none may be beyond a limit: fewer are never enough."""
+
+
 def most_over_early(queries: int) -> int:
     """The answers beyond a limit that early stopping allows: fewer than p99 does by itself, which
     must be kept with a confidence of 99 %. -1 where not even none is enough.

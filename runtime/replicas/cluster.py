@@ -83,6 +83,14 @@ def connected(address: str) -> Iterator[None]:
         yield
 
 
+def host_and_port(address: str) -> tuple[str, str]:
+    """Of `HOST:PORT` or `[IPv6]:PORT`, an IPv6 address without its brackets; no host where there is
+    no port.
+    """
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), port
+
+
 def nodes() -> Nodes:
     """The machines of the cluster that we are connected to."""
     import ray
@@ -344,9 +352,9 @@ def _cause(error: Exception) -> str:
 
 def _require_listener(address: str) -> None:
     """Raise OSError where nobody listens: Ray itself would try for minutes."""
-    host, colon, port = address.rpartition(":")
-    if colon:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_LISTENER_S).close()
+    host, port = host_and_port(address)
+    if host:
+        socket.create_connection((host, int(port)), timeout=_LISTENER_S).close()
 
 
 @contextlib.contextmanager

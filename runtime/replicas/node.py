@@ -33,7 +33,7 @@ from build_engine.errors import (
 )
 from build_engine.launch import launched
 from build_engine.libraries import installed_version
-from runtime.replicas.cluster import STORE_BYTES, connected, nodes
+from runtime.replicas.cluster import STORE_BYTES, connected, host_and_port, nodes
 
 _TICK_S = 0.5
 _RUN_END_S = 60.0  # for a run that is told to stop: its record is written, its replicas are closed
@@ -238,10 +238,10 @@ def _for_ray(secrets: dict[str, str]) -> dict[str, str]:
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
+    host, port = host_and_port(address)
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise UsageError(f"`{address}` is no address and port; set HEAD_ADDRESS and RAY_PORT.")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    return host, int(port)
 
 
 def _listens(host: str, port: int) -> bool:
