@@ -173,3 +173,14 @@ def _keys_at(annotation: Any, location: Sequence[str | int]) -> list[str]:
 def counted(number: int, noun: str, plural: str = "") -> str:
     """A number with its noun in words: `1 answer`, `1,000 answers`, `2 queries`."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def may_be_host(name: str) -> bool:
+    """Whether a machine may have this name: whoever looks up one with a label that is empty or has
+    more than 63 bytes (RFC 1035) gets a UnicodeError.
+    """
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        return False
+    return True

@@ -178,8 +178,9 @@ def _show_tuning(out: Output, found: Search, best: ProbeOutcome, *, asked: bool)
     if not tuning.told_apart:
         out.say(
             f"Of {counted(len(tuning.tried), 'other setting')} of the scheduler none can be told "
-            f"from the engine's own ({tuning.own}): the best has {100 * tuning.gain:.1f} % less "
-            f"load, where equal probes differ by {100 * tuning.doubt:.1f} %."
+            f"from the engine's own ({tuning.own}): the best has "
+            f"{100 * tuning.load:.1f} % of its load, where equal probes differ by "
+            f"{100 * tuning.doubt:.1f} %."
         )
     elif best.limits is None:
         out.say(f"{_sentence(tuning)}, but no run with them was VALID at a higher rate.")
@@ -204,7 +205,7 @@ def _sized(words: list[str], limits: RuntimeLimits) -> list[str]:
 
 def _sentence(tuning: Tuning) -> str:
     return (
-        f"{str(tuning.best).capitalize()} had {100 * tuning.gain:.0f} % less load than the "
+        f"{str(tuning.best).capitalize()} had {100 * tuning.load:.0f} % of the load of the "
         f"engine's own {tuning.own}"
     )
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EngineError, EnvironmentFault, MissingLibrary, UsageError
-from build_engine.validation import counted
+from build_engine.validation import counted, may_be_host
 from runtime.replicas.cores import num_physical, own_cores
 from runtime.replicas.executor import survey
 from runtime.replicas.spec import LOCAL, ReplicasSpec
@@ -144,7 +144,7 @@ def _on_gpu(engine: Engine) -> bool:
 
 def _is_address(text: str) -> bool:
     found = _ADDRESS.fullmatch(text)
-    return found is not None and int(found[1]) in _PORTS
+    return found is not None and int(found[1]) in _PORTS and may_be_host(text.rpartition(":")[0])
 
 
 def _count(text: str) -> int | None:

@@ -31,6 +31,11 @@ class Tuning(Frozen):
     rate: PositiveFloat | None = None
 
     @property
+    def load(self) -> float:
+        """The load with `best`, as a share of that with the engine's own."""
+        return 1.0 / (1.0 + self.gain)
+
+    @property
     def told_apart(self) -> bool:
         """Whether `best` are better beyond doubt."""
         return self.gain > max(self.doubt, _LEAST_GAIN)

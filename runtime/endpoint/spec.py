@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
-from build_engine.validation import Text
+from build_engine.validation import Text, may_be_host
 from runtime.endpoint.identity import Way
 from runtime.spec import ExecutorSpec
 
@@ -31,7 +31,8 @@ def base_url(text: str) -> str:
         port = parts.port  # raises for one that is no number, or too large
     except ValueError as error:
         raise ValueError(f"`{text}` is no URL: {error}.") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+    named = parts.hostname is not None and may_be_host(parts.hostname)
+    if parts.scheme not in ("http", "https") or not named or port == 0:
         raise ValueError(f"`{text}` is no URL of a server; give one as http://localhost:8000.")
     if parts.fragment or not url.isprintable() or " " in url:
         raise ValueError(f"`{text}` has more than a server's address; give http://HOST:PORT.")

@@ -33,6 +33,7 @@ from build_engine.errors import (
 )
 from build_engine.launch import launched
 from build_engine.libraries import installed_version
+from build_engine.validation import may_be_host
 from runtime.replicas.cluster import STORE_BYTES, connected, host_and_port, nodes
 
 _TICK_S = 0.5
@@ -102,6 +103,8 @@ def versions() -> str:
 def address_of(name: str) -> str:
     """The IPv4 address that this machine knows another by. Raises EnvironmentFault."""
     try:
+        if not may_be_host(name):
+            raise socket.gaierror(socket.EAI_NONAME, "no machine has such a name")
         return socket.gethostbyname(name)
     except OSError as error:
         raise EnvironmentFault(
@@ -239,7 +242,7 @@ def _for_ray(secrets: dict[str, str]) -> dict[str, str]:
 
 def _host_and_port(address: str) -> tuple[str, int]:
     host, port = host_and_port(address)
-    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+    if not host or not may_be_host(host) or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise UsageError(f"`{address}` is no address and port; set HEAD_ADDRESS and RAY_PORT.")
     return host, int(port)
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runtime.server.refusal import Refused
+from runtime.server.refusal import HUNG_UP, Refused
 from runtime.server.shape import DONE, error_event
 from runtime.server.text import AnswerText
 
@@ -30,9 +30,9 @@ class _News:
     reason: FinishReason | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answering:
-    """An answer that is being made."""
+    """An answer that is being made. `status` is what became of it: given up until it is whole."""
 
     ticket: Ticket
     request: Request
@@ -40,6 +40,7 @@ class Answering:
     shape: Shape
     prompts: Prompts
     metrics: Metrics
+    status: int = HUNG_UP
 
     async def whole(self) -> bytes:
         """The answer in one piece. Raises Refused and Gone."""
@@ -60,23 +61,25 @@ class Answering:
                     first, made = made == 0, made + len(news.ids)
                     yield self.shape.event(news.text, news.ids, news.reason, made, first=first)
         except Refused as fault:
+            self.status = fault.status
             yield error_event(fault.body)
             return
         if asked.stream_options.include_usage:
             yield self.shape.usage_event(made)
+        self.status = 200
         yield DONE
 
     async def _news(self) -> AsyncGenerator[_News, None]:
         """What comes, as it comes. Raises Refused and Gone."""
         text = AnswerText(self.prompts.tokenizer, self.asked.stops)
-        made, first_s, held, finished, ended = 0, 0.0, list[int](), False, False
+        made, first_s, held, finished, ended = 0, None, list[int](), False, False
         while not (finished or text.stopped):
             chunks = await self.ticket.news()
             ids = [each for chunk in chunks for each in chunk.token_ids.tolist()]
             finished = chunks[-1].finished
             now_s = time.perf_counter() - self.ticket.arrived_s
             if ids:
-                first_s = first_s or now_s
+                first_s = first_s if made else now_s
                 ended = ids[-1] in self.request.stop_ids
             made += len(ids)
             held += ids
@@ -87,4 +90,6 @@ class Answering:
             reason: FinishReason = "stop" if ended or text.stopped else "length"
             yield _News(new, held, reason if finished or text.stopped else None)
             held = []
-        self.metrics.made(len(self.request.prompt_ids), made, first_s, now_s)
+        # an engine may keep an answer that nobody watches until it is whole
+        ttft_s = first_s if self.request.streaming else None
+        self.metrics.made(len(self.request.prompt_ids), made, ttft_s, now_s)

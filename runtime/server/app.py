@@ -20,6 +20,8 @@ from runtime.server.body import read_chat, read_completion
 from runtime.server.dispatch import Gone
 from runtime.server.prompts import refused
 from runtime.server.refusal import (
+    FAILED,
+    HUNG_UP,
     NO_KEY,
     NOT_JSON,
     TOO_LARGE,
@@ -49,7 +51,6 @@ _BODY_S = 30.0  # for a body to arrive
 _SHORT_CHARS = 2048  # of text: its ids are there sooner than a thread
 _LONG_BYTES = 2**16  # of a body, from which much more may be made
 _LINGER_S = 5.0  # for the rest of a body that nobody reads
-_HUNG_UP = 499  # as nginx calls it; nobody reads it
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ class Door:
                     media_type="text/event-stream",
                     headers={"cache-control": "no-cache"},
                 )
-                return _Held(stream, ticket)
+                return _Held(stream, ticket, partial(self._count, request, answering))
             async with _watched(request, ticket):
                 content = await answering.whole()
         except BaseException:
@@ -220,7 +221,9 @@ class Door:
             raise Gone from None
 
     def _guarded(self, endpoint: _Endpoint) -> _Endpoint:
-        """The same for those who have the key, with refusals as answers, and counted."""
+        """The same for those who have the key, with refusals as answers, and counted: a stream when
+        it has ended.
+        """
         from starlette.responses import Response
 
         async def answer(request: Request) -> ASGIApp:
@@ -234,12 +237,19 @@ class Door:
                 if fault.hangs_up:
                     response = _Last(response)
             except Gone:
-                status = _HUNG_UP
+                status = HUNG_UP
                 response = Response(status_code=status)
-            self.metrics.answered(request.url.path, status)
+            except Exception:
+                self.metrics.answered(request.url.path, FAILED.status)
+                raise
+            if not isinstance(response, _Held):
+                self.metrics.answered(request.url.path, status)
             return response
 
         return answer
+
+    def _count(self, request: Request, answering: Answering) -> None:
+        self.metrics.answered(request.url.path, answering.status)
 
     def _check_key(self, request: Request) -> None:
         """Raises Refused. Digests are compared, so that the time tells nothing of the key."""
@@ -258,12 +268,14 @@ class _Held:
 
     response: ASGIApp
     ticket: Ticket
+    count: Callable[[], None]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self.response(scope, receive, send)
         finally:
             self.ticket.release()
+            self.count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,4 +337,5 @@ async def _no_such_path(request: Request, fault: Exception) -> Response:
 
 async def _broken(request: Request, fault: Exception) -> Response:
     """Of a mistake of ours; the server's log has more."""
-    return _json(error_body(f"{type(fault).__name__} in the server.", type="server_error"), 500)
+    body = error_body(f"{type(fault).__name__} in the server.", type="server_error")
+    return _json(body, FAILED.status)

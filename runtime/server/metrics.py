@@ -36,13 +36,13 @@ class Metrics:
         )
         self._ttft = Histogram(
             "enginebench_time_to_first_token_seconds",
-            "From the arrival of a request to its first token.",
+            "From the arrival of a request to its first token, of streams.",
             buckets=_LONG_S,
             registry=self.registry,
         )
         self._tpot = Histogram(
             "enginebench_time_per_output_token_seconds",
-            "From the first token of an answer to its last, by the tokens after the first.",
+            "From the first token of a stream to its last, by the tokens after the first.",
             buckets=_SHORT_S,
             registry=self.registry,
         )
@@ -73,12 +73,16 @@ class Metrics:
         """A request came to an end."""
         self._requests.labels(path, str(status)).inc()
 
-    def made(self, read: int, made: int, ttft_s: float, latency_s: float) -> None:
-        """An answer is complete: tokens of its prompt and its own, and when they were there."""
+    def made(self, read: int, made: int, ttft_s: float | None, latency_s: float) -> None:
+        """An answer is complete: tokens of its prompt and its own, and when they were there; of the
+        first None where that is not known.
+        """
         self._prompt_tokens.inc(read)
         self._tokens.inc(made)
-        self._ttft.observe(ttft_s)
         self._latency.observe(latency_s)
+        if ttft_s is None:
+            return
+        self._ttft.observe(ttft_s)
         if made > 1:
             self._tpot.observe((latency_s - ttft_s) / (made - 1))
 

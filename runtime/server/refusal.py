@@ -29,6 +29,7 @@ FAILED = _Kind(500, "server_error", None)
 NO_ENGINE = _Kind(503, "server_error", "engine_died")
 ENDING = _Kind(503, "server_error", "server_ends")
 NO_CACHE = _Kind(503, "server_error", "overloaded")
+HUNG_UP = 499  # as nginx calls it; nobody reads it
 
 
 class Refused(Exception):

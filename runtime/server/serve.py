@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EnvironmentFault, MissingLibrary, UsageError
+from build_engine.validation import may_be_host
 from runtime import open_files
 from runtime.server.app import Door
 from runtime.server.dispatch import Dispatcher
@@ -67,6 +68,8 @@ def bind(host: str, port: int, *, has_key: bool) -> socket.socket:
     if not 0 <= port < 2**16:
         raise UsageError(f"--port is {port}; give 0 (any) to 65535.")
     try:
+        if not may_be_host(host):
+            raise socket.gaierror(socket.EAI_NONAME, "no machine has such a name")
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]

@@ -61,6 +61,8 @@ def run(*words: str, given: str = "token\n\n") -> tuple[int, str]:
     [
         ((), EXIT_USAGE, "A node takes versions, address NAME, worker"),
         (("worker", "10.0.0.1", "5"), EXIT_USAGE, "`10.0.0.1` is no address and port; set HEAD_"),
+        (("worker", "a..b:80", "5"), EXIT_USAGE, "`a..b:80` is no address and port; set HEAD_"),
+        (("address", "a..b"), EXIT_ENVIRONMENT, "knows no address of a..b (no machine has such"),
         (("head", "203.0.113.1:6379", "2", "5", "run"), EXIT_ENVIRONMENT, "set HEAD_ADDRESS to"),
     ],
 )

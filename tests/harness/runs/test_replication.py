@@ -86,6 +86,7 @@ def test_words_and_what_they_mean(
         ("2", "somewhere", "--ray-address is `somewhere`"),
         ("2", "a:65536", "--ray-address is `a:65536`"),
         ("2", "a:0", "--ray-address is `a:0`"),
+        ("2", "a..b:80", "--ray-address is `a..b:80`"),
         ("2", "[fd00::1]:99999", "--ray-address is `[fd00::1]:99999`"),
     ],
 )

@@ -158,6 +158,8 @@ def test_a_base_url(text: str, url: str) -> None:
         "http://a?k=1",
         "http://a:99999",
         "http://a b",
+        "http://a..b",
+        f"http://{'a' * 64}.b",
     ],
 )
 def test_what_is_no_url_of_a_server(text: str) -> None:

@@ -26,7 +26,9 @@ def test_others_need_a_key() -> None:
     serve.bind("0.0.0.0", 0, has_key=True).close()
 
 
-@pytest.mark.parametrize(("host", "port"), [("no.such.host.invalid", 0), ("127.0.0.1", 65536)])
+@pytest.mark.parametrize(
+    ("host", "port"), [("no.such.host.invalid", 0), ("a..b", 0), ("127.0.0.1", 65536)]
+)
 def test_an_address_that_is_none(host: str, port: int) -> None:
     with pytest.raises(UsageError, match=r"^--(host|port)"):
         serve.bind(host, port, has_key=True)
