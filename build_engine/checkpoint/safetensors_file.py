@@ -56,12 +56,17 @@ class StoredTensor:
 
     def widened(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """Some of the stored values as float32."""
-        import numpy as np
+        return as_float32(self.dtype, values)
 
-        if self.dtype == "BF16":
-            # A bfloat16 is the upper half of the float32 of the same value.
-            return (values.astype(np.uint32) << 16).view(np.float32)
-        return np.asarray(values, np.float32)
+
+def as_float32(dtype: str, values: NDArray[Any]) -> NDArray[np.float32]:
+    """Values as they are stored in `dtype` (F32, F16, BF16) as float32."""
+    import numpy as np
+
+    if dtype == "BF16":
+        # A bfloat16 is the upper half of the float32 of the same value.
+        return (values.astype(np.uint32) << 16).view(np.float32)
+    return np.asarray(values, np.float32)
 
 
 def read_tensors(files: Sequence[Path]) -> dict[str, StoredTensor]:

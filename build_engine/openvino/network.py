@@ -9,18 +9,22 @@ repeated by Unsqueeze, Broadcast and Reshape.
 
 Weights stay in the type they are stored in and are widened to float32 in the graph, which loses
 nothing. The shapes that the CPU plugin recognises (RMSNorm, rotary embedding, SwiGLU) are kept,
-because each runs as one fused kernel.
+because each runs as one fused kernel. The three projections of attention's input are one product.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import openvino as ov
+from numpy.typing import NDArray
 from openvino import opset15 as op
 from openvino.op.util import Variable, VariableInfo
+
+from build_engine.checkpoint.safetensors_file import as_float32
 
 if TYPE_CHECKING:
     from build_engine.checkpoint.architecture import LlamaConfig
@@ -38,8 +42,22 @@ def build_network(config: LlamaConfig, tensors: Mapping[str, StoredTensor]) -> o
     return Network(config, tensors).model()
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Values of a tensor in a stored type, of bfloat16 the bits."""
+
+    dtype: str
+    values: NDArray[Any]
+
+    def widened(self) -> Held:
+        """The same in float32."""
+        return Held("F32", as_float32(self.dtype, self.values))
+
+
 class Network:
-    """One graph under construction. A subclass may compute `linear` and `cached` in another way."""
+    """One graph under construction. A subclass may hold weights otherwise, and compute `linear` and
+    `cached` in another way.
+    """
 
     def __init__(self, config: LlamaConfig, tensors: Mapping[str, StoredTensor]) -> None:
         self.config = config
@@ -71,25 +89,35 @@ class Network:
         inputs = [self.input_ids, self.attention_mask, self.position_ids, self.beam_idx]
         return ov.Model([op.result(logits)], self.assigns, inputs, self.variables, "llama")
 
-    def weight(self, name: str, shape: Sequence[int] | None = None) -> Node:
-        """A stored tensor as a float32 node."""
+    def held(self, name: str) -> Held:
+        """The values of a stored tensor, as the graph holds them."""
         stored = self.tensors[name]
-        constant = _constant(stored, list(shape or stored.shape))
-        constant.set_friendly_name(name)
-        return constant if stored.dtype == "F32" else op.convert(constant, "f32")
+        return Held(stored.dtype, stored.raw())
 
-    def linear(self, hidden: Node, name: str) -> Node:
-        product = op.matmul(hidden, self.weight(f"{name}.weight"), False, True, name=name)
-        bias = f"{name}.bias"
-        biased = self.config.mlp_bias if ".mlp." in name else self.config.attention_bias
-        return op.add(product, self.weight(bias)) if biased else product
+    def weight(self, *names: str, shape: Sequence[int] | None = None) -> Node:
+        """Stored tensors, the rows of one below those of another, as a float32 node."""
+        parts = [self.held(name) for name in names]
+        if len({part.dtype for part in parts}) > 1:
+            parts = [part.widened() for part in parts]
+        constant = _constant(parts, shape)
+        constant.set_friendly_name(names[0])
+        return constant if parts[0].dtype == "F32" else op.convert(constant, "f32")
+
+    def linear(self, hidden: Node, *names: str) -> Node:
+        """The outputs of linear layers side by side. Those that have one input are one product: a
+        step of few tokens waits for each, and reads small matrices more slowly.
+        """
+        weight = self.weight(*(f"{name}.weight" for name in names))
+        product = op.matmul(hidden, weight, False, True, name=names[0])
+        biased = self.config.mlp_bias if ".mlp." in names[0] else self.config.attention_bias
+        return op.add(product, self.weight(*(f"{n}.bias" for n in names))) if biased else product
 
     def _rms_norm(self, hidden: Node, name: str) -> Node:
         """x / sqrt(mean(x^2) + eps) * weight over the last axis (arXiv 1910.07467)."""
         mean_square = op.reduce_mean(op.power(hidden, _floats(2)), _ints([-1]), True)
         eps = _floats(self.config.rms_norm_eps)
         inverse = op.divide(_floats(1), op.sqrt(op.add(mean_square, eps)))
-        weight = self.weight(f"{name}.weight", [1, 1, self.config.hidden_size])
+        weight = self.weight(f"{name}.weight", shape=[1, 1, self.config.hidden_size])
         return op.multiply(weight, op.multiply(hidden, inverse), name=name)
 
     def _rotations(self) -> tuple[Node, Node]:
@@ -163,9 +191,11 @@ class Network:
 
     def _attention(self, hidden: Node, layer: int, name: str) -> Node:
         config = self.config
-        query = self._heads(self.linear(hidden, f"{name}.q_proj"), config.num_heads)
-        key = self._heads(self.linear(hidden, f"{name}.k_proj"), config.num_kv_heads)
-        value = self._heads(self.linear(hidden, f"{name}.v_proj"), config.num_kv_heads)
+        groups = (config.num_heads, config.num_kv_heads, config.num_kv_heads)
+        projected = self.linear(hidden, *(f"{name}.{part}_proj" for part in "qkv"))
+        widths = [num_heads * config.head_dim for num_heads in groups]
+        parts = op.variadic_split(projected, _ints(-1), _ints(widths)).outputs()
+        query, key, value = (self._heads(part, n) for part, n in zip(parts, groups, strict=True))
         past = f"past_key_values.{layer}"
         key = self.cached(self._rotate(key), f"{past}.keypresent.{layer}.key")
         value = self.cached(value, f"{past}.valuepresent.{layer}.value")
@@ -194,15 +224,19 @@ def _parameter(name: str, shape: list[int], item: type[np.generic]) -> Node:
     return parameter
 
 
-def _constant(stored: StoredTensor, shape: list[int]) -> Node:
-    """The stored values, copied into memory that OpenVINO owns.
+def _constant(parts: Sequence[Held], shape: Sequence[int] | None) -> Node:
+    """The values, copied into memory that OpenVINO owns.
 
     Sharing the mapped file would save the copy, but a constant over bfloat16 (which numpy lacks)
     does not keep foreign memory alive and would read what no longer exists.
     """
-    values = stored.raw()
-    tensor = ov.Tensor(OV_TYPES[stored.dtype], shape)
-    tensor.data.view(values.dtype)[...] = values.reshape(shape)
+    first = parts[0].values
+    rows = sum(len(part.values) for part in parts)
+    tensor = ov.Tensor(OV_TYPES[parts[0].dtype], list(shape or (rows, *first.shape[1:])))
+    np.concatenate(
+        [part.values for part in parts],
+        out=tensor.data.view(first.dtype).reshape(rows, *first.shape[1:]),
+    )
     return op.constant(tensor)
 
 

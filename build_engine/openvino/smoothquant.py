@@ -18,7 +18,7 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset15 as op
 
-from build_engine.openvino.network import Network, Node
+from build_engine.openvino.network import Held, Network, Node
 from build_engine.openvino.samples import Shown
 from build_engine.openvino.signal_stack import signal_stack_kept
 
@@ -58,7 +58,9 @@ def input_ranges(
     compute: str,
     progress: BuildProgress,
 ) -> dict[str, NDArray[np.float32]]:
-    """The largest magnitude in each channel of the input of each linear layer, by its name."""
+    """The largest magnitude in each channel of the input of each linear layer, by its name; of
+    layers that are one product, by the name of the first.
+    """
     network = _Watched(config, tensors)
     model = network.model()
     model.remove_result(model.get_results()[0])  # the logits
@@ -82,9 +84,9 @@ class _Watched(Network):
         super().__init__(config, tensors)
         self.watched: dict[str, Node] = {}
 
-    def linear(self, hidden: Node, name: str) -> Node:
-        self.watched[name] = op.reduce_max(op.abs(hidden), np.array([0, 1]), False)
-        return super().linear(hidden, name)
+    def linear(self, hidden: Node, *names: str) -> Node:
+        self.watched[names[0]] = op.reduce_max(op.abs(hidden), np.array([0, 1]), False)
+        return super().linear(hidden, *names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +117,13 @@ class SmoothedNetwork(Network):
         for layer in range(config.num_layers):
             self._smooth(f"model.layers.{layer}")
 
-    def weight(self, name: str, shape: Sequence[int] | None = None) -> Node:
+    def held(self, name: str) -> Held:
         change = self._changes.get(name)
         if change is None:
-            return super().weight(name, shape)
+            return super().held(name)
         values = change.applied(self.tensors[name].float32())
         fits = values.ndim > 1 and np.abs(values).max() <= _FLOAT16_MAX
-        held = values.astype(np.float16 if fits else np.float32)
-        constant = op.constant(held.reshape(shape or held.shape))
-        constant.set_friendly_name(name)
-        return op.convert(constant, "f32") if fits else constant
+        return Held("F16", values.astype(np.float16)) if fits else Held("F32", values)
 
     def _smooth(self, layer: str) -> None:
         attention, mlp = f"{layer}.self_attn", f"{layer}.mlp"

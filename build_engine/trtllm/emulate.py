@@ -137,7 +137,11 @@ class Emulated(Network):
         self.form, self.stored = stored.form, stored.tensors
         super().__init__(stored.config, _plain_names(stored))
 
-    def linear(self, hidden: Node, name: str) -> Node:
+    def linear(self, hidden: Node, *names: str) -> Node:
+        layers = [self._linear(hidden, name) for name in names]
+        return op.concat(layers, -1) if len(layers) > 1 else layers[0]
+
+    def _linear(self, hidden: Node, name: str) -> Node:
         _, _, layer, part = name.split(".", 3)
         linear = _LINEAR_OF[part]
         prefix = f"transformer.layers.{layer}.{linear}"

@@ -113,6 +113,18 @@ def test_logits_are_those_of_llama(tmp_path: Path, changes: dict[str, Any]) -> N
     np.testing.assert_allclose(logits, expected(folder, PROMPT[0]), rtol=1e-4, atol=1e-4)
 
 
+def test_layers_of_one_input_may_be_stored_in_unlike_types(tmp_path: Path) -> None:
+    wide = open_checkpoint(write_checkpoint(tmp_path / "wide"))
+    narrow = open_checkpoint(write_checkpoint(tmp_path / "narrow", dtype="BF16")).tensors()
+    name = "model.layers.0.self_attn.k_proj.weight"
+    tensors = {**wide.tensors(), name: narrow[name]}
+    network = ov.Core().compile_model(build_network(wide.config, tensors), "CPU", F32)
+    weights = {k: tensor.float32().astype(np.float64) for k, tensor in tensors.items()}
+    logits = network(graph_inputs(PROMPT))["logits"][0]
+    awaited = numpy_logits(wide.config, weights, PROMPT[0])
+    np.testing.assert_allclose(logits, awaited, rtol=1e-4, atol=1e-4)
+
+
 def test_cache_continues_where_it_stopped(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path)
     request = compiled(folder)

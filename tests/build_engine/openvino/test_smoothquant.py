@@ -62,7 +62,7 @@ def test_ranges_are_those_of_all_prompts(tmp_path: Path) -> None:
 
     one, two = [5, 17, 80, 3], [44, 61, 9]
     both, first, second = ranges(one, two), ranges(one), ranges(two)
-    assert len(both) == 7 * config.num_layers
+    assert len(both) == 5 * config.num_layers  # query, key and value are of one input
     for name, found in both.items():
         np.testing.assert_allclose(found, np.maximum(first[name], second[name]), rtol=1e-5)
     inner = both["model.layers.0.mlp.down_proj"]
