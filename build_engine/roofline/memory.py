@@ -125,6 +125,11 @@ class BuildNeeds:
     build_host: int
     disk: int
 
+    @property
+    def quantise_alone(self) -> int:
+        """On the host, where no device is used to quantise: what would lie on it lies there too."""
+        return self.quantise_host + self.quantise_device
+
 
 def checkpoint_bytes(config: LlamaConfig) -> int:
     """Of a checkpoint in 16 bits."""

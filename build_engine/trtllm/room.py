@@ -21,8 +21,8 @@ def require_room(spec: EngineSpec, folder: Path) -> None:
     """
     needed = build_needs(spec.checkpoint.config, spec.recipe, spec.limits)
     host, elsewhere = needed.quantise_host, "take a larger machine"
-    if needed.quantise_device and not _has_gpu():  # then the model lies in host memory, too
-        host += needed.quantise_device
+    if needed.quantise_device and not _has_gpu():
+        host = needed.quantise_alone
         elsewhere = "take one with a GPU, which holds half of it"
     require_free(host, "quantising this checkpoint needs", elsewhere)
     require_disk(folder, needed.quantise_disk, "this quantised checkpoint needs")

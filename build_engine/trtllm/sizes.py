@@ -154,5 +154,6 @@ def _others(room: Room, recipe: RecipeRules, limits: EngineLimits, target: Targe
         if config.num_kv_heads % split.tensor_parallel:
             continue
         if room.fits(kept, split):
-            yield f"share it among GPUs (--tensor-parallel {split.tensor_parallel})"
+            option = f"--tensor-parallel {split.tensor_parallel}"
+            yield f"have other programs execute it on several GPUs (`build {option}`)"
             return

@@ -132,10 +132,18 @@ def _label(plan: EnginePlan, plans: Plans) -> str:
 
 
 def _next(out: Output, choice: PlanChoice, best: EnginePlan) -> None:
-    """The build of the best, which this machine may not be for, or not now."""
+    """The build of the best, which this machine may not be for, or not now; before it what makes
+    its checkpoint, where the target has no room for that.
+    """
     engine, memory = choice.engine(best.asked), best.memory
     workload = choice.workload or best.asked.workload.name
     words = ("build", *engine.options, "--workload", workload)
+    if memory.needs is not None and not memory.quantises:
+        out.advice(
+            f"quantise it first, with the GPU hidden, where "
+            f"{size_text(memory.needs.quantise_alone)} of host memory are free: "
+            f"CUDA_VISIBLE_DEVICES= {out.command(*words, '--stage', 'quantise')}"
+        )
     host = memory.needs.build_host if memory.needs and memory.on_host else 0
     if host > memory.device:
         out.advice(f"when {size_text(host)} of host memory are free: {out.command(*words)}")

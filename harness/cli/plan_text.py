@@ -11,6 +11,7 @@ from harness.figures import duration
 from harness.rules.scenario import Scenario
 
 if TYPE_CHECKING:
+    from build_engine.roofline.memory import BuildNeeds
     from harness.cli.output import Output
     from harness.plan.forecast import Forecast, RateForecast, Spread
     from harness.plan.memory import MemoryPlan
@@ -60,6 +61,9 @@ def show_plans(out: Output, plans: Plans) -> None:
         for each in (plan, plan.full_cache):
             if each is not None and not each.memory.fits:
                 out.say(f"{each.asked.label} does not fit: {each.memory.too_large}")
+    for told in dict.fromkeys(_quantised_elsewhere(plan) for plan in plans.plans):
+        if told:
+            out.say(f"* {told}")
     for refused in plans.refused:
         asked = refused.asked
         out.say(f"`{asked.recipe.name}` is refused on `{asked.target.name}`: {refused.reason}.")
@@ -92,6 +96,7 @@ def _document(plan: EnginePlan) -> dict[str, object]:
             **asdict(memory),
             "at_once": memory.at_once,
             "fits": memory.fits,
+            "quantises": memory.quantises,
             "runtime": memory.runtime,
         },
         "forecast": asdict(plan.forecast) if plan.forecast else None,
@@ -136,6 +141,8 @@ def _show_memory(out: Output, memory: MemoryPlan) -> None:
             if not device and not host:
                 continue
             fits = "fits" if device <= memory.device else "does not fit"
+            if stage == "quantise" and not memory.quantises:
+                fits += f"; with it hidden, {_host_to_quantise(needs)} in all"
             told = f"{size_text(device)} of the GPU ({fits})" if device else "no GPU"
             lacks = memory.on_host and host > memory.device
             note = " (more than is free here now)" if lacks else ""
@@ -228,7 +235,12 @@ def _bound(scenario: Scenario, rate: RateForecast, at_once: int) -> str:
 
 def _row(plan: EnginePlan) -> list[str]:
     memory, seen = plan.memory, plan.forecast
-    row = [plan.asked.label, f"{memory.weights.resident / 1e9:,.3g}", f"{memory.requests:,}"]
+    mark = " *" if memory.fits and not memory.quantises else ""
+    row = [
+        f"{plan.asked.label}{mark}",
+        f"{memory.weights.resident / 1e9:,.3g}",
+        f"{memory.requests:,}",
+    ]
     if seen is None:
         return [*row, *("-" * 5)]
     offline = seen.offline
@@ -239,6 +251,24 @@ def _row(plan: EnginePlan) -> list[str]:
         *(_typical(seen, scenario) for scenario in (Scenario.SERVER, Scenario.INTERACTIVE)),
         f"{seen.single_stream.likely_s.typical:,.2g}",
     ]
+
+
+def _host_to_quantise(needs: BuildNeeds) -> str:
+    return f"{size_text(needs.quantise_alone)} of host memory"
+
+
+def _quantised_elsewhere(plan: EnginePlan) -> str:
+    """Why a recipe's checkpoint is not quantised on the target, and where it can be; "" where it
+    is, or no engine fits.
+    """
+    asked, memory, needs = plan.asked, plan.memory, plan.memory.needs
+    if needs is None or memory.quantises or not memory.fits:
+        return ""
+    return (
+        f"`{asked.recipe.name}` is not quantised on `{asked.target.name}`: that takes "
+        f"{size_text(needs.quantise_device)} of the GPU, which has {size_text(memory.device)}; "
+        f"with the GPU hidden it takes {_host_to_quantise(needs)}."
+    )
 
 
 def _typical(seen: Forecast, scenario: Scenario) -> str:

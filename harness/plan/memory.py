@@ -73,6 +73,11 @@ class MemoryPlan:
         """Whether `build` takes the sizes, and one request of the greatest length is answered."""
         return not self.too_large
 
+    @property
+    def quantises(self) -> bool:
+        """Whether a device like this has room for quantising the checkpoint, or none is needed."""
+        return self.needs is None or self.needs.quantise_device <= self.device
+
 
 def memory_plan(asked: Asked) -> MemoryPlan:
     """The memory of an engine as `build` would make it. Raises ConfigError where nothing is known

@@ -64,7 +64,9 @@ def test_weights_that_are_too_large_name_recipes_and_gpus_with_which_they_fit() 
     assert "(weights 16.1 GB, activations " in sentence and "`a30` has 15.0 GB; " in sentence
     assert "take a recipe that fits (`int4_awq`, `int4_wo`, `int8_sq`" in sentence
     assert "`fp8`" not in sentence  # no A30 has it
-    assert sentence.endswith("or share it among GPUs (--tensor-parallel 2).")
+    assert sentence.endswith(
+        "or have other programs execute it on several GPUs (`build --tensor-parallel 2`)."
+    )
     assert "lower" not in sentence
 
 
