@@ -179,7 +179,7 @@ def _show_times(out: Output, times: Sequence[ScenarioTimes]) -> None:
     rows = [
         [
             str(each.scenario),
-            f"{each.queries:,}",
+            " to ".join(dict.fromkeys(f"{queries:,}" for queries in each.queries)),
             _spell(each.performance_s),
             _spell(each.accuracy_s),
         ]

@@ -4,14 +4,14 @@ cannot be said.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 from harness.loadgen.job import Probe
 from harness.runs.scope import RunScope
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from harness.loadgen.settings import Mode
     from harness.plan.asked import Asked
@@ -22,16 +22,18 @@ if TYPE_CHECKING:
 
 _ENDS = ("low", "typical", "high")
 _EFFICIENCIES = ("least", "middle", "best")
+_HALVINGS = 12  # of the way from the least speed to the best: to a 4,096th of it
+_Number = TypeVar("_Number", int, float)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioTimes:
-    """Seconds of both tests of a scenario over the whole dataset, from the best that is likely to
-    the least. `queries` are those of the performance test, at the typical speed.
+    """Seconds of both tests of a scenario over the whole dataset, and queries of the performance
+    test: of each the least and the most at any speed that is likely.
     """
 
     scenario: Scenario
-    queries: int
+    queries: tuple[int, int]
     performance_s: tuple[float, float]
     accuracy_s: tuple[float, float]
 
@@ -43,6 +45,15 @@ class _Speed:
     samples_per_s: float
     latency_s: float
     rate: float | None
+
+    def towards(self, other: _Speed, share: float) -> _Speed:
+        """What lies this share of the way to `other`."""
+        rates = (self.rate, other.rate)
+        return _Speed(
+            _between(self.samples_per_s, other.samples_per_s, share),
+            _between(self.latency_s, other.latency_s, share),
+            None if None in rates else _between(self.rate or 0.0, other.rate or 0.0, share),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +76,45 @@ def scenario_times(
         if reason := _untimed(seen, scenario, speeds):
             untimed.append(Untimed(scenario, reason))
             continue
-        worst, typical, best = (_Tests(asked, scenario, speed, chosen) for speed in speeds)
+        tests = [_Tests(asked, scenario, speed, chosen) for speed in speeds]
+        tests += _turn(tests[0], tests[-1])
         found.append(
             ScenarioTimes(
                 scenario=scenario,
-                queries=typical.queries,
-                performance_s=(best.seconds("performance"), worst.seconds("performance")),
-                accuracy_s=(best.seconds("accuracy"), worst.seconds("accuracy")),
+                queries=_ends(each.queries for each in tests),
+                performance_s=_ends(each.seconds("performance") for each in tests),
+                accuracy_s=_ends(each.seconds("accuracy") for each in tests),
             )
         )
     return found, untimed
+
+
+def _turn(least: _Tests, best: _Tests) -> list[_Tests]:
+    """The tests just before and just after the first speed at which LoadGen asks more queries than
+    of the least one; none where it asks as many of the best. A faster engine is asked sooner to
+    begin one more pass over the dataset, so its test may take longer; of all further passes each is
+    a smaller part of the test, and none makes it longer or shorter than the first.
+    """
+    few = least.queries
+    if best.queries == few:
+        return []
+    below, above = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (below + above) / 2
+        if least.towards(best, middle).queries == few:
+            below = middle
+        else:
+            above = middle
+    return [least.towards(best, below), least.towards(best, above)]
+
+
+def _ends(found: Iterable[_Number]) -> tuple[_Number, _Number]:
+    ordered = sorted(found)
+    return ordered[0], ordered[-1]
+
+
+def _between(start: float, end: float, share: float) -> float:
+    return start + share * (end - start)
 
 
 def _untimed(seen: Forecast, scenario: Scenario, speeds: Sequence[_Speed]) -> str:
@@ -111,6 +151,10 @@ class _Tests:
     scenario: Scenario
     speed: _Speed
     round: Round
+
+    def towards(self, other: _Tests, share: float) -> _Tests:
+        """Those at the speed that lies this share of the way to `other`."""
+        return replace(self, speed=self.speed.towards(other.speed, share))
 
     @property
     def queries(self) -> int:

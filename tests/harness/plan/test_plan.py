@@ -15,9 +15,16 @@ from build_engine.roofline.peaks import Peaks, stated_peaks
 from build_engine.roofline.published import PublishedOffline, load_published
 from build_engine.target import load_target
 from harness.plan.asked import Asked
-from harness.plan.forecast import published_roofline, roofline, seen_efficiencies
+from harness.plan.forecast import (
+    Forecast,
+    Spread,
+    published_roofline,
+    roofline,
+    seen_efficiencies,
+)
 from harness.plan.memory import memory_plan
 from harness.plan.plan import EnginePlan, make_plan, make_plans, require_some
+from harness.plan.times import scenario_times
 from harness.rules.rounds import DEFAULT, load_round
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
@@ -159,7 +166,7 @@ def test_runs_take_as_long_as_their_queries() -> None:
     times = {each.scenario: each for each in plan.times}
     assert set(times) == set(plan.asked.workload.scenarios)
     offline = times[Scenario.OFFLINE]
-    assert offline.queries == 13_368
+    assert offline.queries == (13_368, 13_368)
     rates = plan.forecast.offline.likely
     assert offline.performance_s == pytest.approx(
         (13_368 * 128 / rates.high, 13_368 * 128 / rates.low)
@@ -168,6 +175,55 @@ def test_runs_take_as_long_as_their_queries() -> None:
     assert alone.performance_s[0] > offline.performance_s[1]
     server = times[Scenario.SERVER]
     assert server.performance_s[0] >= 600
+
+
+@pytest.mark.parametrize(
+    ("target", "recipe", "samples"),
+    [
+        ("h100-sxm", "int4_awq", 13_368),  # one pass or two
+        ("h200-sxm", "fp8", 13_368),
+        ("h200-sxm", "fp8", 1_000),  # tens of them
+        ("a30", "int8_sq", 13_368),  # one
+    ],
+)
+def test_runs_take_no_less_and_no_more_at_any_likely_speed(
+    target: str, recipe: str, samples: int
+) -> None:
+    """LoadGen asks whole passes, so an engine that is a little faster may take far longer."""
+    engine = asked(target, recipe)
+    own = {"num_samples": samples, "benchmark": None}  # which nobody compares with a shipped one
+    engine = replace(engine, workload=engine.workload.model_copy(update=own))
+    seen = make_plan(engine, ROUND).forecast
+    assert seen is not None
+
+    def at(share: float) -> Forecast:
+        """As if nothing else were likely than what lies this share of the way to the best."""
+        return replace(
+            seen,
+            offline=replace(seen.offline, likely=_at(seen.offline.likely, share)),
+            single_stream=replace(
+                seen.single_stream, likely_s=_at(seen.single_stream.likely_s, share)
+            ),
+            rates={
+                scenario: replace(rate, likely=_at(rate.likely, share))
+                for scenario, rate in seen.rates.items()
+            },
+        )
+
+    found, _ = scenario_times(engine, seen, ROUND)
+    speeds = [scenario_times(engine, at(step / 100), ROUND)[0] for step in range(101)]
+    assert found and all(len(each) == len(found) for each in speeds)
+    for number, times in enumerate(found):
+        for name in ("performance_s", "accuracy_s", "queries"):
+            ends = [getattr(each[number], name)[0] for each in speeds]
+            least, most = getattr(times, name)
+            # a turn lies between two of these speeds, and is found to a part in thousands
+            assert min(ends) * 0.99 <= least <= min(ends) * 1.001, (times.scenario, name)
+            assert max(ends) * 0.999 <= most <= max(ends) * 1.01, (times.scenario, name)
+
+
+def _at(spread: Spread, share: float) -> Spread:
+    return Spread(*[(1 - share) * spread.low + share * spread.high] * 3)
 
 
 def test_a_scenario_that_cannot_be_served_has_no_run() -> None:
