@@ -87,6 +87,7 @@ def _time(asked: Asked, limits: Roofline, reached: Efficiency) -> TimeModel:
         linear_flops_per_s=limits.linear_peak,
         linear_by_rows=limits.few[0].points if limits.few else (),
         other_flops_per_s=limits.other_peak,
+        other_by_rows=limits.few[1].points if limits.few else (),
         bytes_per_s=limits.bandwidth,
         compute_efficiency=reached.compute,
         bandwidth_efficiency=reached.shared_bandwidth,

@@ -45,6 +45,7 @@ class TimeModel(Frozen):
     linear_by_rows: tuple[tuple[PositiveInt, PositiveFloat], ...] = ()
     """The same by the tokens of an iteration, fewest first, where that is known (see `Rate`)."""
     other_flops_per_s: PositiveFloat
+    other_by_rows: tuple[tuple[PositiveInt, PositiveFloat], ...] = ()
     bytes_per_s: PositiveFloat
     compute_efficiency: Share = 1.0
     """Of the peaks of arithmetic."""
@@ -63,10 +64,9 @@ class TimeModel(Frozen):
         other = (
             work.pairs * self.attention_flops_per_pair + work.sampled * self.head_flops_per_token
         )
-        compute_s = (
-            work.tokens * self.linear_flops_per_token / self._linear_flops_per_s(work.tokens)
-            + other / self.other_flops_per_s
-        )
+        linear = work.tokens * self.linear_flops_per_token
+        compute_s = linear / _at(self.linear_by_rows, work.tokens, self.linear_flops_per_s)
+        compute_s += other / _at(self.other_by_rows, work.tokens, self.other_flops_per_s)
         cache = (work.read + work.tokens) * self.kv_bytes_per_token
         traffic_s = (self.weight_bytes + cache) / self.bytes_per_s
         return (
@@ -84,10 +84,10 @@ class TimeModel(Frozen):
         costs = ("overhead_s", "token_s", "sampled_s", "cached_s")
         changes = {name: getattr(self, name) / factor for name in rates}
         changes |= {name: getattr(self, name) * factor for name in costs}
-        by_rows = tuple((rows, rate / factor) for rows, rate in self.linear_by_rows)
-        return self.model_copy(update={**changes, "linear_by_rows": by_rows})
+        for name in ("linear_by_rows", "other_by_rows"):
+            changes[name] = tuple((rows, rate / factor) for rows, rate in getattr(self, name))
+        return self.model_copy(update=changes)
 
-    def _linear_flops_per_s(self, tokens: int) -> float:
-        return (
-            Rate(self.linear_by_rows).at(tokens) if self.linear_by_rows else self.linear_flops_per_s
-        )
+
+def _at(by_rows: tuple[tuple[int, float], ...], tokens: int, otherwise: float) -> float:
+    return Rate(by_rows).at(tokens) if by_rows else otherwise

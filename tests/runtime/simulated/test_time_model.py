@@ -46,11 +46,16 @@ def test_few_tokens_are_multiplied_at_their_own_speed() -> None:
     few = PLAIN.model_copy(update={"linear_by_rows": ((1, 10.0), (6, 25.0), (12, 100.0))})
     work = Work(tokens=6, pairs=20, sampled=3, read=8)
     assert few.seconds(work) - PLAIN.seconds(work) == pytest.approx(60 / 25 - 60 / 100)
+    rest = PLAIN.model_copy(update={"other_by_rows": ((1, 5.0), (6, 20.0), (12, 50.0))})
+    other = 20 * PLAIN.attention_flops_per_pair + 3 * PLAIN.head_flops_per_token
+    assert rest.seconds(work) - PLAIN.seconds(work) == pytest.approx(other / 20 - other / 50)
 
 
 def test_a_slowed_engine_takes_so_many_times_as_long() -> None:
     costs = {"overhead_s": 0.2, "token_s": 0.01, "sampled_s": 0.1, "cached_s": 0.001}
     work = Work(tokens=6, pairs=20, sampled=3, read=8)
     for rows in ((), ((1, 10.0), (6, 25.0))):
-        model = PLAIN.model_copy(update={**costs, "linear_by_rows": rows})
+        model = PLAIN.model_copy(
+            update={**costs, "linear_by_rows": rows, "other_by_rows": rows[1:]}
+        )
         assert model.slowed(3.0).seconds(work) == pytest.approx(3 * model.seconds(work))
