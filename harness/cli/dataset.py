@@ -59,7 +59,6 @@ def dataset(
         Write what was prepared to standard output as JSON.
     """
     from build_engine.checkpoint.resolve import resolve_tokenizer
-    from build_engine.config import apply_overrides
     from build_engine.errors import UsageError
     from build_engine.paths import cache_root
     from harness.dataset.preparation import check_count, prepare
@@ -74,7 +73,7 @@ def dataset(
     if output is not None:
         require_own_place(output, dataset)
         _check_file(output)
-    rules = apply_overrides(load_workload(workload), _of_workload(set))
+    rules = load_workload(workload).with_settings(_of_workload(set))
     check_count(count)
     if show is not None and show < 1:
         raise UsageError(f"--show is {show}; give the number of a prompt, 1 for the first.")

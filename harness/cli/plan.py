@@ -15,6 +15,7 @@ from harness.plan.choice import ALL, PlanChoice
 from harness.rules.rounds import DEFAULT
 
 if TYPE_CHECKING:
+    from harness.plan.asked import Asked
     from harness.plan.plan import EnginePlan, Plans
     from harness.rules.rounds import Round
     from harness.simulation.rehearsal import Rehearsal
@@ -83,6 +84,7 @@ def plan(
     measured = measured_here([each.target for each in asked])
     plans = make_plans(asked, chosen, measured)
     require_some(plans, lambda target: make_plans(choice.others(chosen, target), chosen, measured))
+    _tell_mean(out, plans.plans[0].asked)
     if len(asked) == 1:
         show_plan(out, plans.plans[0])
     else:
@@ -98,6 +100,17 @@ def plan(
     out.result(found)
     _next(out, choice, best)
     return EXIT_OK
+
+
+def _tell_mean(out: Output, asked: Asked) -> None:
+    """That prompts are shorter than the workload's are on average, where the longest is."""
+    mean, planned = asked.workload.mean_input_tokens or 0.0, asked.lengths.prompt
+    if planned < mean:
+        out.say(
+            f"Prompts of workload {asked.workload.name} have {mean:,g} tokens on average, and here "
+            f"none may have more than {asked.lengths.longest_prompt:,}: this is for a mean of "
+            f"{planned:,g}; `--set workload.mean_input_tokens=N` plans for another."
+        )
 
 
 def _simulated(out: Output, plans: Plans, chosen: Round) -> list[object]:

@@ -94,7 +94,7 @@ class PlanChoice:
     def _workload(self, engine: EngineChoice, chosen: Round) -> Workload:
         named = self.model if self.model in (BUNDLED, *workload_names()) else _USUAL
         workload = load_workload(self.workload or named, chosen)
-        return apply_overrides(workload, engine.workload_settings)
+        return workload.with_settings(engine.workload_settings)
 
 
 def asked_as_built(engine: EngineChoice, workload: str, chosen: Round) -> Asked | None:

@@ -7,12 +7,12 @@ their own, and never produce an official result. One that is `like` another asks
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from build_engine.config import Frozen, Name, Text, config_names, load_config
+from build_engine.config import Frozen, Name, Text, apply_overrides, config_names, load_config
 from build_engine.errors import ConfigError, UnknownName
 from build_engine.roofline.work import Lengths
 from build_engine.validation import Word
@@ -24,13 +24,14 @@ from harness.rules.scenario import Scenario
 PLACEHOLDER = "{article}"
 MAX_DURATION_S = 86_400  # LoadGen keeps a record of every sample that it is to ask for
 _LIKE = "like"
+_MEAN = "mean_input_tokens"
 # What a workload takes from the one that it is `like`: the question, not how it is measured.
 _ASKED = (
     "prompt_template",
     "chat_template",
     "min_new_tokens",
     "max_input_tokens",
-    "mean_input_tokens",
+    _MEAN,
     "model",
     "data",
     "equal_issue",
@@ -149,8 +150,8 @@ class Workload(Frozen):
 
     @property
     def lengths(self) -> Lengths | None:
-        """Those of its requests, answers as long as they may be; None where the mean prompt is not
-        known.
+        """Those of its requests, answers as long as they may be, and a mean above the longest
+        prompt as long as that; None where the mean is not known.
         """
         if self.mean_input_tokens is None:
             return None
@@ -159,6 +160,13 @@ class Workload(Frozen):
             answer=self.max_new_tokens,
             longest_prompt=self.max_input_tokens,
         )
+
+    def with_settings(self, assignments: Sequence[str]) -> Workload:
+        """With `key=value` assignments applied. Raises ConfigError, as for a file."""
+        changed = apply_overrides(self, assignments)
+        if any(each.partition("=")[0] == _MEAN for each in assignments):
+            _require_mean(changed, "--set")
+        return changed
 
     def revision_of(self, model: str) -> str | None:
         """The commit that the benchmark asks for when `model` is its model's hub id."""
@@ -191,11 +199,16 @@ def load_workload(name: str, chosen: Round | None = None) -> Workload:
 
     Raises UnknownName, or ConfigError, also for a benchmark that the round does not have.
     """
+    own: set[str] = set()
 
     def resolved(said: dict[str, Any]) -> dict[str, Any]:
+        own.update(said)
         return _with_benchmark(_with_asked(said), chosen)
 
-    return load_config("workloads", name, Workload, resolved)
+    found = load_config("workloads", name, Workload, resolved)
+    if _MEAN in own:
+        _require_mean(found, name)
+    return found
 
 
 def is_shipped(workload: Workload, chosen: Round) -> bool:
@@ -203,6 +216,18 @@ def is_shipped(workload: Workload, chosen: Round) -> bool:
     if workload.name not in workload_names():
         return False
     return load_workload(workload.name, chosen) == workload
+
+
+def _require_mean(workload: Workload, origin: str) -> None:
+    """Return where prompts can have the mean that `origin` says. Raises ConfigError. A mean that
+    somebody else says, as a shipped workload does, is not refused: `lengths` cuts it.
+    """
+    mean, longest = workload.mean_input_tokens, workload.max_input_tokens
+    if mean is not None and mean > longest:
+        raise ConfigError(
+            f"{origin}: `mean_input_tokens` is {mean:,g}, above `max_input_tokens`, which is "
+            f"{longest:,}; lower the mean, or raise the longest."
+        )
 
 
 def _with_asked(said: dict[str, Any]) -> dict[str, Any]:

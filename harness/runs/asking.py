@@ -10,7 +10,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from build_engine.config import apply_overrides
 from build_engine.errors import UsageError
 from build_engine.files import check_writable
 from build_engine.memory import require_address_space
@@ -105,7 +104,7 @@ class Asking:
         EnvironmentFault for a LoadGen of another round.
         """
         chosen = load_round(self.round)
-        workload = apply_overrides(load_workload(self.workload, chosen), workload_settings)
+        workload = load_workload(self.workload, chosen).with_settings(workload_settings)
         scenario = one_of("scenario", self.scenario, tuple(Scenario))
         workload.rules_of(scenario)
         require_loadgen(chosen)

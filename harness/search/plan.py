@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from build_engine.config import apply_overrides
 from build_engine.errors import EnginebenchError, UsageError
 from harness.loadgen.job import Probe
 from harness.plan.choice import asked_as_built
@@ -52,7 +51,7 @@ class SearchPlan:
         settings = engine.workload_settings
         evaluated = choice.run_choice(choice.qps).evaluated(settings, progress)
         engine.require_here()
-        return cls(choice, engine, apply_overrides(choice.rules, settings), evaluated)
+        return cls(choice, engine, choice.rules.with_settings(settings), evaluated)
 
     def scope(self, rate: float | None, num_samples: int, *, own_set: bool = False) -> RunScope:
         """A whole run at a rate."""

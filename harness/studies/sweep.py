@@ -15,7 +15,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from build_engine.config import apply_overrides
 from build_engine.errors import (
     EnginebenchError,
     EnvironmentFault,
@@ -89,9 +88,8 @@ class SweepPlan:
         _require_one_here(wanted_engines)
         for reason in choice.left_out:
             progress.note(reason)
-        workload = apply_overrides(
-            load_workload(choice.workload, load_round(choice.round)), settings
-        )
+        shipped = load_workload(choice.workload, load_round(choice.round))
+        workload = shipped.with_settings(settings)
         points = tuple(_points(wanted_engines, scenarios, choice, workload))
         return cls(choice, wanted_engines, points, workload, settings, evaluated[0])
 

@@ -10,6 +10,8 @@ import pytest
 from newsbrief import CHECKPOINT
 from tests.harness.cli.line import Line
 
+LLAMA = ("plan", "--model", "llama3.1-8b")
+
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
@@ -49,3 +51,12 @@ def test_what_is_not_quantised_on_its_target_is_quantised_first(line: Line, larg
     ]
     assert several.count("\n* `int8_sq` is not quantised on `a30`: that takes 26.0 GB of ") == 1
     assert "quantise it first" not in line(*plan, "a30", "--recipe", "int8_wo").err
+
+
+def test_a_mean_that_is_cut_is_told(line: Line) -> None:
+    few = ("--target", "a30", "--recipe", "int8_sq,int8_wo", "--set", "workload.max_input_tokens=")
+    said = line(*LLAMA, *few[:-1], f"{few[-1]}100")
+    assert said.code == 0
+    told = "Prompts of workload llama3.1-8b have 870.6 tokens on average, and here none may have "
+    assert said.err.count(f"{told}more than 100: this is for a mean of 100; `--set ") == 1
+    assert told not in line(*LLAMA, *few[:-1], f"{few[-1]}871").err

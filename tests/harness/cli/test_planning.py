@@ -74,6 +74,7 @@ def test_a_folder_without_weights_for_the_cpu(line: Line, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (("--target", "a30", "--set", "workload.mean_input_tokens=5000"), "which is 2,540; lower"),
         (("--target", "a31"), "Did you mean `a30`?"),
         (("--target", "a30", "--recipe", "int8sq"), "Did you mean `int8_sq`?"),
         (("--target", ","), "names nothing"),

@@ -291,7 +291,7 @@ def test_unknown_lengths_are_asked_for() -> None:
 
 def test_longer_prompts_leave_fewer_requests() -> None:
     engine = asked("a30", "bf16")
-    longer = apply_overrides(engine.workload, ["mean_input_tokens=2000"])
+    longer = engine.workload.with_settings(["mean_input_tokens=2000"])
     many, few = (memory_plan(each) for each in (engine, replace(engine, workload=longer)))
     assert few.requests < many.requests
     assert few.longest_requests == many.longest_requests

@@ -248,6 +248,28 @@ def test_an_inconsistent_workload_is_refused(name: str, assignment: str, words: 
     assert words in str(caught.value)
 
 
+def test_a_mean_above_the_longest_prompt_is_refused_where_it_is_said(tmp_path: Path) -> None:
+    shipped = load_workload("llama3.1-8b")
+    both = r"`mean_input_tokens` is 5,000, above `max_input_tokens`, which is 2,540; lower the mean"
+    with pytest.raises(ConfigError, match=f"^--set: {both}"):
+        shipped.with_settings(["mean_input_tokens=5000"])
+    with pytest.raises(ConfigError, match="is 300, above `max_input_tokens`, which is 200"):
+        shipped.with_settings(["mean_input_tokens=300", "max_input_tokens=200"])
+    longer = shipped.with_settings(["mean_input_tokens=5000", "max_input_tokens=5000"])
+    assert longer.lengths is not None and longer.lengths.prompt == 5000
+    path = tmp_path / "mine.yaml"
+    own = load_workload("newsbrief").model_copy(update={"mean_input_tokens": 641.0})
+    path.write_text(own.model_dump_json())
+    with pytest.raises(ConfigError, match=r"mine\.yaml: .* is 641, .* which is 640"):
+        load_workload(str(path))
+
+
+def test_a_mean_of_somebody_else_is_cut_at_the_longest_prompt(tmp_path: Path) -> None:
+    cut = load_workload("llama3.1-8b").with_settings(["max_input_tokens=100"])
+    assert cut.lengths is not None and cut.lengths.prompt == 100
+    assert cut.mean_input_tokens == 870.6  # so that a plan can say what was cut
+
+
 def test_a_model_is_known_by_the_content_of_its_weights() -> None:
     model = load_workload("llama3.1-8b").model
     assert model is not None
