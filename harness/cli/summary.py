@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from harness.runs.run import Run
 
 _OF_A_TRIAL = ("--count", "--duration")
+_OF_LIMIT = {"all": "of the limit", "p90": "of the limit at p90"}
 
 
 def show_run(out: Output, run: Run) -> None:
@@ -81,7 +82,7 @@ def _show_limits(out: Output, run: Run) -> None:
     record = run.record
     if record.limits is not None:
         for part in record.limits.parts:
-            name = "of the limit" if part.name == "all" else part.name
+            name = _OF_LIMIT.get(part.name, part.name)
             out.say(f"    {name}: {part.sentence}")
         out.say(f"    peaks: {record.limits.inputs.sentence}")
     elif _lacks_peaks(record):

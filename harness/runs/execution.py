@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from build_engine.errors import EnginebenchError, RunFailed
 from build_engine.files import cannot_write, read_json, write_json
 from build_engine.validation import counted
+from harness.dataset.prompts import prompt_lengths
 from harness.loadgen import logs
 from harness.loadgen.given import GivenAnswers
 from harness.loadgen.installed import require_loadgen
@@ -18,7 +19,7 @@ from harness.loadgen.supervise import Outcome, run_test
 from harness.machine.facts import library_versions, machine_facts
 from harness.machine.system import detect_system
 from harness.runs.judging import evidence_of, record_of
-from harness.runs.limits import limits_of
+from harness.runs.limits import limits_of, p90
 from harness.runs.record import (
     AccuracyRecord,
     SystemFacts,
@@ -230,6 +231,8 @@ class _Execution:
         if engine is None or figures is None or measured.metrics is None or not figures.issued:
             return None
         counts: list[int] = read_json(folder.token_counts, RunFailed, "run again")
+        dataset = self._request.dataset
+        prompts = prompt_lengths(dataset.folder)[: dataset.num_samples]
         return limits_of(
             engine.manifest,
             self._request.executor,
@@ -238,6 +241,7 @@ class _Execution:
             figures.prompt_tokens_issued / figures.issued,
             sum(counts) / max(len(counts), 1),
             read_timeline(self._run.folder.progress).get(name, ()),
+            (p90(prompts), p90(counts)) if counts else None,
         )
 
     def _score(

@@ -1,10 +1,11 @@
 """From a completed performance test to how close it came to its limits.
 
-Whole answers are held against the limits of `build_engine/roofline/limits.py`. In SingleStream the
-medians of TTFT and TPOT say how fast prompts are read and tokens made. Where requests are computed
-together, the seconds of a prompt token and of an answer's token are those that explain the test's
-timeline best (least squares), if both came in ratios that differ enough to tell them apart, and
-neither is then beyond its limit.
+Whole answers are held against the limits of `build_engine/roofline/limits.py`. In SingleStream that
+is the median latency at mean lengths, and p90 at p90 of the lengths; the medians of TTFT and TPOT
+say how fast prompts are read and tokens made. Where requests are computed together, the seconds of
+a prompt token and of an answer's token are those that explain the test's timeline best (least
+squares), if both came in ratios that differ enough to tell them apart, and neither is then beyond
+its limit.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from build_engine.roofline.peaks import Peaks, stated_peaks
 from build_engine.roofline.work import Lengths
 from build_engine.target import load_target
 from harness.machine.measured import measured_peaks
-from harness.runs.limits_record import LimitInputs, LimitsRecord, PartOfLimit
+from harness.runs.limits_record import LimitInputs, LimitsRecord, PartName, PartOfLimit
 from runtime.backend import backend
 
 if TYPE_CHECKING:
@@ -46,9 +47,11 @@ def limits_of(
     prompt_tokens: float,
     answer_tokens: float,
     timeline: Sequence[ProgressFigures],
+    p90_tokens: tuple[int, int] | None = None,
 ) -> LimitsRecord | None:
-    """Of a test whose prompts and answers had so many tokens on average; None where no engine, or
-    more than one, computed its answers, or the peaks of its machine are not known.
+    """Of a test whose prompts and answers had so many tokens on average, and so many at p90, which
+    counts in SingleStream; None where no engine, or more than one, computed its answers, or the
+    peaks of its machine are not known.
     """
     identity, config = manifest.identity, manifest.model.config
     if not has_limits(executor) or prompt_tokens <= 0 or answer_tokens <= 0:
@@ -60,8 +63,7 @@ def limits_of(
         storage = builder(identity.backend.name).storage_of(identity.recipe, config)
     except ConfigError:
         return None
-    answer = max(2, round(answer_tokens))
-    lengths = Lengths(prompt=prompt_tokens, answer=answer, longest_prompt=round(prompt_tokens))
+    lengths = _lengths(prompt_tokens, answer_tokens)
     built = identity.limits.max_batch_size  # a run may be limited to fewer
     requests = 1 if scenario.one_at_a_time else executor.own_batch_size or built
     limits = engine_roofline(config, storage, lengths, peaks, requests)
@@ -69,7 +71,19 @@ def limits_of(
         return None
     parts = tuple(_parts(limits, scenario, metrics, answer_tokens, timeline))
     inputs = _inputs(limits, peaks, manifest, storage, answer_tokens)
+    if scenario.one_at_a_time and p90_tokens and all(p90_tokens) and metrics.latency_p90_s:
+        slow = engine_roofline(config, storage, _lengths(*p90_tokens), peaks, requests)
+        assert slow is not None, "as for the mean"
+        parts = (*parts, _alone("p90", slow, p90_tokens[1], metrics.latency_p90_s))
+        inputs = inputs.model_copy(
+            update={"p90_prompt_tokens": p90_tokens[0], "p90_answer_tokens": p90_tokens[1]}
+        )
     return LimitsRecord(inputs=inputs, parts=parts) if parts else None
+
+
+def p90(values: Sequence[int]) -> int:
+    """As LoadGen has it. Source: `results.cc`, the value at `count * 0.9`, rounded down."""
+    return sorted(values)[len(values) * 90 // 100]
 
 
 def has_limits(executor: ExecutorSpec) -> bool:
@@ -86,6 +100,18 @@ def _peaks(manifest: EngineManifest) -> Peaks | None:
         return stated_peaks(load_target(manifest.identity.target.name)).value
     except (UnknownName, ConfigError):  # a target file of the user's own
         return None
+
+
+def _lengths(prompt_tokens: float, answer_tokens: float) -> Lengths:
+    answer = max(2, round(answer_tokens))
+    return Lengths(prompt=prompt_tokens, answer=answer, longest_prompt=round(prompt_tokens))
+
+
+def _alone(name: PartName, limits: Roofline, answer_tokens: float, latency_s: float) -> PartOfLimit:
+    """Of a request that is alone, which reads the weights for its prompt, too."""
+    answer = limits.lengths.answer
+    work_s, traffic_s = limits.compute_s / answer, (limits.memory_s + limits.weights_s) / answer
+    return PartOfLimit.of(name, answer_tokens / latency_s, work_s, traffic_s)
 
 
 def _inputs(
@@ -120,21 +146,19 @@ def _parts(
     answer_tokens: float,
     timeline: Sequence[ProgressFigures],
 ) -> Iterator[PartOfLimit]:
-    lengths = limits.lengths
+    lengths, answer, later = limits.lengths, limits.lengths.answer, limits.lengths.answer - 1
     if scenario.one_at_a_time:
         latency_s, ttft_s, tpot_s = metrics.latency_p50_s, metrics.ttft_p50_s, metrics.tpot_p50_s
-        achieved = answer_tokens / latency_s if latency_s else 0.0
+        if latency_s:
+            yield _alone("all", limits, answer_tokens, latency_s)
         prefill = lengths.prompt / ttft_s if ttft_s else 0.0
         decode = 1 / tpot_s if tpot_s else 0.0
     else:
         achieved = metrics.tokens_per_s or answer_tokens * (metrics.samples_per_s or 0.0)
+        if achieved:
+            work_s, traffic_s = (each / answer for each in (limits.compute_s, limits.memory_s))
+            yield PartOfLimit.of("all", achieved, work_s, traffic_s)
         prefill, decode = _rates(timeline) or (0.0, 0.0)
-    answer, later = lengths.answer, lengths.answer - 1
-    if achieved:
-        # one request alone reads the weights for its prompt, too
-        alone_s = limits.weights_s if scenario.one_at_a_time else 0.0
-        traffic_s = limits.memory_s + alone_s
-        yield PartOfLimit.of("all", achieved, limits.compute_s / answer, traffic_s / answer)
     apart = []
     if prefill:
         read_s = limits.weights_s if scenario.one_at_a_time else 0.0

@@ -4,23 +4,26 @@ follow from.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from build_engine.validation import Frozen, Text
+from build_engine.validation import Frozen, Grown, Text
 
-PartName = Literal["all", "prefill", "decode"]
+PartName = Literal["all", "prefill", "decode", "p90"]
 
 
-class LimitInputs(Frozen):
+class LimitInputs(Grown):
     """What the limits follow from. `prompt_tokens` and `answer_tokens` are means of the test,
-    `requests` is how many were computed at once at most.
+    `p90_...` the same at p90 where there is such a part, and `requests` is how many were computed
+    at once at most.
 
     FLOP/s are those of many tokens at once (`linear`: of the linear layers, `other`: of attention
     and of the head), and of so few as a step of answers has. `step_bytes` are weights that each
     step reads from memory: 0 where the CPU's cache holds them.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("p90_prompt_tokens", "p90_answer_tokens")
 
     peaks: Text
     linear_flops_per_s: PositiveFloat
@@ -34,6 +37,8 @@ class LimitInputs(Frozen):
     resident_bytes: NonNegativeInt
     step_bytes: NonNegativeInt
     kv_token_bytes: NonNegativeFloat
+    p90_prompt_tokens: PositiveInt | None = None
+    p90_answer_tokens: PositiveInt | None = None
 
     @property
     def sentence(self) -> str:
@@ -84,7 +89,8 @@ class PartOfLimit(Frozen):
 
 class LimitsRecord(Frozen):
     """The first performance test beside its limits. Prefill and decode are there where they can be
-    told apart: always in SingleStream, else where the test's timeline tells their costs.
+    told apart: always in SingleStream, else where the test's timeline tells their costs. `p90` is
+    the latency at p90 as tokens/s of such a request, in SingleStream.
     """
 
     inputs: LimitInputs

@@ -12,7 +12,7 @@ from build_engine.roofline.peaks import Peaks
 from harness.figures import ProgressFigures
 from harness.loadgen.metrics import Metrics
 from harness.rules.scenario import Scenario
-from harness.runs.limits import limits_of
+from harness.runs.limits import limits_of, p90
 from harness.runs.limits_record import LimitsRecord, PartOfLimit
 from harness.runs.run import Run
 from runtime.openvino.spec import EmulatedSpec, OpenVINOSpec
@@ -36,11 +36,13 @@ def _limits(
     scenario: Scenario = Scenario.OFFLINE,
     executor: ExecutorSpec = ENGINE,
     timeline: list[ProgressFigures] | None = None,
+    p90_tokens: tuple[int, int] | None = None,
     **metrics: Any,
 ) -> LimitsRecord | None:
     figures = Metrics(**{"tokens_per_s": 1000.0, "samples_per_s": 20.0, **metrics})
     engine = make_manifest("bf16")
-    return limits_of(engine, executor, scenario, figures, 100.0, 50.0, timeline or [])
+    told = (100.0, 50.0, timeline or [], p90_tokens)
+    return limits_of(engine, executor, scenario, figures, *told)
 
 
 def _timeline(prompt_s: float, token_s: float, mixed: bool = True) -> list[ProgressFigures]:
@@ -106,6 +108,46 @@ def test_single_stream_goes_by_its_latencies() -> None:
     decode = found.part("decode")
     assert decode is not None
     assert decode.overlap_limit < 1e10 / found.inputs.step_bytes  # each token reads the weights
+
+
+def test_single_stream_at_p90_goes_by_the_lengths_at_p90(tmp_path: Path) -> None:
+    found = _limits(
+        Scenario.SINGLE_STREAM, p90_tokens=(300, 60), latency_p50_s=0.5, latency_p90_s=0.8
+    )
+    assert found is not None
+    whole, slow = found.part("all"), found.part("p90")
+    assert whole is not None and slow is not None
+    assert slow.achieved == pytest.approx(60 / 0.8)
+    assert (found.inputs.p90_prompt_tokens, found.inputs.p90_answer_tokens) == (300, 60)
+    assert (found.inputs.prompt_tokens, found.inputs.answer_tokens) == (100, 50)
+    # a request of these lengths, as if all had them
+    engine = make_manifest("bf16")
+    figures = Metrics(latency_p50_s=0.8)
+    alike = limits_of(engine, ENGINE, Scenario.SINGLE_STREAM, figures, 300.0, 60.0, [])
+    assert alike is not None
+    of_all = alike.part("all")
+    assert of_all is not None
+    assert slow == of_all.model_copy(update={"name": "p90"})
+    assert slow.serial_limit != whole.serial_limit
+    claim(tmp_path / "run").changed(limits=found)
+    again = Run.read(tmp_path / "run").record
+    assert again.limits == found and again.is_sealed
+
+
+def test_nothing_is_held_against_p90_where_it_says_nothing() -> None:
+    offline = _limits(p90_tokens=(300, 60), latency_p90_s=0.8)
+    unknown = _limits(Scenario.SINGLE_STREAM, p90_tokens=(300, 60), latency_p50_s=0.5)
+    silent = _limits(
+        Scenario.SINGLE_STREAM, p90_tokens=(300, 0), latency_p50_s=0.5, latency_p90_s=0.8
+    )
+    for found in (offline, unknown, silent):
+        assert found is not None and [part.name for part in found.parts] == ["all"]
+        assert "p90" not in found.model_dump_json()  # as it was written before there was one
+
+
+def test_p90_is_loadgens() -> None:
+    assert p90(list(range(100, 0, -1))) == 91
+    assert p90([7]) == 7
 
 
 @pytest.mark.parametrize(
