@@ -321,8 +321,7 @@ def build_spec(spec: EngineSpec, progress: Progress) -> Engine:
     from runtime.trial import answer_one
 
     progress.phase(f"Engine {spec.checkpoint.name}, {spec.recipe.name} for {spec.target.name}")
-    engine = build(spec, EngineStore(cache_root()), _Steps(progress), answer_one)
-    return replace(engine, built_for=spec.target)
+    return build(spec, EngineStore(cache_root()), _Steps(progress), answer_one)
 
 
 class _Steps:

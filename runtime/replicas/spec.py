@@ -23,9 +23,10 @@ def host_and_port(address: str) -> tuple[str, int] | None:
     address of a cluster.
     """
     found = _ADDRESS.fullmatch(address)
-    if found is None or int(found[3]) not in _PORTS or not may_be_host(found[1] or found[2]):
+    if found is None:
         return None
-    return found[1] or found[2], int(found[3])
+    host, port = found[1] or found[2], int(found[3])
+    return (host, port) if port in _PORTS and may_be_host(host) else None
 
 
 class ReplicasSpec(ExecutorSpec):
