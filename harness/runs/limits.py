@@ -107,7 +107,7 @@ def _peaks_of_one(engine: Engine, executor: ExecutorSpec, num: int) -> Detected[
         return Detected(peaks, peaks.source)
     if executor.on_other_machines:
         return Detected(
-            None, "peaks are known of the CPU of this machine, and replicas are on others, too"
+            None, "peaks are known of this machine's CPU alone, and replicas may be on others"
         )
     has = num_physical(own_cores())
     each = executor.cores_each or max(1, has // executor.count)

@@ -200,7 +200,7 @@ def test_replicas_on_cpus_of_other_machines_have_a_reason(monkeypatch: pytest.Mo
     found = _found(Engine(Path("e"), make_manifest("bf16")), executor=far)
     assert found.value is None
     assert found.reason == (
-        "peaks are known of the CPU of this machine, and replicas are on others, too"
+        "peaks are known of this machine's CPU alone, and replicas may be on others"
     )
 
 
