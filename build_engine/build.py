@@ -7,6 +7,7 @@ builds it once.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from build_engine.backend import backend
@@ -49,7 +50,8 @@ def build(
         require_address_space()
         return spec.backend.builder_of(spec.target.name)(spec, folder, progress)
 
-    return store.get_or_build(spec, compile_now, progress, trial)
+    engine = store.get_or_build(spec, compile_now, progress, trial)
+    return replace(engine, built_for=spec.target)
 
 
 def make_spec(

@@ -47,17 +47,25 @@ quoted() { # as one word of any POSIX shell
 
 require_python() { # natively, every machine has the environment at the same place
     [[ -n ${ENGINEBENCH_IMAGE:-} || -n ${ENGINEBENCH_PYTHON:-} ]] && return
-    local program
+    local program line
     program=$(command -v enginebench) || die 3 "There is no \`enginebench\` on PATH; activate its \
 environment, or set ENGINEBENCH_PYTHON to its python, or ENGINEBENCH_IMAGE to an image."
-    ENGINEBENCH_PYTHON=$(dirname "$program")/python
+    program=$(readlink -f "$program") # pipx and uv link to it from elsewhere
+    IFS= read -r line < "$program" || true
+    if [[ $line =~ ^\#!(/.*/python[0-9.]*)$ ]]; then
+        ENGINEBENCH_PYTHON=${BASH_REMATCH[1]}
+    else # a path that is too long for that line
+        ENGINEBENCH_PYTHON=$(dirname "$program")/python
+    fi
+    [[ -x $ENGINEBENCH_PYTHON ]] || die 3 "There is no Python for $program at $ENGINEBENCH_PYTHON; \
+set ENGINEBENCH_PYTHON to that of enginebench's environment."
 }
 
 require_same_versions() { # HEAD WORKER...
     # shellcheck disable=SC2034  # `on` reads it
-    local machine ours theirs code limit=$JOIN_S
+    local machine ours theirs code limit=$JOIN_S how=${ENGINEBENCH_IMAGE:+in $ENGINEBENCH_IMAGE}
     ours=$(on "$1" versions < /dev/null) || die 3 "enginebench could not be asked for its \
-versions on $1; the reason stands above."
+versions on $1 ${how:-by ENGINEBENCH_PYTHON=$ENGINEBENCH_PYTHON}; the reason stands above."
     for machine in "${@:2}"; do
         code=0
         theirs=$(on "$machine" versions < /dev/null) || code=$?
@@ -117,8 +125,10 @@ close_nodes() { # on every way out: each ends when its input does, the head firs
 }
 
 run_over() { # HEAD ADDRESS WORKER... -- COMMAND...
-    local head=$1 address=$2:$RAY_PORT workers=() machine code=0
+    local head=$1 address=$2 workers=() machine code=0
     shift 2
+    [[ $address != *:* || $address == \[*\] ]] || address="[$address]" # of IPv6
+    address+=:$RAY_PORT
     while [[ $1 != -- ]]; do workers+=("$1") && shift; done
     shift
     [[ -n $token ]] || token=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')

@@ -7,7 +7,7 @@ there are no peaks rather than plausible ones.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from build_engine.roofline.costs import StepCosts
@@ -49,6 +49,18 @@ class Peaks:
     def rate(self, precision: str) -> Rate:
         """FLOP/s in a precision by the rows. Raises KeyError for one without a peak."""
         return self.by_rows.get(precision) or Rate.flat(self.flops[precision])
+
+    def part(self, of_flops: float, of_bandwidth: float) -> Peaks:
+        """Those of a part of the machine, by its shares. It is not taken to have less of the cache,
+        which may be one of several.
+        """
+        return replace(
+            self,
+            flops={name: flops * of_flops for name, flops in self.flops.items()},
+            bandwidth=self.bandwidth * of_bandwidth,
+            by_rows={name: rate.part(of_flops) for name, rate in self.by_rows.items()},
+            steps=None,
+        )
 
 
 def stated_peaks(target: Target) -> Detected[Peaks | None]:

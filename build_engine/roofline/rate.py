@@ -34,6 +34,10 @@ class Rate:
         (low, _), low_s = self.points[after - 1], self._seconds(after - 1)
         return rows / (low_s + (high_s - low_s) * (rows - low) / (high - low))
 
+    def part(self, share: float) -> Rate:
+        """That of a share of the machine."""
+        return Rate(tuple((rows, flops * share) for rows, flops in self.points))
+
     def _seconds(self, index: int) -> float:
         """Of a product of one operation a row."""
         rows, flops = self.points[index]

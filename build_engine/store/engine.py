@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from build_engine.backend import backend
@@ -19,17 +19,19 @@ from build_engine.store.limits import DEFAULT_BATCH_SIZE, DEFAULT_NUM_TOKENS, En
 from build_engine.store.manifest import EngineIdentity, EngineManifest, read_manifest
 from build_engine.store.sealed import require_sound
 from build_engine.store.spec import folder_name
-from build_engine.target import detect_target, load_target
+from build_engine.target import Target, detect_target, load_target
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
     """A compiled engine on disk and its manifest. `Engine.load` checks a manifest; the constructor
-    trusts it.
+    trusts it. `built_for` is the target as its file states it, where the engine was built or found
+    by that; a manifest has its name.
     """
 
     folder: Path
     manifest: EngineManifest
+    built_for: Target | None = field(default=None, compare=False)
 
     @classmethod
     def load(cls, folder: Path) -> Engine:
@@ -146,8 +148,8 @@ def _recipe_options(recipe: RecipeRules) -> list[str]:
     """The options that name a recipe, and each field in which it differs from the shipped one."""
     name = recipe.name
     words = ["--recipe", name if name in recipe_names() else f"{name}.yaml"]
-    for field, value in changes(recipe).items():
-        words += ["--set", f"{field}={setting_text(value)}"]
+    for key, value in changes(recipe).items():
+        words += ["--set", f"{key}={setting_text(value)}"]
     return words
 
 

@@ -66,7 +66,7 @@ def plan(
         Write the plans to standard output as JSON.
     """
     from harness.cli.plan_text import document, show_plan, show_plans
-    from harness.plan.measured import measured_here
+    from harness.machine.measured import measured_here
     from harness.plan.plan import make_plans, require_some
     from harness.rules.rounds import load_round
 
@@ -116,7 +116,7 @@ def _tell_mean(out: Output, asked: Asked) -> None:
 def _simulated(out: Output, plans: Plans, chosen: Round) -> list[object]:
     """Rehearsals of the plans whose peaks are known, shown one after the other."""
     from harness.cli.simulated_text import rehearsed, show_rehearsals, show_side_by_side
-    from harness.plan.measured import known_peaks
+    from harness.machine.measured import known_peaks
     from harness.simulation.rehearsal import rehearse
 
     found: list[tuple[Rehearsal, ...]] = []

@@ -78,13 +78,17 @@ def _show_test(out: Output, name: str, test: TestRecord, marks: Sequence[Mark]) 
 
 
 def _show_limits(out: Output, run: Run) -> None:
-    """How much of what the machine can do; how to know that, where only a measurement lacks."""
+    """How much of what the machine can do, or why that is not known; how to know it, where a record
+    of before lacks a measurement.
+    """
     record = run.record
     if record.limits is not None:
         for part in record.limits.parts:
             name = _OF_LIMIT.get(part.name, part.name)
             out.say(f"    {name}: {part.sentence}")
         out.say(f"    peaks: {record.limits.inputs.sentence}")
+    elif record.no_limits is not None:
+        out.say(f"    of the limit: not known: {record.no_limits}")
     elif _lacks_peaks(record):
         out.say(f"    {out.command('doctor', '--measure')} measures the limits of this machine")
 

@@ -1,4 +1,5 @@
-"""The peaks of this machine's CPU as they were measured once, kept with what they depend on.
+"""The peaks of this machine's CPU as they were measured once, kept with what they depend on; and
+those that plans and runs go by: measured ones of this CPU, stated ones of any other target.
 
 A measurement of another CPU, of other cores, another amount of memory or another OpenVINO is never
 used. `enginebench doctor --measure` measures (`harness/doctor/measure.py`).
@@ -7,8 +8,9 @@ used. `enginebench doctor --measure` measures (`harness/doctor/measure.py`).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -18,7 +20,7 @@ from build_engine.libraries import installed_version
 from build_engine.paths import cache_root
 from build_engine.records import Record, read_record
 from build_engine.roofline.costs import StepCosts
-from build_engine.roofline.peaks import MeasuredSteps, Peaks
+from build_engine.roofline.peaks import MeasuredSteps, Peaks, stated_peaks
 from build_engine.roofline.rate import Rate
 from build_engine.store.sealed import content_key
 from build_engine.store.spec import SHORT_KEY_LEN
@@ -26,6 +28,9 @@ from build_engine.target import detect_cpu_compute
 from build_engine.validation import Frozen, Text
 from harness.machine.facts import machine_facts
 from harness.machine.hardware import read_hardware
+
+if TYPE_CHECKING:
+    from build_engine.target import Target
 
 MEASURE = "enginebench doctor --measure"
 _LIBRARIES = ("openvino", "openvino-genai")
@@ -182,6 +187,25 @@ def measured_peaks() -> Peaks | None:
     except EnginebenchError:
         return None
     return found.peaks if found else None
+
+
+def is_this_cpu(target: Target) -> bool:
+    """Whether a target is the CPU of this machine, and states no peaks of another."""
+    return target.kind == "cpu" and target.bandwidth_gb_s is None and not target.dense_tflops
+
+
+def known_peaks(target: Target) -> Peaks | None:
+    """Those that were measured of this machine, or those that the target states; None where nobody
+    does.
+    """
+    return measured_here([target]).get(target.name) or stated_peaks(target).value
+
+
+def measured_here(targets: Iterable[Target]) -> dict[str, Peaks]:
+    """Measured peaks by the name of the target; none where none were measured."""
+    wanted = {target.name for target in targets if is_this_cpu(target)}
+    peaks = measured_peaks() if wanted else None
+    return dict.fromkeys(wanted, peaks) if peaks else {}
 
 
 def _rows(products: Products) -> int:

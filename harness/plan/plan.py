@@ -10,10 +10,9 @@ from build_engine.errors import ConfigError, EnvironmentFault, RecipeRefused
 from build_engine.roofline.memory import checkpoint_bytes
 from build_engine.roofline.peaks import Peaks, stated_peaks
 from build_engine.store.limits import EngineLimits
-from harness.machine.measured import MEASURE
+from harness.machine.measured import MEASURE, is_this_cpu
 from harness.plan.asked import Asked
 from harness.plan.forecast import Forecast, forecast
-from harness.plan.measured import is_this_cpu
 from harness.plan.memory import MemoryPlan, memory_plan
 from harness.plan.times import ScenarioTimes, Untimed, scenario_times
 

@@ -82,6 +82,11 @@ class Candidate:
         found = (run.record.limits for run in self.scenarios.get(scenario, ()))
         return next((limits for limits in found if limits is not None), None)
 
+    def no_limits(self, scenario: Scenario) -> str | None:
+        """Why that is not known, as the first run of a scenario that says so has it."""
+        found = (run.record.no_limits for run in self.scenarios.get(scenario, ()))
+        return next((reason for reason in found if reason is not None), None)
+
     @property
     def scored(self) -> Result | None:
         """The run whose accuracy counts: the first that has one."""

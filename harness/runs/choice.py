@@ -7,7 +7,7 @@ The fields of a choice are options of the command line: their docstrings are wha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +80,7 @@ class RunChoice(Asking):
         """
         self._checked_for(engine, ())
         self.check_place()
-        engine = open_engine(engine.folder)
+        engine = _opened(engine)
         return self.request_on(engine, self.prepared(engine, (), progress))
 
     def prepared(self, engine: Engine, settings: tuple[str, ...], progress: Progress) -> Dataset:
@@ -99,7 +99,7 @@ class RunChoice(Asking):
         EngineError when its files are not as they were built.
         """
         asked = self._checked_for(engine, settings)
-        return self._request(asked, dataset, open_engine(engine.folder), settings)
+        return self._request(asked, dataset, _opened(engine), settings)
 
     def evaluated(self, settings: tuple[str, ...], progress: Progress) -> Evaluated:
         """What is asked of an engine. Raises what `request` would, as far as it is known without
@@ -159,6 +159,11 @@ class RunChoice(Asking):
             repeat=self.repeat,
             command=self.command(engine, settings),
         )
+
+
+def _opened(engine: Engine) -> Engine:
+    """The same once its files were looked at. Raises EngineError."""
+    return replace(open_engine(engine.folder), built_for=engine.built_for)
 
 
 def _model(tokenizer: Path, limits: EngineLimits, config: LlamaConfig) -> AskedModel:

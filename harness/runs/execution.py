@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from build_engine.errors import EnginebenchError, RunFailed
 from build_engine.files import cannot_write, read_json, write_json
+from build_engine.target import Detected
 from build_engine.validation import counted
 from harness.dataset.prompts import prompt_lengths
 from harness.loadgen import logs
@@ -156,7 +157,9 @@ class _Execution:
         measured = self._measured(outcome, folder) if complete else _unfinished(outcome)
         self._keep(mode, measured)
         if complete and mode == "performance" and number == 1:
-            self._run = self._run.changed(limits=self._limits(measured, name, folder))
+            limits = self._limits(measured, name, folder)
+            why = None if limits.value else limits.reason or None
+            self._run = self._run.changed(limits=limits.value, no_limits=why)
         if complete and mode == "accuracy":
             self._doubt(folder)
         tokenizer = self._request.tokenizer_folder
@@ -225,16 +228,18 @@ class _Execution:
         evidence = evidence_of(folder, plan, probe, scope.workload, scope.round, language)
         return record_of(evidence, probe, outcome.figures, outcome.load)
 
-    def _limits(self, measured: TestRecord, name: str, folder: TestFolder) -> LimitsRecord | None:
-        """How close the test came to the limits of its machine."""
+    def _limits(
+        self, measured: TestRecord, name: str, folder: TestFolder
+    ) -> Detected[LimitsRecord | None]:
+        """How close the test came to the limits of its machine, or why that is not known."""
         engine, figures = self._request.engine, measured.last_figures
         if engine is None or figures is None or measured.metrics is None or not figures.issued:
-            return None
+            return Detected(None, "")
         counts: list[int] = read_json(folder.token_counts, RunFailed, "run again")
         dataset = self._request.dataset
         prompts = prompt_lengths(dataset.folder)[: dataset.num_samples]
         return limits_of(
-            engine.manifest,
+            engine,
             self._request.executor,
             self._request.scope.scenario,
             measured.metrics,

@@ -18,17 +18,22 @@ from build_engine.backend import backend as builder
 from build_engine.errors import ConfigError, UnknownName
 from build_engine.roofline.engine import engine_roofline
 from build_engine.roofline.memory import Elements, Weights
-from build_engine.roofline.peaks import Peaks, stated_peaks
+from build_engine.roofline.peaks import stated_peaks
 from build_engine.roofline.work import Lengths
-from build_engine.target import load_target
-from harness.machine.measured import measured_peaks
+from build_engine.target import Detected, load_target
+from harness.machine.measured import MEASURE, is_this_cpu, known_peaks
 from harness.runs.limits_record import LimitInputs, LimitsRecord, PartName, PartOfLimit
 from runtime.backend import backend
+from runtime.replicas.cores import num_physical, own_cores
+from runtime.replicas.spec import ReplicasSpec
 
 if TYPE_CHECKING:
     from build_engine.roofline.limits import Roofline
+    from build_engine.roofline.peaks import Peaks
     from build_engine.roofline.storage import Storage
+    from build_engine.store.engine import Engine
     from build_engine.store.manifest import EngineManifest
+    from build_engine.target import Target
     from harness.figures import ProgressFigures
     from harness.loadgen.metrics import Metrics
     from harness.rules.scenario import Scenario
@@ -40,7 +45,7 @@ _LEAST_APART = 0.02
 
 
 def limits_of(
-    manifest: EngineManifest,
+    engine: Engine,
     executor: ExecutorSpec,
     scenario: Scenario,
     metrics: Metrics,
@@ -48,37 +53,45 @@ def limits_of(
     answer_tokens: float,
     timeline: Sequence[ProgressFigures],
     p90_tokens: tuple[int, int] | None = None,
-) -> LimitsRecord | None:
+) -> Detected[LimitsRecord | None]:
     """Of a test whose prompts and answers had so many tokens on average, and so many at p90, which
-    counts in SingleStream; None where no engine, or more than one, computed its answers, or the
-    peaks of its machine are not known.
+    counts in SingleStream; None with the reason where they are not known, and without one where no
+    engine computed its answers.
     """
+    manifest = engine.manifest
     identity, config = manifest.identity, manifest.model.config
-    if not has_limits(executor) or prompt_tokens <= 0 or answer_tokens <= 0:
-        return None
-    peaks = _peaks(manifest)
-    if peaks is None:
-        return None
+    if not has_limits(executor):
+        return Detected(None, "")
+    if prompt_tokens <= 0 or answer_tokens <= 0:
+        return Detected(None, "there were no tokens")
+    # a request alone is computed by one replica, while the others have nothing to do
+    num = 1 if scenario.one_at_a_time else executor.num_replicas
+    found = _peaks_of_one(engine, executor, num)
+    if found.value is None:
+        return Detected(None, found.reason)
     try:
         storage = builder(identity.backend.name).storage_of(identity.recipe, config)
-    except ConfigError:
-        return None
+    except ConfigError as error:
+        return Detected(None, str(error))
     lengths = _lengths(prompt_tokens, answer_tokens)
     built = identity.limits.max_batch_size  # a run may be limited to fewer
     requests = 1 if scenario.one_at_a_time else executor.own_batch_size or built
-    limits = engine_roofline(config, storage, lengths, peaks, requests)
+    limits = engine_roofline(config, storage, lengths, found.value, requests)
     if limits is None:
-        return None
-    parts = tuple(_parts(limits, scenario, metrics, answer_tokens, timeline))
-    inputs = _inputs(limits, peaks, manifest, storage, answer_tokens)
+        precisions = " and ".join(dict.fromkeys((storage.linear_math, storage.other_math)))
+        return Detected(None, f"no peak is known for {precisions}, in which it computes")
+    parts = tuple(_parts(limits, scenario, metrics, answer_tokens, timeline, num))
+    inputs = _inputs(limits, found.value, manifest, storage, answer_tokens, num)
     if scenario.one_at_a_time and p90_tokens and all(p90_tokens) and metrics.latency_p90_s:
-        slow = engine_roofline(config, storage, _lengths(*p90_tokens), peaks, requests)
+        slow = engine_roofline(config, storage, _lengths(*p90_tokens), found.value, requests)
         assert slow is not None, "as for the mean"
         parts = (*parts, _alone("p90", slow, p90_tokens[1], metrics.latency_p90_s))
         inputs = inputs.model_copy(
             update={"p90_prompt_tokens": p90_tokens[0], "p90_answer_tokens": p90_tokens[1]}
         )
-    return LimitsRecord(inputs=inputs, parts=parts) if parts else None
+    if not parts:
+        return Detected(None, "the test has no rate")
+    return Detected(LimitsRecord(inputs=inputs, parts=parts), "")
 
 
 def p90(values: Sequence[int]) -> int:
@@ -87,19 +100,44 @@ def p90(values: Sequence[int]) -> int:
 
 
 def has_limits(executor: ExecutorSpec) -> bool:
-    """Whether one engine computes the answers, on one device: peaks are those of one."""
-    alone = executor.answers_by == executor.backend
-    return alone and backend(executor.backend).measured
+    """Whether engines compute the answers, rather than what stands in for them."""
+    return backend(executor.answers_by).measured
 
 
-def _peaks(manifest: EngineManifest) -> Peaks | None:
-    """Of a GPU as its target states them, of the CPU as they were measured here."""
-    if manifest.identity.target.kind == "cpu":
-        return measured_peaks()
+def _peaks_of_one(engine: Engine, executor: ExecutorSpec, num: int) -> Detected[Peaks | None]:
+    """Of the GPU of each replica, or of the cores that each has on this machine, whose memory the
+    `num` that compute at the same time share.
+    """
+    target = _target(engine)
+    if target is None:
+        return Detected(
+            None, f"the file of target `{engine.target}`, which has its peaks, is not known"
+        )
+    peaks = known_peaks(target)
+    if peaks is None:
+        why = stated_peaks(target).reason
+        return Detected(None, f"{why} ({MEASURE})" if is_this_cpu(target) else why)
+    if target.kind == "gpu" or not isinstance(executor, ReplicasSpec):
+        return Detected(peaks, peaks.source)
+    if executor.on_other_machines:
+        return Detected(
+            None, "peaks are known of this machine's CPU alone, and replicas may be on others"
+        )
+    has = num_physical(own_cores())
+    each = executor.cores_each or max(1, has // executor.count)
+    return Detected(peaks.part(min(1.0, each / has), 1 / num), peaks.source)
+
+
+def _target(engine: Engine) -> Target | None:
+    """As its own file states it, or else the shipped one of that name; None for another's."""
+    if engine.built_for is not None:
+        return engine.built_for
+    identity = engine.identity.target
     try:
-        return stated_peaks(load_target(manifest.identity.target.name)).value
+        shipped = load_target(identity.name)
     except (UnknownName, ConfigError):  # a target file of the user's own
         return None
+    return shipped if (shipped.kind, shipped.sm) == (identity.kind, identity.sm) else None
 
 
 def _lengths(prompt_tokens: float, answer_tokens: float) -> Lengths:
@@ -120,6 +158,7 @@ def _inputs(
     manifest: EngineManifest,
     storage: Storage,
     answer_tokens: float,
+    num: int,
 ) -> LimitInputs:
     linear, other = limits.step_peaks(limits.requests)
     weights = Weights.of(Elements.of(manifest.model.config), storage)
@@ -136,6 +175,7 @@ def _inputs(
         resident_bytes=weights.resident,
         step_bytes=round(limits.step_bytes),
         kv_token_bytes=limits.kv_token_bytes,
+        replicas=num,
     )
 
 
@@ -145,7 +185,9 @@ def _parts(
     metrics: Metrics,
     answer_tokens: float,
     timeline: Sequence[ProgressFigures],
+    num: int,
 ) -> Iterator[PartOfLimit]:
+    """Of `num` engines that compute at the same time, each with these limits."""
     lengths, answer, later = limits.lengths, limits.lengths.answer, limits.lengths.answer - 1
     if scenario.one_at_a_time:
         latency_s, ttft_s, tpot_s = metrics.latency_p50_s, metrics.ttft_p50_s, metrics.tpot_p50_s
@@ -156,7 +198,7 @@ def _parts(
     else:
         achieved = metrics.tokens_per_s or answer_tokens * (metrics.samples_per_s or 0.0)
         if achieved:
-            work_s, traffic_s = (each / answer for each in (limits.compute_s, limits.memory_s))
+            work_s, traffic_s = limits.compute_s / answer / num, limits.memory_s / answer / num
             yield PartOfLimit.of("all", achieved, work_s, traffic_s)
         prefill, decode = _rates(timeline) or (0.0, 0.0)
     apart = []
@@ -165,10 +207,10 @@ def _parts(
         written_s = limits.kv_token_bytes / limits.bandwidth
         traffic_s = read_s / lengths.prompt + written_s
         work_s = limits.prompt_s / lengths.prompt
-        apart.append(PartOfLimit.of("prefill", prefill, work_s, traffic_s))
+        apart.append(PartOfLimit.of("prefill", prefill, work_s / num, traffic_s / num))
     if decode:
-        work_s = limits.answer_s / later
-        apart.append(PartOfLimit.of("decode", decode, work_s, limits.memory_s / later))
+        work_s, traffic_s = limits.answer_s / later, limits.memory_s / later
+        apart.append(PartOfLimit.of("decode", decode, work_s / num, traffic_s / num))
     # beyond a limit, the timeline did not tell one from the other
     if scenario.one_at_a_time or all(part.of_overlap <= 1 for part in apart):
         yield from apart

@@ -16,14 +16,15 @@ PartName = Literal["all", "prefill", "decode", "p90"]
 class LimitInputs(Grown):
     """What the limits follow from. `prompt_tokens` and `answer_tokens` are means of the test,
     `p90_...` the same at p90 where there is such a part, and `requests` is how many were computed
-    at once at most.
+    at once at most. Of replicas all this is of one, and the limits are of the `replicas` that
+    computed at the same time.
 
     FLOP/s are those of many tokens at once (`linear`: of the linear layers, `other`: of attention
     and of the head), and of so few as a step of answers has. `step_bytes` are weights that each
     step reads from memory: 0 where the CPU's cache holds them.
     """
 
-    LATER: ClassVar[tuple[str, ...]] = ("p90_prompt_tokens", "p90_answer_tokens")
+    LATER: ClassVar[tuple[str, ...]] = ("p90_prompt_tokens", "p90_answer_tokens", "replicas")
 
     peaks: Text
     linear_flops_per_s: PositiveFloat
@@ -39,12 +40,14 @@ class LimitInputs(Grown):
     kv_token_bytes: NonNegativeFloat
     p90_prompt_tokens: PositiveInt | None = None
     p90_answer_tokens: PositiveInt | None = None
+    replicas: PositiveInt = 1
 
     @property
     def sentence(self) -> str:
         """The peaks, and where they come from."""
+        of_each = f"{self.replicas} times " if self.replicas > 1 else ""
         return (
-            f"{self.linear_flops_per_s / 1e12:,.3g} TFLOP/s "
+            f"{of_each}{self.linear_flops_per_s / 1e12:,.3g} TFLOP/s "
             f"({self.step_linear_flops_per_s / 1e12:,.3g} in a step of {self.requests}) and "
             f"{self.bytes_per_s / 1e9:,.3g} GB/s, {self.peaks}"
         )

@@ -192,7 +192,7 @@ class RunRecord(Grown, Record):
     `files` are the digests of LoadGen's files and of what each test was, once the run has ended.
     """
 
-    LATER: ClassVar[tuple[str, ...]] = ("limits", "served")
+    LATER: ClassVar[tuple[str, ...]] = ("limits", "no_limits", "served")
 
     SCHEMA: ClassVar[int] = 5
 
@@ -225,6 +225,8 @@ class RunRecord(Grown, Record):
     accuracy: AccuracyRecord | None = None
     limits: LimitsRecord | None = None
     """None where the peaks of the machine are not known, and where no engine computed."""
+    no_limits: Text | None = None
+    """Why they are not known, where engines were measured."""
     audits: dict[str, AuditRecord] = Field(default_factory=dict)
     files: dict[str, Sha256] = Field(default_factory=dict)
     seal: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EngineError, EnvironmentFault, MissingLibrary, UsageError
-from build_engine.validation import counted, may_be_host
+from build_engine.validation import counted
 from runtime.replicas.cores import num_physical, own_cores
 from runtime.replicas.executor import survey
-from runtime.replicas.spec import LOCAL, ReplicasSpec
+from runtime.replicas.spec import LOCAL, ReplicasSpec, host_and_port
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 _MAX_REPLICAS = 1024
-_ADDRESS = re.compile(r"(?:[^\s:/]+|\[[0-9a-fA-F:]+\]):(\d{1,5})")
-_PORTS = range(1, 2**16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ class Replication:
                 raise UsageError("There are no replicas to share out cores to; add --replicas.")
             return None
         count = _count(AUTO if replicas is None else replicas)
-        if address is not None and address not in (AUTO, LOCAL) and not _is_address(address):
+        if address is not None and address not in (AUTO, LOCAL) and not host_and_port(address):
             raise UsageError(
                 f"--ray-address is `{address}`; give HOST:PORT of the head, as `ray start` told "
                 f"it, or `{AUTO}` on a machine of the cluster."
@@ -98,17 +95,28 @@ class Replication:
             self.require_places(self.count, self.devices(on_gpu=False), on_gpu=False)
 
     def devices(self, *, on_gpu: bool) -> tuple[int, ...]:
-        """Of each machine, its GPUs or its cores; over an address those that Ray counts, which are
-        logical ones. Raises EnvironmentFault for a cluster that cannot be reached.
+        """Of each machine, its GPUs or its physical cores, as far as Ray may use them. Raises
+        EnvironmentFault for a cluster that cannot be reached.
         """
         if not on_gpu and self.address == LOCAL:
             return (num_physical(own_cores()),)
-        there = survey(self.address)
-        return there.gpus if on_gpu else there.cpus
+        there = survey(self.address, cores=not on_gpu)
+        if on_gpu:
+            return there.gpus
+        return tuple(map(min, there.cpus, there.cores))
 
     def places(self, devices: Sequence[int]) -> int:
         """Replicas that find a place on these."""
         return sum(has // (self.cores_each or 1) for has in devices)
+
+    @staticmethod
+    def equal_cores(count: int, devices: Sequence[int]) -> int:
+        """Physical cores that each of `count` replicas can have, on whichever of these machines it
+        is: Ray spreads them evenly.
+        """
+        having = [has for has in devices if has]
+        most_on_one = -(-count // len(having))
+        return max(1, min(having) // most_on_one)
 
     def require_places(self, count: int, devices: Sequence[int], *, on_gpu: bool) -> None:
         """Raise EnvironmentFault unless so many replicas find a place on these."""
@@ -140,11 +148,6 @@ class Replication:
 
 def _on_gpu(engine: Engine) -> bool:
     return engine.identity.target.kind == "gpu" and not engine.emulated
-
-
-def _is_address(text: str) -> bool:
-    found = _ADDRESS.fullmatch(text)
-    return found is not None and int(found[1]) in _PORTS and may_be_host(text.rpartition(":")[0])
 
 
 def _count(text: str) -> int | None:

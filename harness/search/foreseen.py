@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from build_engine.errors import ConfigError
 from build_engine.roofline.peaks import Peaks
-from harness.plan.measured import known_peaks
+from harness.machine.measured import known_peaks
 from harness.search.edge import ByPower
 from harness.simulation.arrivals import arrivals_s
 from harness.simulation.engine import likely_engine

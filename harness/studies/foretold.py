@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from build_engine.errors import EnginebenchError
 from harness.loadgen.job import Probe
+from harness.machine.measured import known_peaks
 from harness.plan.choice import asked_as_built
-from harness.plan.measured import known_peaks
 from harness.plan.plan import make_plan
 from harness.rules.rounds import load_round
 from harness.runs.asking import MODES

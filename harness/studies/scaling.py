@@ -29,7 +29,6 @@ from harness.runs.replication import AUTO, Replication
 from harness.runs.run import require_free
 from harness.studies.place import check_study_folder, held
 from runtime.executor import ReplicaLoad
-from runtime.replicas.cores import num_physical, own_cores
 from runtime.replicas.spec import LOCAL
 
 if TYPE_CHECKING:
@@ -66,8 +65,8 @@ class ScalingChoice:
     ray_address: str | None = None
     """As for `enginebench run`."""
     cores_per_replica: int | None = None
-    """Physical cores of each replica on the CPU target; what each of the most replicas can have on
-    this machine when left out.
+    """Physical cores of each replica on the CPU target; when left out, what each of the most
+    replicas can have, on whichever machine it is.
     """
 
     @property
@@ -82,7 +81,8 @@ class ScalingChoice:
         return tuple(sorted(set(map(int, words))))
 
     def that_fits(self, *, on_gpu: bool) -> ScalingChoice:
-        """The same with its numbers of replicas said, all of which find a place.
+        """The same with its numbers of replicas said, all of which find a place, and on CPUs the
+        cores of each, which are as many in every step.
 
         Raises UsageError for what are no numbers, EnvironmentFault for more than there is room for.
         """
@@ -94,13 +94,13 @@ class ScalingChoice:
             places = replication.places(devices)
             steps = tuple(count for count in steps if count <= places) or steps[:1]
         replication.require_places(steps[-1], devices, on_gpu=on_gpu)
-        return replace(self, replicas=",".join(map(str, steps)))
-
-    def run_choice(self, count: int, folder: Path, *, on_cpu: bool) -> RunChoice:
-        """The run with `count` replicas."""
         cores = self.cores_per_replica
-        if cores is None and on_cpu and self.ray_address is None:
-            cores = max(1, num_physical(own_cores()) // self.steps[-1])
+        if cores is None and not on_gpu:
+            cores = replication.equal_cores(steps[-1], devices)
+        return replace(self, replicas=",".join(map(str, steps)), cores_per_replica=cores)
+
+    def run_choice(self, count: int, folder: Path) -> RunChoice:
+        """The run with `count` replicas."""
         return RunChoice(
             scenario=Scenario.OFFLINE,
             output=folder,
@@ -112,7 +112,7 @@ class ScalingChoice:
             round=self.round,
             replicas=str(count),
             ray_address=self.ray_address or LOCAL,
-            cores_per_replica=cores,
+            cores_per_replica=self.cores_per_replica,
         )
 
 
@@ -194,10 +194,9 @@ def run_scaling(
 def _runs(
     engine: EngineChoice, choice: ScalingChoice, folder: Path, progress: Progress
 ) -> Iterator[Run]:
-    on_cpu = engine.emulate or load_target(engine.target).kind == "cpu"
     requests: list[RunRequest] = []
     for count in choice.steps:
-        wanted = choice.run_choice(count, folder / f"replicas-{count}", on_cpu=on_cpu)
+        wanted = choice.run_choice(count, folder / f"replicas-{count}")
         requests.append(wanted.request(engine, progress))
     for request in requests:  # after all are made: the last may ask for what cannot be
         yield execute(request, progress)

@@ -26,9 +26,10 @@ from build_engine.temporary import mark, sweep
 from build_engine.validation import counted
 from runtime.messages import Fatal
 from runtime.replicas.cores import shares
-from runtime.replicas.messages import Core, Loaded, Nodes, Place, in_parts, of_parts
+from runtime.replicas.machines import cause_of, nodes
+from runtime.replicas.messages import Core, Loaded, Place, in_parts, of_parts
 from runtime.replicas.replica import Replica
-from runtime.replicas.spec import LOCAL, ReplicasSpec
+from runtime.replicas.spec import LOCAL, ReplicasSpec, host_and_port
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -81,23 +82,6 @@ def connected(address: str) -> Iterator[None]:
             _require_listener(address)
             ray.init(address, **options)
         yield
-
-
-def host_and_port(address: str) -> tuple[str, str]:
-    """Of `HOST:PORT` or `[IPv6]:PORT`, an IPv6 address without its brackets; no host where there is
-    no port.
-    """
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), port
-
-
-def nodes() -> Nodes:
-    """The machines of the cluster that we are connected to."""
-    import ray
-
-    has = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpus, cpus = (tuple(int(each.get(kind, 0)) for each in has) for kind in ("GPU", "CPU"))
-    return Nodes(gpus, cpus)
 
 
 class RayHandle:
@@ -216,7 +200,7 @@ class _RayReplica(Replica):
         try:
             return self.load(spec, cores, num_sharing, offer, read)
         except ray.exceptions.RayError as error:
-            return Fatal(f"the engine could not be fetched from the head: {_cause(error)}")
+            return Fatal(f"the engine could not be fetched from the head: {cause_of(error)}")
 
     def submit_parts(self, *parts: bytes) -> None:
         """See `Replica.submit`."""
@@ -256,7 +240,7 @@ def _all(refs: Sequence[Any], limit_s: float, late: str, stopped: Callable[[], b
         try:
             ray.get(done)
         except ray.exceptions.RayError as error:
-            raise EngineDied(f"a replica could not be started: {_cause(error)}") from None
+            raise EngineDied(f"a replica could not be started: {cause_of(error)}") from None
         if stopped():
             raise InterruptedError
         if left and time.monotonic() > until_s:
@@ -341,20 +325,11 @@ def _device(place: Place, cores: Sequence[Core] | None) -> str:
     return "" if cores is None else f"CPU {', '.join(str(core.cpu) for core in cores)}"
 
 
-def _cause(error: Exception) -> str:
-    """What Ray says, in a line: of an error of ours its own words, which come last."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    import ray
-
-    last = isinstance(error, ray.exceptions.RayTaskError | ray.exceptions.ActorDiedError)
-    return lines[-1 if last else 0].rstrip(".") if lines else type(error).__name__
-
-
 def _require_listener(address: str) -> None:
     """Raise OSError where nobody listens: Ray itself would try for minutes."""
-    host, port = host_and_port(address)
-    if host:
-        socket.create_connection((host, int(port)), timeout=_LISTENER_S).close()
+    place = host_and_port(address)
+    if place is not None:
+        socket.create_connection(place, timeout=_LISTENER_S).close()
 
 
 @contextlib.contextmanager

@@ -38,13 +38,13 @@ class ReplicasExecutor(HeadExecutor):
         super().__init__(_WORKER, spec)
 
 
-def survey(address: str) -> Nodes:
-    """The machines of the Ray cluster at `address`. Raises EnvironmentFault where it cannot be
-    reached within a minute, or Ray is not installed.
+def survey(address: str, *, cores: bool = False) -> Nodes:
+    """The machines of the Ray cluster at `address`, with their physical `cores` where these matter.
+    Raises EnvironmentFault where it cannot be reached within a minute, or Ray is not installed.
     """
     child = Child("the process that asked Ray", _WORKER)
     try:
-        child.line.tell(Survey(address))
+        child.line.tell(Survey(address, cores))
         reply = child.line.receive(_SURVEY_S)
         if isinstance(reply, Nodes):
             return reply

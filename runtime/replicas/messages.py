@@ -19,14 +19,19 @@ class Survey:
     """To the head, instead of a start: what is there at this address?"""
 
     address: str
+    cores: bool = False
+    """Whether every machine is to count its physical cores, which takes a moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """The answer: of each machine its GPUs, and its logical CPUs."""
+    """The answer: of each machine its GPUs, the logical CPUs that Ray counts, and the physical
+    cores that a process there may use, where these were asked for.
+    """
 
     gpus: tuple[int, ...]
     cpus: tuple[int, ...]
+    cores: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

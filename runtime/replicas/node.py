@@ -34,7 +34,9 @@ from build_engine.errors import (
 from build_engine.launch import launched
 from build_engine.libraries import installed_version
 from build_engine.validation import may_be_host
-from runtime.replicas.cluster import STORE_BYTES, connected, host_and_port, nodes
+from runtime.replicas.cluster import STORE_BYTES, connected
+from runtime.replicas.machines import nodes
+from runtime.replicas.spec import host_and_port
 
 _TICK_S = 0.5
 _RUN_END_S = 60.0  # for a run that is told to stop: its record is written, its replicas are closed
@@ -241,10 +243,10 @@ def _for_ray(secrets: dict[str, str]) -> dict[str, str]:
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
-    host, port = host_and_port(address)
-    if not host or not may_be_host(host) or not port.isdecimal() or not 0 < int(port) < 2**16:
+    place = host_and_port(address)
+    if place is None:
         raise UsageError(f"`{address}` is no address and port; set HEAD_ADDRESS and RAY_PORT.")
-    return host, int(port)
+    return place
 
 
 def _listens(host: str, port: int) -> bool:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
+from build_engine.validation import may_be_host
 from runtime.backend import AnySpec
 from runtime.spec import ExecutorSpec
 
 LOCAL = "local"
 """The address of a Ray that is started for one executor on this machine, and ends with it."""
+_ADDRESS = re.compile(r"(?:([^\s:/\[\]]+)|\[([0-9a-fA-F:.]+)\]):(\d{1,5})")
+_PORTS = range(1, 2**16)
+
+
+def host_and_port(address: str) -> tuple[str, int] | None:
+    """Of `HOST:PORT` or `[IPv6]:PORT`, an IPv6 address without its brackets; None for what is no
+    address of a cluster.
+    """
+    found = _ADDRESS.fullmatch(address)
+    if found is None:
+        return None
+    host, port = found[1] or found[2], int(found[3])
+    return (host, port) if port in _PORTS and may_be_host(host) else None
 
 
 class ReplicasSpec(ExecutorSpec):
@@ -65,6 +80,11 @@ class ReplicasSpec(ExecutorSpec):
     def num_replicas(self) -> int:
         """See `ExecutorSpec.num_replicas`."""
         return self.count
+
+    @property
+    def own_batch_size(self) -> int | None:
+        """See `ExecutorSpec.own_batch_size`: of each."""
+        return self.each[0].own_batch_size
 
     @property
     def max_in_flight(self) -> int | None:

@@ -9,9 +9,10 @@ import signal
 
 from runtime.messages import Start
 from runtime.process import Line
-from runtime.replicas.cluster import connected, nodes, offer_of, replicas
+from runtime.replicas.cluster import connected, offer_of, replicas
 from runtime.replicas.ears import Ears, lead, told
 from runtime.replicas.head import Head
+from runtime.replicas.machines import nodes
 from runtime.replicas.messages import Survey
 from runtime.replicas.spec import ReplicasSpec
 
@@ -25,9 +26,9 @@ def _serve(spec: ReplicasSpec, line: Line, ears: Ears) -> None:
         lead(head, line, ears)
 
 
-def _survey(address: str, line: Line) -> None:
-    with connected(address):
-        line.send(nodes())
+def _survey(asked: Survey, line: Line) -> None:
+    with connected(asked.address):
+        line.send(nodes(cores=asked.cores))
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
     line = Line.to_parent()
     first = line.receive()
     if isinstance(first, Survey):
-        told(line, lambda: _survey(first.address, line))
+        told(line, lambda: _survey(first, line))
         return
     assert isinstance(first, Start)
     spec = first.spec

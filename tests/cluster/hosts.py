@@ -41,6 +41,11 @@ class Host:
     token: str
 
     @property
+    def ipv6(self) -> str:
+        """Its other address."""
+        return f"fd00:77::{self.address.rpartition('.')[2]}"
+
+    @property
     def environment(self) -> dict[str, str]:
         return {
             **os.environ,
@@ -173,6 +178,8 @@ def two_hosts(folder: Path) -> Iterator[tuple[Host, Host]]:
         for host in hosts:
             _ip("-n", host.namespace, "address", "add", f"{host.address}/24", "dev", host.device)
             host.link("up")
+            ipv6 = ["address", "add", f"{host.ipv6}/64", "dev", host.device, "nodad"]
+            _ip("-n", host.namespace, "-6", *ipv6)
         yield a, b
     finally:
         for host in hosts:

@@ -40,7 +40,7 @@ while [ "$1" = -o ]; do shift 2; done
 machine=$1; shift
 echo "ssh $machine: $*" >> "$NOTES/calls"
 [ "$machine" = far ] && { echo "ssh: connect to host far: No route to host" >&2; exit 255; }
-MACHINE=$machine SSH_CONNECTION="10.0.0.9 1 10.0.0.2 22" exec sh -c "$*"
+MACHINE=$machine SSH_CONNECTION="${FROM:-10.0.0.9} 1 10.0.0.2 22" exec sh -c "$*"
 """
 _SRUN = """
 while :; do case $1 in --nodelist=*) machine=${1#*=} ;; --*) ;; *) break ;; esac; shift; done

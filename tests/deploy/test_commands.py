@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from build_engine.recipe import load_recipe, recipe_names
 from harness.cli.main import make_app
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +65,7 @@ def commands() -> Iterator[tuple[str, str]]:
 
 
 COMMANDS = sorted(set(commands()))
+CALIBRATED = [name for name in recipe_names() if load_recipe(name).is_calibrated]
 
 
 def test_they_are_found() -> None:
@@ -79,6 +81,20 @@ def test_a_command_line_is_taken(place: str, words: str) -> None:
     tokens = [word for word in shlex.split(words) if word not in ("<this", "repository>")]
     _, bound, _ = make_app().parse_args(tokens, exit_on_error=False, print_error=False)
     assert bound is not None, place
+
+
+def test_official_runs_are_calibrated_on_what_a_submission_accepts() -> None:
+    """Of every run of a benchmark with a calibrated recipe; invented news is used otherwise."""
+    runs = [
+        (place, words)
+        for place, words in COMMANDS
+        if words.startswith("run ") and "--workload llama3.1-8b" in words
+        if any(f"--recipe {name} " in f"{words} " for name in CALIBRATED)
+    ]
+    assert {place for place, _ in runs} >= {"docs/a30.md", "deploy/README.md"}
+    for place, words in runs:
+        for option in ("--calibration", "--dataset"):
+            assert option in words.split(), (place, words)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

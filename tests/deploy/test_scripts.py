@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.replicas.spec import host_and_port
 from tests.deploy.machines import Machines
 
 RUN = ("run", "--model", "newsbrief", "--output", "it's here")
@@ -50,6 +51,26 @@ def test_slurm_starts_the_same(machines: Machines) -> None:
     assert "two: -m harness.cli.node worker 10.0.0.1:7000 120" in calls
     assert "worker ended" in calls
     assert machines.left() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ({"FROM": "2001:db8::9"}, "[2001:db8::9]:6379"),
+        ({"HEAD_ADDRESS": "2001:db8::1", "RAY_PORT": "7000"}, "[2001:db8::1]:7000"),
+        ({"HEAD_ADDRESS": "[2001:db8::1]"}, "[2001:db8::1]:6379"),
+        ({"HEAD_ADDRESS": "head.example"}, "head.example:6379"),
+    ],
+)
+def test_an_ipv6_address_has_brackets_before_its_port(
+    machines: Machines, given: dict[str, str], address: str
+) -> None:
+    machines.note("head-code", "0")
+    assert machines.run(*SSH, **given) == (0, "")
+    calls = machines.lines("calls")
+    assert f"{HERE}: -m harness.cli.node head {address} 2 120 {' '.join(RUN)}" in calls
+    assert f"two: -m harness.cli.node worker {address} 120" in calls
+    assert host_and_port(address) is not None  # which `run --ray-address` takes
 
 
 @pytest.mark.parametrize("script", ["ssh", "slurm"])
@@ -150,6 +171,55 @@ def test_a_program_that_is_not_there_is_told(machines: Machines) -> None:
     code, told = machines.run(*SSH, ENGINEBENCH_PYTHON="/nowhere/python")
     assert code == 3
     assert "enginebench could not be asked for its versions on " in told
+    assert "by ENGINEBENCH_PYTHON=/nowhere/python; the reason stands above." in told
+
+
+def installed(folder: Path, first_line: str, *, links: bool) -> dict[str, str]:
+    """A PATH with an `enginebench` that begins so, in the folder of its environment or, as pipx and
+    uv do it, linked from another.
+    """
+    environment, others = folder / "environment" / "bin", folder / "bin"
+    for path in (environment, others):
+        path.mkdir(parents=True)
+    program = (environment if links else others) / "enginebench"
+    program.write_text(f"{first_line}\n")
+    program.chmod(0o755)
+    if links:
+        (others / "enginebench").symlink_to(program)
+    (environment / "python").symlink_to(folder / "programs" / "node")
+    return {
+        "PATH": f"{folder / 'programs'}:{others}:{os.defpath}",
+        "ENGINEBENCH_PYTHON": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("first_line", "links"),
+    [
+        ("#!{0}/environment/bin/python", True),
+        ("#!/bin/sh", True),
+        ("#!{0}/environment/bin/python", False),
+    ],
+    ids=["a link", "a link to what needs a shell", "elsewhere than its python"],
+)
+def test_the_python_is_that_which_runs_the_program(
+    machines: Machines, first_line: str, links: bool
+) -> None:
+    machines.note("head-code", "0")
+    given = installed(machines.folder, first_line.format(machines.folder), links=links)
+    assert machines.run(*SSH, **given) == (0, "")
+    python = f"ssh two: exec '{machines.folder}/environment/bin/python' -m harness.cli.node"
+    started = [line for line in machines.lines("calls") if line.startswith(python)]
+    assert len(started) == 2  # for its versions, and as a node
+
+
+def test_a_program_whose_python_is_gone_is_told(machines: Machines) -> None:
+    given = installed(machines.folder, "#!/nowhere/bin/python3", links=True)
+    code, told = machines.run(*SSH, **given)
+    assert code == 3
+    (line,) = told.splitlines()
+    assert line.startswith("enginebench: There is no Python for ")
+    assert "at /nowhere/bin/python3; set ENGINEBENCH_PYTHON to that of" in line
 
 
 def test_a_machine_that_does_not_answer_is_given_up(machines: Machines) -> None:

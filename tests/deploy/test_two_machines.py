@@ -124,6 +124,15 @@ def test_a_run_over_both_and_nothing_is_left(
     assert pair.left() == []
 
 
+def test_a_run_over_ipv6(pair: Pair) -> None:
+    """The address is as ssh tells it, without brackets."""
+    code, told = pair.run("--scenario", "Offline", "--count", "100", HEAD_ADDRESS=pair.a.ipv6)
+    assert code == 0, told
+    loads = read_replicas(pair.output / "performance" / "replicas.json").replicas
+    assert sorted(load.node[-12:] for load in loads) == ["(fd00:77::1)", "(fd00:77::2)"]
+    assert pair.left() == []
+
+
 def test_a_worker_that_never_joins_is_told_within_the_bound(pair: Pair) -> None:
     pair.b.link("down")
     started_s = time.monotonic()

@@ -73,6 +73,8 @@ def _limit_facts(candidate: Candidate, scenario: Scenario) -> Iterator[Fact]:
     """How close a run of a scenario came to the limits of its machine."""
     limits = candidate.limits(scenario)
     if limits is None:
+        if (reason := candidate.no_limits(scenario)) is not None:
+            yield Fact(f"{scenario}, of the limit", f"not known: {reason}")
         return
     for part in limits.parts:
         name = "" if part.name == "all" else f", {part.name}"

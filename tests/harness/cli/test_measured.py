@@ -91,6 +91,16 @@ def test_a_run_says_how_close_it_came(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "doctor --measure" not in said
 
 
+def test_a_run_says_why_that_is_not_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path / "bf16", marks=("demo workload",))
+    show_run(Output(as_json=False), run.changed(no_limits="the file of target `mine` is not known"))
+    said = capsys.readouterr().err
+    assert "    of the limit: not known: the file of target `mine` is not known\n" in said
+    assert "--measure" not in said
+
+
 def test_no_limits_are_asked_for_where_nothing_computed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -63,6 +63,8 @@ def run(*words: str, given: str = "token\n\n") -> tuple[int, str]:
         (("worker", "10.0.0.1", "5"), EXIT_USAGE, "`10.0.0.1` is no address and port; set HEAD_"),
         (("worker", "a..b:80", "5"), EXIT_USAGE, "`a..b:80` is no address and port; set HEAD_"),
         (("address", "a..b"), EXIT_ENVIRONMENT, "knows no address of a..b (no machine has such"),
+        (("worker", "fd00::1:6379", "5"), EXIT_USAGE, "`fd00::1:6379` is no address and port; set"),
+        (("head", "[fe80::1%eth0]:6379", "2", "5", "run"), EXIT_USAGE, "no address and port; set"),
         (("head", "203.0.113.1:6379", "2", "5", "run"), EXIT_ENVIRONMENT, "set HEAD_ADDRESS to"),
     ],
 )

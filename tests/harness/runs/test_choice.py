@@ -27,6 +27,7 @@ from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
 from harness.runs.asking import check_output
+from harness.runs.request import RunRequest
 from newsbrief import CHECKPOINT
 from tests.build_engine.checkpoints import write_checkpoint
 from tests.harness.runs.choices import Choice, refused, with_engine, with_run, write_news
@@ -301,3 +302,28 @@ def test_a_build_says_its_steps(
     assert "  network" in told.said
     monkeypatch.setattr(store_module.EngineStore, "_build", None)  # found, so not built again
     choice.engine.build(load_workload("newsbrief"), told)
+
+
+def test_a_run_goes_by_the_target_file_that_was_given_and_as_it_is_now(
+    choice: Choice, built: list[EngineSpec], tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.yaml"
+
+    def built_for(gb_s: int) -> RunRequest:
+        mine.write_text(
+            f"{{name: mine, title: Mine, kind: cpu, backend: openvino, bandwidth_gb_s: {gb_s}, "
+            "dense_tflops: {bf16: 0.39, fp32: 0.2}, sources: [measured by hand]}",
+            "utf-8",
+        )
+        return with_engine(choice, target=str(mine)).request()
+
+    for gb_s in (28, 56):
+        request = built_for(gb_s)
+        assert request.engine is not None
+        for engine in (
+            request.engine,
+            choice.run.request_on(request.engine, request.dataset).engine,
+        ):
+            assert engine is not None and engine.built_for is not None
+            assert engine.built_for.bandwidth_gb_s == gb_s
+    assert len(built) == 1  # peaks are no part of an engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,27 +10,31 @@ import pytest
 
 from build_engine.files import write_json
 from build_engine.roofline.peaks import Peaks
+from build_engine.store.engine import Engine
+from build_engine.target import Detected, load_target
 from harness.figures import ProgressFigures
 from harness.loadgen.metrics import Metrics
 from harness.rules.scenario import Scenario
 from harness.runs.limits import limits_of, p90
-from harness.runs.limits_record import LimitsRecord, PartOfLimit
+from harness.runs.limits_record import LimitsRecord, PartName, PartOfLimit
 from harness.runs.run import Run
 from runtime.openvino.spec import EmulatedSpec, OpenVINOSpec
+from runtime.replicas.messages import Core
 from runtime.replicas.spec import ReplicasSpec
 from runtime.simulated import SimulatedSpec
 from runtime.spec import ExecutorSpec
-from tests.build_engine.manifests import make_manifest
+from tests.build_engine.manifests import make_manifest, resealed
 from tests.harness.figures import make_figures
 from tests.harness.runs.claims import claim
 
 ENGINE = OpenVINOSpec(folder=Path("/engines/bf16"))
+FAST = Metrics(tokens_per_s=1000.0, samples_per_s=20.0)
 PEAKS = Peaks({"bf16": 1e12, "fp32": 1e12}, 1e10, "measured by a test")
 
 
 @pytest.fixture(autouse=True)
 def _measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.runs.limits.measured_peaks", lambda: PEAKS)
+    monkeypatch.setattr("harness.machine.measured.measured_peaks", lambda: PEAKS)
 
 
 def _limits(
@@ -40,9 +45,20 @@ def _limits(
     **metrics: Any,
 ) -> LimitsRecord | None:
     figures = Metrics(**{"tokens_per_s": 1000.0, "samples_per_s": 20.0, **metrics})
-    engine = make_manifest("bf16")
+    engine = Engine(Path("e"), make_manifest("bf16"))
+    return _found(engine, scenario, executor, figures, timeline, p90_tokens).value
+
+
+def _found(
+    engine: Engine,
+    scenario: Scenario = Scenario.OFFLINE,
+    executor: ExecutorSpec = ENGINE,
+    metrics: Metrics = FAST,
+    timeline: list[ProgressFigures] | None = None,
+    p90_tokens: tuple[int, int] | None = None,
+) -> Detected[LimitsRecord | None]:
     told = (100.0, 50.0, timeline or [], p90_tokens)
-    return limits_of(engine, executor, scenario, figures, *told)
+    return limits_of(engine, executor, scenario, metrics, *told)
 
 
 def _timeline(prompt_s: float, token_s: float, mixed: bool = True) -> list[ProgressFigures]:
@@ -121,9 +137,8 @@ def test_single_stream_at_p90_goes_by_the_lengths_at_p90(tmp_path: Path) -> None
     assert (found.inputs.p90_prompt_tokens, found.inputs.p90_answer_tokens) == (300, 60)
     assert (found.inputs.prompt_tokens, found.inputs.answer_tokens) == (100, 50)
     # a request of these lengths, as if all had them
-    engine = make_manifest("bf16")
-    figures = Metrics(latency_p50_s=0.8)
-    alike = limits_of(engine, ENGINE, Scenario.SINGLE_STREAM, figures, 300.0, 60.0, [])
+    engine, figures = Engine(Path("e"), make_manifest("bf16")), Metrics(latency_p50_s=0.8)
+    alike = limits_of(engine, ENGINE, Scenario.SINGLE_STREAM, figures, 300.0, 60.0, []).value
     assert alike is not None
     of_all = alike.part("all")
     assert of_all is not None
@@ -155,12 +170,134 @@ def test_p90_is_loadgens() -> None:
     [
         SimulatedSpec(),
         EmulatedSpec(folder=Path("/e")),
-        ReplicasSpec(each=(ENGINE,), count=2),
+        ReplicasSpec(each=(SimulatedSpec(),), count=2),
     ],
-    ids=lambda executor: executor.backend,
+    ids=["simulated", "emulated", "simulated replicas"],
 )
-def test_what_no_one_engine_computed_has_no_limits(executor: ExecutorSpec) -> None:
+def test_what_no_engine_computed_has_no_limits_and_no_reason(executor: ExecutorSpec) -> None:
     assert _limits(executor=executor) is None
+    assert _found(Engine(Path("e"), make_manifest("bf16")), executor=executor).reason == ""
+
+
+def _part(record: LimitsRecord | None, name: PartName = "all") -> PartOfLimit:
+    assert record is not None
+    part = record.part(name)
+    assert part is not None
+    return part
+
+
+@pytest.mark.parametrize(("cores", "each"), [(4, None), (4, 2), (8, 4)])
+def test_replicas_that_share_all_cores_are_held_against_the_machine(
+    monkeypatch: pytest.MonkeyPatch, cores: int, each: int | None
+) -> None:
+    """Arithmetic as of the whole machine; but each reads the weights for its own requests."""
+    here(monkeypatch, cores)
+    pair = ReplicasSpec(each=(ENGINE,), count=2, device="cores", cores_each=each)
+    alone, both = _limits(), _limits(executor=pair)
+    assert alone is not None and both is not None
+    assert both.inputs.replicas == 2
+    assert both.inputs.linear_flops_per_s == alone.inputs.linear_flops_per_s / 2
+    assert both.inputs.bytes_per_s == alone.inputs.bytes_per_s / 2
+    assert both.inputs.sentence.startswith("2 times 0.5 TFLOP/s (0.5 in a step of 64) and 5 GB/s")
+    for limit in ("overlap_limit", "serial_limit"):
+        assert getattr(_part(both), limit) == pytest.approx(getattr(_part(alone), limit))
+
+
+def test_replicas_on_some_of_the_cores_are_held_against_these(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here(monkeypatch, 8)
+    compute_bound = Peaks({"bf16": 1e12, "fp32": 1e12}, 1e15, "measured by a test")
+    monkeypatch.setattr("harness.machine.measured.measured_peaks", lambda: compute_bound)
+    found = {
+        count: _part(
+            _limits(
+                executor=ReplicasSpec(each=(ENGINE,), count=count, device="cores", cores_each=2)
+            )
+        )
+        for count in (1, 2, 4)
+    }
+    whole = _part(_limits())
+    for count, part in found.items():
+        assert part.overlap_limit == pytest.approx(whole.overlap_limit * count / 4)
+        assert part.of_overlap == pytest.approx(whole.of_overlap * 4 / count)
+
+
+def test_one_request_at_a_time_is_computed_by_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    here(monkeypatch, 4)
+    times: dict[str, Any] = {"latency_p50_s": 0.5, "ttft_p50_s": 0.1, "tpot_p50_s": 0.008}
+    pair = ReplicasSpec(each=(ENGINE,), count=2, device="cores")
+    alone = _limits(Scenario.SINGLE_STREAM, **times)
+    both = _limits(Scenario.SINGLE_STREAM, executor=pair, **times)
+    assert both is not None and alone is not None
+    assert both.inputs.replicas == 1
+    assert both.inputs.bytes_per_s == alone.inputs.bytes_per_s
+    assert both.inputs.linear_flops_per_s == alone.inputs.linear_flops_per_s / 2
+
+
+def test_replicas_on_cpus_of_other_machines_have_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    here(monkeypatch, 4)
+    far = ReplicasSpec(each=(ENGINE,), count=2, device="cores", address="a:1")
+    found = _found(Engine(Path("e"), make_manifest("bf16")), executor=far)
+    assert found.value is None
+    assert found.reason == (
+        "peaks are known of this machine's CPU alone, and replicas may be on others"
+    )
+
+
+def here(monkeypatch: pytest.MonkeyPatch, num: int) -> None:
+    """This machine has so many cores."""
+    monkeypatch.setattr(
+        "harness.runs.limits.own_cores", lambda: [Core(n, 0, n) for n in range(num)]
+    )
+
+
+def _gpu_engine(name: str = "a30", sm: int = 80) -> Engine:
+    manifest = make_manifest("bf16")
+    target = manifest.identity.target.model_copy(
+        update={"name": name, "kind": "gpu", "sm": sm, "compute": f"sm_{sm}"}
+    )
+    identity = manifest.identity.model_copy(update={"target": target})
+    return Engine(Path("e"), resealed(manifest.model_copy(update={"identity": identity})))
+
+
+def test_replicas_on_gpus_are_held_against_so_many_gpus() -> None:
+    far = ReplicasSpec(each=(ENGINE,), count=4, device="gpu", address="a:1")
+    engine = _gpu_engine()
+    one, four = _found(engine).value, _found(engine, executor=far).value
+    assert _part(four).overlap_limit == pytest.approx(4 * _part(one).overlap_limit)
+    assert _part(four).serial_limit == pytest.approx(4 * _part(one).serial_limit)
+    assert one is not None and four is not None
+    assert four.inputs.sentence == f"4 times {one.inputs.sentence}"
+    assert four.inputs == one.inputs.model_copy(update={"replicas": 4})
+    assert "replicas" not in one.inputs.model_dump(mode="json")  # as records of before have it
+
+
+def test_a_targets_own_file_says_what_its_peaks_are() -> None:
+    """Also where a shipped one has its name, and where it is a CPU."""
+    mine = load_target("a30").model_copy(update={"bandwidth_gb_s": 100.0})
+    for name in ("mine", "a30"):
+        own = mine.model_copy(update={"name": name})
+        found = _found(replace(_gpu_engine(name), built_for=own)).value
+        assert found is not None
+        assert found.inputs.bytes_per_s == 1e11
+        assert found.inputs.peaks == f"dense peaks and bandwidth that target `{name}` states"
+    cpu = load_target("cpu").model_copy(
+        update={"name": "mine", "bandwidth_gb_s": 100.0, "dense_tflops": {"bf16": 2.0, "fp32": 1.0}}
+    )
+    engine = Engine(Path("e"), make_manifest("bf16"), cpu)
+    found = _found(engine).value
+    assert found is not None
+    assert (found.inputs.bytes_per_s, found.inputs.linear_flops_per_s) == (1e11, 2e12)
+
+
+@pytest.mark.parametrize("engine", [_gpu_engine("mine"), _gpu_engine("a30", sm=90)])
+def test_the_peaks_of_an_unknown_file_are_not_made_up(engine: Engine) -> None:
+    found = _found(engine)
+    assert found.value is None
+    assert found.reason == (
+        f"the file of target `{engine.target}`, which has its peaks, is not known"
+    )
 
 
 def test_a_run_of_fewer_at_once_is_held_against_its_own_limits() -> None:
@@ -170,11 +307,14 @@ def test_a_run_of_fewer_at_once_is_held_against_its_own_limits() -> None:
 
 
 def test_without_peaks_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.runs.limits.measured_peaks", lambda: None)
+    engine = Engine(Path("e"), make_manifest("bf16"))
+    monkeypatch.setattr("harness.machine.measured.measured_peaks", lambda: None)
     assert _limits() is None
+    assert _found(engine).reason.endswith("none were measured here (enginebench doctor --measure)")
     narrow = Peaks({"int4": 1e12}, 1e10, "measured by a test")
-    monkeypatch.setattr("harness.runs.limits.measured_peaks", lambda: narrow)
+    monkeypatch.setattr("harness.machine.measured.measured_peaks", lambda: narrow)
     assert _limits() is None
+    assert "no peak is known for bf16" in _found(engine).reason
 
 
 def test_the_record_keeps_them_and_notices_an_edit(tmp_path: Path) -> None:
@@ -191,7 +331,9 @@ def test_the_record_keeps_them_and_notices_an_edit(tmp_path: Path) -> None:
 def test_a_record_of_before_is_read_as_it_is(tmp_path: Path) -> None:
     run = claim(tmp_path / "run")
     written = run.record.to_json()
-    assert "limits" not in written  # so a record without the field is whole, and its seal holds
+    assert (
+        "limits" not in written and "no_limits" not in written
+    )  # so a record without the field is whole, and its seal holds
     write_json(run.folder.record, written)
     again = Run.read(tmp_path / "run").record
     assert again.limits is None and again.is_sealed

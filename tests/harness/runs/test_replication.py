@@ -39,12 +39,15 @@ def engine(tmp_path: Path, **identity: Any) -> Engine:
 
 
 def cluster(monkeypatch: pytest.MonkeyPatch, *gpus: int, cpus: int = 4) -> list[str]:
-    """A cluster with so many GPUs and CPUs on each machine; the addresses that were asked."""
+    """A cluster with so many GPUs and cores, of two CPUs each, on each machine; the addresses that
+    were asked.
+    """
     asked: list[str] = []
 
-    def survey(address: str) -> Nodes:
+    def survey(address: str, *, cores: bool) -> Nodes:
         asked.append(address)
-        return Nodes(gpus, (cpus,) * len(gpus))
+        on_each = (cpus,) * len(gpus)
+        return Nodes(gpus, tuple(2 * num for num in on_each), on_each if cores else ())
 
     monkeypatch.setattr(module, "survey", survey)
     return asked
@@ -183,6 +186,41 @@ def test_more_than_there_are_cores_is_refused(
     with pytest.raises(EnvironmentFault) as caught:
         asked.of_engine(engine(tmp_path), OpenVINOSpec(folder=tmp_path))
     assert str(caught.value).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "cores", "devices"),
+    [((8, 8), (4, 4), (4, 4)), ((2, 8), (4, 4), (2, 4)), ((0, 8), (4, 4), (0, 4))],
+    ids=["two threads a core", "Ray may use two", "a head without work"],
+)
+def test_cores_of_a_cluster_are_physical_ones_that_ray_may_use(
+    monkeypatch: pytest.MonkeyPatch,
+    cpus: tuple[int, ...],
+    cores: tuple[int, ...],
+    devices: tuple[int, ...],
+) -> None:
+    there = Nodes((0, 0), cpus, cores)
+    monkeypatch.setattr(module, "survey", lambda address, *, cores: there)
+    assert Replication(2, "a:1").devices(on_gpu=False) == devices
+
+
+@pytest.mark.parametrize(
+    ("count", "devices", "each"),
+    [
+        (4, (8,), 2),
+        (3, (8,), 2),
+        (2, (4, 4), 4),
+        (4, (4, 4), 2),
+        (3, (4, 4), 2),
+        (2, (0, 4), 2),
+        (2, (2, 16), 2),
+        (8, (2, 16), 1),
+    ],
+)
+def test_equal_cores_are_those_of_the_fullest_machine(
+    count: int, devices: tuple[int, ...], each: int
+) -> None:
+    assert Replication.equal_cores(count, devices) == each
 
 
 def test_more_gpus_than_a_cluster_has_are_refused(

@@ -23,7 +23,7 @@ from harness.runs.run import Run
 from harness.studies import scaling as module
 from harness.studies.scaling import ScalingChoice, run_scaling
 from runtime.executor import ReplicaLoad
-from runtime.replicas.messages import Core
+from runtime.replicas.messages import Core, Nodes
 from runtime.simulated import SimulatedSpec
 from tests.harness.rehearsal import rehearse
 
@@ -198,20 +198,43 @@ def test_what_is_no_list_of_numbers_is_refused(words: str) -> None:
 def test_all_steps_have_the_same_cores_and_take_the_same_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "num_physical", lambda cores: 8)
+    cores(monkeypatch, 8)
     choice = ScalingChoice(replicas="1, 4", count=10)
     for count in choice.steps:
-        asked = choice.run_choice(count, Path("run"), on_cpu=True)
+        asked = choice.that_fits(on_gpu=False).run_choice(count, Path("run"))
         assert (asked.replicas, asked.ray_address, asked.cores_per_replica) == (
             str(count),
             "local",
             2,
         )
-    assert choice.run_choice(1, Path("run"), on_cpu=False).cores_per_replica is None
     far = replace(choice, ray_address="a:1")
-    assert far.run_choice(1, Path("run"), on_cpu=True).cores_per_replica is None
     assert list(words_of(far)) == ["--replicas", "1, 4", "--count", "10", "--ray-address", "a:1"]
     changed = EngineChoice(model="m", recipe="bf16", set=("workload.max_new_tokens=8",))
     again = words_on(changed, far)
     at = again.index("--set")
     assert again[at : at + 2] == ["--set", "workload.max_new_tokens=8"]
+
+
+@pytest.mark.parametrize(
+    ("replicas", "given", "each"),
+    [("1,2", None, 4), ("1,2,4", None, 2), (None, None, 2), ("1,2", 3, 3)],
+)
+def test_over_a_cluster_too_every_step_has_the_same_cores(
+    monkeypatch: pytest.MonkeyPatch, replicas: str | None, given: int | None, each: int
+) -> None:
+    cores(monkeypatch, 64)  # of this machine, which do not matter
+    there = Nodes(gpus=(0, 0), cpus=(8, 8), cores=(4, 4))
+    monkeypatch.setattr(replication, "survey", lambda address, *, cores: there)
+    choice = ScalingChoice(replicas=replicas, ray_address="a:1", cores_per_replica=given)
+    fitting = choice.that_fits(on_gpu=False)
+    for count in fitting.steps:
+        asked = fitting.run_choice(count, Path("run"))
+        assert (asked.ray_address, asked.cores_per_replica) == ("a:1", each)
+
+
+def test_replicas_on_gpus_have_no_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    cores(monkeypatch, 4)
+    there = Nodes(gpus=(1, 1), cpus=(8, 8))
+    monkeypatch.setattr(replication, "survey", lambda address, *, cores: there)
+    choice = ScalingChoice(replicas="1,2", ray_address="a:1").that_fits(on_gpu=True)
+    assert choice.run_choice(2, Path("run")).cores_per_replica is None

@@ -17,6 +17,7 @@ from build_engine.errors import EngineDied, EnvironmentFault
 from runtime.backend import load
 from runtime.executor import Executor, Request
 from runtime.openvino.spec import OpenVINOSpec
+from runtime.replicas.cores import num_physical, own_cores
 from runtime.replicas.executor import survey
 from runtime.replicas.spec import ReplicasSpec
 from runtime.simulated.spec import SimulatedSpec
@@ -128,6 +129,12 @@ def test_a_long_prompt_arrives() -> None:
         assert answers(executor, 1) == {1: list(range(100, 108))}
     finally:
         executor.close()
+
+
+def test_machines_are_asked_for_their_cores_where_these_matter() -> None:
+    (here,) = survey("local", cores=True).cores
+    assert here == num_physical(own_cores())
+    assert survey("local").cores == ()
 
 
 def test_an_address_where_nobody_listens_is_told() -> None:

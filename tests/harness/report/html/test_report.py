@@ -203,3 +203,10 @@ def test_the_head_of_the_page_is_true_of_all_its_runs(tmp_path: Path) -> None:
         "2 candidates, 2 runs of workloads newsbrief and other, 2026-01-01 to 2026-01-03. 2 "
         "machines, listed at the end." in html
     )
+
+
+def test_a_candidate_says_why_its_share_of_the_limits_is_not_known(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", no_limits="the file of target `mine` is not known")
+    html = write_report([tmp_path], tmp_path / "r.html").read_text("utf-8")
+    assert "Offline, of the limit" in html
+    assert "not known: the file of target `mine` is not known" in html
