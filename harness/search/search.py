@@ -26,7 +26,7 @@ from harness.search.prober import HIDDEN, Prober
 from harness.search.record import SEARCH, ProbeRecord, SearchRecord, Start, read_search
 from harness.search.tuning import Tuning, candidates, tune
 from harness.simulation.early_stopping import LEAST_QUERIES, most_over_early
-from harness.studies.place import check_study_folder, clear, held
+from harness.studies.place import check_study_folder, clear, forgetting, held, is_forgetting
 from harness.studies.study import interrupted
 from harness.studies.turns import finished_run
 
@@ -82,10 +82,10 @@ def run_search(
     check_study_folder(folder, plan.choice.dataset)
     require_address_space()
     with held(folder):
-        if fresh:
-            _forget(folder)
-        earlier = earlier_search(folder)
         try:
+            if fresh or is_forgetting(folder):
+                _forget(folder)
+            earlier = earlier_search(folder)
             prober = _prober(plan, folder.absolute(), progress)
             return _Searching(plan, prober, told, _record(prober, plan, command, earlier)).go()
         except (Interrupted, KeyboardInterrupt):
@@ -93,9 +93,11 @@ def run_search(
 
 
 def earlier_search(folder: Path) -> SearchRecord | None:
-    """What an earlier command left in `folder`. Raises UsageError for a record that cannot be read
-    or was changed.
+    """What an earlier command left in `folder`, and none has begun to forget. Raises UsageError for
+    a record that cannot be read or was changed.
     """
+    if is_forgetting(folder):
+        return None
     try:
         return read_search(folder)
     except FileNotFoundError:
@@ -152,10 +154,11 @@ def _require_hope(known: ProbeRecord) -> None:
 
 def _forget(folder: Path) -> None:
     """Remove what an earlier search left; only what bears its names."""
-    (folder / SEARCH).unlink(missing_ok=True)
-    for place in (folder / HIDDEN, *folder.glob("whole-*")):
-        if place.is_dir():
-            clear(place)
+    with forgetting(folder):
+        (folder / SEARCH).unlink(missing_ok=True)
+        for place in (folder / HIDDEN, *folder.glob("whole-*")):
+            if place.is_dir():
+                clear(place)
 
 
 @dataclass(slots=True)

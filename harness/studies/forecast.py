@@ -17,7 +17,7 @@ from build_engine.store.store import EngineStore
 from harness.runs.run import Run
 from harness.studies.clock import Clock
 from harness.studies.foretold import Foretold
-from harness.studies.place import is_folder_of_a_run
+from harness.studies.place import is_folder_of_a_run, is_forgetting
 from harness.studies.record import earlier_study
 from harness.studies.sweep import rate_by, turn_of
 from harness.studies.turns import finished_run
@@ -56,6 +56,7 @@ def forecast(
     Raises UsageErrors.
     """
     workload, earlier = plan.workload, earlier_study(folder)
+    fresh = fresh or is_forgetting(folder)
     if earlier is not None:
         earlier.require_model(plan.choice.model_place, folder)
     finished = _finished(folder)

@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from build_engine.errors import UsageError
-from build_engine.files import cannot_write, check_writable
+from build_engine.files import cannot_write, check_writable, sync
 from build_engine.paths import require_text
 from build_engine.store.spec import SHORT_KEY_LEN, folder_name
 from harness.rules.scenario import Scenario
@@ -20,6 +20,8 @@ from harness.runs.place import require_own_place
 
 REPORT = "report.html"
 _LOCK = ".lock"
+_FORGETTING = ".forgetting"
+_REMOVING = ".removing"
 _OF_A_RUN = re.compile(
     f"-({'|'.join(each.lower() for each in Scenario)})(-[0-9]+)?-[0-9a-f]{{{SHORT_KEY_LEN}}}$"
 )
@@ -52,15 +54,20 @@ def require_folder(place: Path) -> None:
 
 
 def clear(place: Path) -> None:
-    """Remove what an earlier command left where a run of a study belongs. Raises UsageError for
-    what is none of ours, OutputError for what cannot be removed.
+    """Remove what an earlier command left where a run of a study belongs: hidden in one step, then
+    deleted, as what is half deleted is neither a run nor nothing. Raises UsageError for what is
+    none of ours, OutputError for what cannot be removed.
     """
     require_folder(place)
-    if place.exists():
-        try:
-            shutil.rmtree(place)
-        except OSError as error:
-            raise cannot_write(place, error) from None
+    hidden = place.with_name(_REMOVING)  # one name suffices, as one process holds the study
+    try:
+        if hidden.exists():
+            shutil.rmtree(hidden)
+        if place.exists():
+            place.rename(hidden)
+            shutil.rmtree(hidden)
+    except OSError as error:
+        raise cannot_write(place, error) from None
 
 
 def run_folder_name(name: str, scenario: str, again: int, digest: str) -> str:
@@ -72,6 +79,28 @@ def run_folder_name(name: str, scenario: str, again: int, digest: str) -> str:
 def is_folder_of_a_run(name: str) -> bool:
     """Whether a study calls folders of its runs so, and people hardly any of theirs."""
     return _OF_A_RUN.search(name) is not None
+
+
+def is_forgetting(folder: Path) -> bool:
+    """Whether a command was stopped while it removed what a study measured in `folder`: the next
+    one goes on with that, and takes nothing up.
+    """
+    return (folder / _FORGETTING).exists()
+
+
+@contextlib.contextmanager
+def forgetting(folder: Path) -> Iterator[None]:
+    """Remove in the body what a study measured in `folder`. From the first step nothing of it
+    counts any more, even where the last is never reached. Raises OutputError.
+    """
+    begun = folder / _FORGETTING
+    try:
+        begun.touch()
+        sync(folder)  # before anything is gone
+        yield
+        begun.unlink()
+    except OSError as error:
+        raise cannot_write(folder, error) from None
 
 
 def forget_runs(folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build_engine.errors import Interrupted
-from harness.studies.place import forget_runs
+from harness.studies.place import forget_runs, forgetting, is_forgetting
 from harness.studies.record import ChosenRate, Point, StudyRecord, earlier_study
 from harness.studies.turns import Turn, take_turn
 
@@ -36,9 +36,13 @@ class Study:
         earlier = earlier_study(folder)
         if earlier is not None and asked.model is not None:
             earlier.require_model(asked.model, folder)
-        study = cls(folder, asked.after(None if fresh else earlier), progress)
-        study.record.write(folder)  # before a run is removed, which it would name
-        if fresh and earlier is not None:
+        forgets = is_forgetting(folder) or (fresh and earlier is not None)
+        study = cls(folder, asked.after(None if forgets else earlier), progress)
+        if not forgets:
+            study.record.write(folder)
+            return study
+        with forgetting(folder):
+            study.record.write(folder)  # before a run is removed, which it would name
             forget_runs(folder)
         return study
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -288,6 +288,58 @@ def test_a_fresh_sweep_that_is_stopped_goes_on_without_old_results(
     machine.stop_after = 1000
     machine.sweep(tmp_path)
     assert machine.made == ["int8_wo Offline"]
+
+
+@pytest.mark.parametrize("step", ["place.sync", "study.StudyRecord.write", "place.shutil.rmtree"])
+def test_what_a_stopped_fresh_sweep_has_not_yet_removed_counts_no_more(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    machine.sweep(tmp_path, scenarios=BOTH)
+    old = {path.parent.name: path.read_bytes() for path in tmp_path.glob("*/run.json")}
+
+    def stop(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"harness.studies.{step}", stop)
+        with pytest.raises(Interrupted, match="the same command without --fresh goes on"):
+            machine.sweep(tmp_path, scenarios=BOTH, fresh=True)
+    assert machine.made == []
+    assert len([*tmp_path.glob("*/run.json")]) >= 3
+    machine.speed["bf16"] = 1100.0
+    machine.stop_after = 1
+    with pytest.raises(Interrupted):
+        machine.sweep(tmp_path, scenarios=BOTH)
+    (new,) = tmp_path.glob("*/run.json")
+    assert new.read_bytes() != old[new.parent.name]
+    machine.stop_after = 1000
+    machine.sweep(tmp_path, scenarios=BOTH)
+    assert machine.made == ["int8_wo Offline", "bf16 Server 55.0", "int8_wo Server 55.0"]
+    assert counted(tmp_path) == WHOLE
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 4
+
+
+def test_a_stopped_fresh_sweep_has_all_to_do(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.sweep(tmp_path)
+
+    def stop(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.studies.place.clear", stop)
+        with pytest.raises(Interrupted):
+            machine.sweep(tmp_path, fresh=True)
+
+    def known(choice: EngineChoice, *_: object) -> Any:
+        return SimpleNamespace(key=engine_digest(choice), size_bytes=1)
+
+    monkeypatch.setattr(EngineChoice, "spec", known)
+    monkeypatch.setattr("harness.studies.forecast.EngineStore.find", lambda _, spec: spec)
+    choice = SweepChoice(model="newsbrief", recipes="bf16,int8_wo", count=4)
+    plan = SweepPlan.of(choice, NullProgress())
+    assert num_left(forecast(plan, tmp_path, NullProgress())) == 2
 
 
 def test_a_record_of_before_there_were_digests_is_read(machine: Machine, tmp_path: Path) -> None:
