@@ -14,7 +14,7 @@ import itertools
 import shlex
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -179,22 +179,18 @@ def run_demo(
     check_study_folder(folder)
     require_loadgen(chosen)
     require_address_space()
-    size = size or DemoSize()
+    turns = _turns(size or DemoSize(), chosen)
     asked = StudyRecord(
         schema_version=StudyRecord.SCHEMA,
         command=command,
         started_utc=now_utc(),
-        points=tuple(
-            _point(recipe, _choice(scenario, again, size, chosen, None), again)
-            for scenario, again in size.rounds
-            for recipe in RECIPES
-        ),
+        points=tuple(point for each in turns for point in each.points),
         model=BUNDLED,
     )
     with held(folder):
         try:
             study = Study.begin(folder, asked, progress, fresh=fresh)
-            return _in_turns(study, size, chosen)
+            return _in_turns(study, turns)
         except (Interrupted, KeyboardInterrupt):
             raise interrupted(folder, shlex.split(command)[1:], fresh=fresh) from None
 
@@ -203,34 +199,50 @@ def _engine(recipe: str) -> EngineChoice:
     return EngineChoice(model=BUNDLED, target="cpu", recipe=recipe)
 
 
-def _choice(
-    scenario: Scenario, again: int, size: DemoSize, chosen: Round, qps: float | None
-) -> RunChoice:
-    scored = scenario.all_at_once and again == 1
-    return RunChoice(
-        scenario=scenario,
-        mode="both" if scored else "performance",
-        count=size.counts[scenario],
-        qps=qps,
-        round=chosen.name,
-    )
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """One scenario of all engines, one after the other: what is asked of each, but for the rate,
+    and the points in the order of RECIPES.
+    """
+
+    choice: RunChoice
+    count: int
+    points: tuple[Point, ...]
 
 
-def _point(recipe: str, choice: RunChoice, again: int) -> Point:
-    engine = _engine(recipe)
-    return Point(
-        engine=recipe,
-        target=engine.target,
-        recipe=recipe,
-        emulated=False,
-        scenario=Scenario(choice.scenario),
-        repeat=again,
-        engine_digest=engine_digest(engine),
-        run_digest=run_digest(choice, load_workload(BUNDLED)),
-    )
+def _turns(size: DemoSize, chosen: Round) -> list[_Turns]:
+    """In the order in which they are measured."""
+    workload = load_workload(BUNDLED)
+    engines = {recipe: engine_digest(_engine(recipe)) for recipe in RECIPES}
+    found = []
+    for scenario, again in size.rounds:
+        count = size.counts[scenario]
+        scored = scenario.all_at_once and again == 1
+        choice = RunChoice(
+            scenario=scenario,
+            mode="both" if scored else "performance",
+            count=count,
+            round=chosen.name,
+        )
+        asked = run_digest(choice, workload)
+        points = (
+            Point(
+                engine=recipe,
+                target=_engine(recipe).target,
+                recipe=recipe,
+                emulated=False,
+                scenario=scenario,
+                repeat=again,
+                engine_digest=engine,
+                run_digest=asked,
+            )
+            for recipe, engine in engines.items()
+        )
+        found.append(_Turns(choice, count, tuple(points)))
+    return found
 
 
-def _in_turns(study: Study, size: DemoSize, chosen: Round) -> list[DemoRuns]:
+def _in_turns(study: Study, turns: Sequence[_Turns]) -> list[DemoRuns]:
     """Engine after engine is built, then round after round is measured."""
     workload, progress = load_workload(BUNDLED), study.progress
     engines = [_engine(recipe).build(workload, progress) for recipe in RECIPES]
@@ -238,25 +250,24 @@ def _in_turns(study: Study, size: DemoSize, chosen: Round) -> list[DemoRuns]:
         count: prepare(
             workload, Source.find(BUNDLED), engines[0].folder, cache_root(), count, progress
         )
-        for count in set(size.counts.values())
+        for count in {each.count for each in turns}
     }
     runs: defaultdict[tuple[str, Scenario], list[Run]] = defaultdict(list)
     conditions = rate_digest(workload, None, _engine(RECIPES[0]).target)
-    num_runs, number = len(engines) * len(size.rounds), itertools.count(1)
+    num_runs, number = sum(len(each.points) for each in turns), itertools.count(1)
 
     def rate() -> float | None:
         measured = runs[RECIPES[0], Scenario.OFFLINE]
         return server_rate(statistics.median(_rates(run)[0] for run in measured))
 
-    for scenario, again in size.rounds:
+    for each in turns:
+        scenario = each.points[0].scenario
         qps = study.rate(conditions, rate) if scenario.has_rate else None
-        asked = _choice(scenario, again, size, chosen, None)
-        for engine in engines:
-            choice = replace(asked, qps=qps)
-            turn = Turn(engine, choice, datasets[size.counts[scenario]], again, engine.recipe)
+        choice = replace(each.choice, qps=qps)
+        for engine, point in zip(engines, each.points, strict=True):
+            turn = Turn(engine, choice, datasets[each.count], point.repeat, engine.recipe)
             title = f"Run {next(number)} of {num_runs}, {engine.recipe} {scenario}"
-            run = _complete(study, _point(engine.recipe, asked, again), turn, title)
-            runs[engine.recipe, scenario].append(run)
+            runs[engine.recipe, scenario].append(_complete(study, point, turn, title))
     return [
         DemoRuns(
             engine,
