@@ -80,17 +80,20 @@ def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def _imports(path: Path, *, for_types: bool = True) -> Iterator[tuple[int, str]]:
+@cache
+def _imports(path: Path, *, for_types: bool = True) -> list[tuple[int, str]]:
     """(line, dotted module) of every import, those inside functions included; without `for_types`
     those under TYPE_CHECKING are left out.
     """
+    found: list[tuple[int, str]] = []
     for node in _nodes(_tree(path), for_types):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            found += ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{_name(path)}:{node.lineno}: a relative import"
             assert node.module is not None
-            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+            found += ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+    return found
 
 
 def _nodes(node: ast.AST, for_types: bool) -> Iterator[ast.AST]:

@@ -34,6 +34,7 @@ def test_an_int8_cache_is_shown_beside_a_chunked_one(line: Line) -> None:
     assert "Likely better: int8" in said
 
 
+@pytest.mark.not_counted
 def test_fp8_is_refused_with_what_else_there_is(line: Line) -> None:
     sentence = line.refused(2, *LLAMA, "--target", "a30", "--recipe", "fp8")
     assert sentence.startswith("`fp8` is refused on `a30`: it needs FP8 arithmetic")
@@ -41,6 +42,7 @@ def test_fp8_is_refused_with_what_else_there_is(line: Line) -> None:
     assert "SingleStream answer `int4_" in sentence
 
 
+@pytest.mark.not_counted
 def test_all_recipes_on_two_targets(line: Line) -> None:
     said = line(*LLAMA, "--recipes", "all", "--targets", "a30,l4").err
     assert "NVIDIA A30 24 GB" in said and "NVIDIA L4 24 GB" in said
@@ -106,6 +108,7 @@ def test_a_plan_is_simulated_on_request_and_says_so(line: Line) -> None:
     assert 0 < interactive["target_qps"] < server["target_qps"]
 
 
+@pytest.mark.not_counted
 def test_a_rehearsal_ends_with_a_verdict_and_says_why_accuracy_is_skipped(line: Line) -> None:
     few = ("--recipe", "int8_sq", "--set", "workload.num_samples=300", "--simulate")
     said = line(*LLAMA, "--target", "a30", *few, "--json")
@@ -118,6 +121,7 @@ def test_a_rehearsal_ends_with_a_verdict_and_says_why_accuracy_is_skipped(line: 
     assert names == ["TTFT at p99", "TPOT at p99", "early stopping"]
 
 
+@pytest.mark.not_counted
 def test_a_scenario_that_no_rate_serves_is_invalid_with_the_reason(line: Line) -> None:
     slow = ("--recipe", "bf16", "--set", "workload.num_samples=300", "--simulate")
     said = line(*LLAMA, "--target", "l4", *slow).err
@@ -204,6 +208,7 @@ def narrow(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.not_counted
 def test_recipes_without_kernels_for_the_layers_are_refused(line: Line, narrow: Path) -> None:
     plan = ("plan", "--model", narrow, "--target", "a30", "--recipe")
     sentence = line.refused(2, *plan, "int4_awq")

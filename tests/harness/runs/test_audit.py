@@ -43,6 +43,19 @@ def packable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.runs.audit.never_packed", lambda record, chosen: iter(()))
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A performance test in Offline, made once: tests audit copies of it."""
+    return rehearse(tmp_path_factory.mktemp("written"), spec=FAST).folder.path
+
+
+@pytest.fixture
+def run(written: Path, tmp_path: Path) -> Run:
+    """The same, in a folder of its own; its dataset is everybody's."""
+    shutil.copytree(written, tmp_path / "run")
+    return Run.read(tmp_path / "run")
+
+
 def run_audit(folder: Path) -> tuple[int, dict[str, str]]:
     finished = audit(folder, V61, NullProgress())
     text = (folder / TEST / "verify_accuracy.txt").read_text()
@@ -76,15 +89,13 @@ def test_an_audit_runs_under_its_own_settings_and_leaves_the_official_files(
     assert f"{TEST}/accuracy/mlperf_log_accuracy.json" in record.files
 
 
-def test_a_second_audit_does_not_overwrite_the_first(tmp_path: Path) -> None:
-    run = rehearse(tmp_path, spec=FAST)
+def test_a_second_audit_does_not_overwrite_the_first(run: Run) -> None:
     run_audit(run.folder.path)
     with pytest.raises(RunExists, match="move it out of the run's folder to audit it again"):
         audit(run.folder.path, V61, NullProgress())
 
 
-def test_an_audit_is_of_the_runs_own_round(tmp_path: Path) -> None:
-    run = rehearse(tmp_path, spec=FAST)
+def test_an_audit_is_of_the_runs_own_round(run: Run) -> None:
     with pytest.raises(UsageError, match=r"is of round v6\.1, not v6\.0; audit it as such"):
         audit(run.folder.path, load_round("v6.0"), NullProgress())
     without = V61.model_copy(update={"compliance_tests": {}})
@@ -101,16 +112,14 @@ def test_a_loadgen_of_another_round_fails_the_audit(audited: Path, tmp_path: Pat
     assert failed == ["LoadGen's version", "seeds of the round"]
 
 
-def test_an_audit_that_goes_on_or_was_killed_is_left_alone(tmp_path: Path) -> None:
-    run = rehearse(tmp_path, spec=FAST)
+def test_an_audit_that_goes_on_or_was_killed_is_left_alone(run: Run) -> None:
     (run.folder.path / TEST).mkdir()
     (run.folder.path / TEST / DETAIL).write_text("not yet in run.json")
     with pytest.raises(RunExists, match="was audited, or is now; move it out of"):
         audit(run.folder.path, V61, NullProgress())
 
 
-def test_an_edited_log_is_refused_before_anything_runs(tmp_path: Path) -> None:
-    run = rehearse(tmp_path, spec=FAST)
+def test_an_edited_log_is_refused_before_anything_runs(run: Run) -> None:
     log = run.folder.path / "performance" / SUMMARY
     log.write_text(log.read_text().replace("VALID", "VERY VALID"))
     with pytest.raises(ResultProblem, match=r"mlperf_log_summary\.txt was edited"):
@@ -130,10 +139,9 @@ def test_runs_that_cannot_be_audited_are_refused(tmp_path: Path) -> None:
 
 
 def test_what_can_never_be_packed_is_refused_before_anything_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
-    run = rehearse(tmp_path, spec=FAST)
     told = "run can never be packed, so an audit is of no use: it is a simulated run, never a"
     with pytest.raises(UsageError, match=told):
         audit(run.folder.path, V61, NullProgress())
@@ -159,15 +167,13 @@ def test_a_dataset_whose_description_is_broken_is_named(tmp_path: Path) -> None:
         audit(run.folder.path, V61, NullProgress())
 
 
-def test_a_broken_job_is_an_edited_file(tmp_path: Path) -> None:
-    run = rehearse(tmp_path, spec=FAST)
+def test_a_broken_job_is_an_edited_file(run: Run) -> None:
     (run.folder.path / "performance" / "job.json").write_text("{")
     with pytest.raises(ResultProblem, match=r"performance/job\.json was edited"):
         audit(run.folder.path, V61, NullProgress())
 
 
-def test_another_engine_than_the_runs_is_not_audited(tmp_path: Path) -> None:
-    run = rehearse(tmp_path, spec=FAST)
+def test_another_engine_than_the_runs_is_not_audited(run: Run) -> None:
     edit_record(run.folder.path, engine=engine_manifest())
     with pytest.raises(ResultProblem, match=r"engine\.json is missing; run again"):
         audit(run.folder.path, V61, NullProgress())
@@ -196,8 +202,7 @@ def test_an_audit_that_failed_is_repeated_once_it_is_moved_away(tmp_path: Path) 
     assert Run.read(run.folder.path).record.audits[TEST].status == "complete"
 
 
-def test_a_complete_audit_is_repeated_once_it_is_removed(tmp_path: Path) -> None:
-    run = rehearse(tmp_path, spec=FAST)
+def test_a_complete_audit_is_repeated_once_it_is_removed(run: Run) -> None:
     assert run_audit(run.folder.path)[0] == 0
     shutil.rmtree(run.folder.path / TEST)
     edited = Run.read(run.folder.path).record.model_copy(update={"command": "mine"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,10 +19,18 @@ from runtime.simulated import SimulatedSpec
 from tests.harness.rehearsal import make_request, rehearse
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of both tests, made once: tests break copies of it."""
+    folder, spec = tmp_path_factory.mktemp("written"), SimulatedSpec(num_tokens=5)
+    return rehearse(folder, modes=("performance", "accuracy"), spec=spec).folder.path
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    made = rehearse(tmp_path, modes=("performance", "accuracy"), spec=SimulatedSpec(num_tokens=5))
-    return Run.read(made.folder.path)
+def run(written: Path, tmp_path: Path) -> Run:
+    """The same, to be broken."""
+    shutil.copytree(written, tmp_path / "run")
+    return Run.read(tmp_path / "run")
 
 
 def test_a_run_as_it_was_written_is_intact(run: Run) -> None:
