@@ -9,6 +9,8 @@ read is one sentence with the file's name and the remedy.
 from __future__ import annotations
 
 import contextlib
+import copy
+import functools
 import itertools
 import json
 import os
@@ -83,6 +85,11 @@ def read_yaml(path: Path, fault: type[EnginebenchError], remedy: str) -> Any:
 
 def parse_yaml(text: str) -> Any:
     """The value of a YAML text, as the safe loader makes it. Raises Unreadable."""
+    return copy.deepcopy(_parsed_yaml(text))
+
+
+@functools.lru_cache(maxsize=64)  # a command reads the same files again and again
+def _parsed_yaml(text: str) -> Any:
     import yaml
 
     try:
