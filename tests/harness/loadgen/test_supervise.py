@@ -216,7 +216,7 @@ def test_a_supervisor_that_was_stopped_for_long_goes_on(tmp_path: Path) -> None:
     supervisor = _run_elsewhere(
         "import sys, runpy; from harness.loadgen.supervise import run_test\n"
         "run_test.__kwdefaults__['silence_s'] = 2.0\n"
-        f"sys.argv[1:] = {str(tmp_path)!r}, '160'\n"
+        f"sys.argv[1:] = {str(tmp_path)!r}, '100'\n"
         "runpy.run_module('tests.harness.rehearsal', run_name='__main__')"
     )
     _wait(lambda: (tmp_path / "run" / "progress.jsonl").exists())
