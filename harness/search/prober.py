@@ -6,6 +6,7 @@ find, everything else in a hidden one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from harness.search.outcome import ProbeOutcome, RuntimeLimits, Step
 
 HIDDEN = ".probes"
+_OF_A_WHOLE_RUN = re.compile(f"whole-[0-9.e+-]+-[0-9a-f]{{{SHORT_KEY_LEN}}}")
 _BURST = 256  # samples
 # Rules that a lower rate may mend; an engine that breaks another one breaks it at any.
 _BY_RATE = {
@@ -196,6 +198,11 @@ class Prober:
         if outcome.status == "interrupted" and outcome.cause != GIVEN_UP:
             raise Interrupted("Interrupted.")
         return outcome
+
+
+def is_folder_of_a_whole_run(name: str) -> bool:
+    """Whether a search calls folders of its runs so."""
+    return _OF_A_WHOLE_RUN.fullmatch(name) is not None
 
 
 def at_any_rate(verdict: Verdict) -> str | None:

@@ -22,11 +22,18 @@ from harness.runs.run import now_utc
 from harness.search.foreseen import foretelling, num_asked
 from harness.search.highest import Goal, find_highest
 from harness.search.outcome import ProbeOutcome, RuntimeLimits, Step
-from harness.search.prober import HIDDEN, Prober
+from harness.search.prober import HIDDEN, Prober, is_folder_of_a_whole_run
 from harness.search.record import SEARCH, ProbeRecord, SearchRecord, Start, read_search
 from harness.search.tuning import Tuning, candidates, tune
 from harness.simulation.early_stopping import LEAST_QUERIES, most_over_early
-from harness.studies.place import check_study_folder, clear, forgetting, held, is_forgetting
+from harness.studies.place import (
+    check_study_folder,
+    clear,
+    forget_runs,
+    forgetting,
+    held,
+    is_forgetting,
+)
 from harness.studies.study import interrupted
 from harness.studies.turns import finished_run
 
@@ -153,12 +160,11 @@ def _require_hope(known: ProbeRecord) -> None:
 
 
 def _forget(folder: Path) -> None:
-    """Remove what an earlier search left; only what bears its names."""
+    """Remove what an earlier search left, and nothing of anybody else's."""
     with forgetting(folder):
         (folder / SEARCH).unlink(missing_ok=True)
-        for place in (folder / HIDDEN, *folder.glob("whole-*")):
-            if place.is_dir():
-                clear(place)
+        clear(folder / HIDDEN)
+        forget_runs(folder, is_folder_of_a_whole_run)
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -103,12 +103,13 @@ def forgetting(folder: Path) -> Iterator[None]:
         raise cannot_write(folder, error) from None
 
 
-def forget_runs(folder: Path) -> None:
-    """Remove every run that was made as one of the study in `folder`, whether its record still
-    names it or not; a folder without a run in it stays. Raises OutputError.
+def forget_runs(folder: Path, is_ours: Callable[[str], bool] = is_folder_of_a_run) -> None:
+    """Remove every run that was made as one of the study in `folder`, by the names of their
+    folders, whether its record still names it or not; a folder without a run in it stays. Raises
+    OutputError.
     """
     try:
-        places = [place for place in folder.iterdir() if is_folder_of_a_run(place.name)]
+        places = [place for place in folder.iterdir() if is_ours(place.name)]
     except OSError as error:
         raise cannot_write(folder, error) from None
     for place in places:

@@ -16,6 +16,7 @@ from build_engine.store.limits import EngineLimits
 from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
 from harness.runs.engine_choice import EngineChoice
+from harness.runs.folder import RECORD
 from harness.search import search as search_module
 from harness.search.choice import SearchChoice
 from harness.search.edge import ByPower
@@ -312,10 +313,14 @@ def test_fresh_removes_only_what_a_search_leaves(
     searched: Callable[..., Search], tmp_path: Path
 ) -> None:
     (tmp_path / HIDDEN).mkdir()
-    (tmp_path / "whole-3-abc").mkdir()
-    (tmp_path / "mine").mkdir()
+    run = tmp_path / "whole-3.5-d007ba26477c"
+    mine = ("whole-milk", "whole-4-0123456789ab")  # without a run in it
+    for folder in (run, *(tmp_path / name for name in mine)):
+        folder.mkdir()
+    (run / RECORD).touch()
+    (tmp_path / "whole-milk" / RECORD).touch()
     searched(fresh=True)
-    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["mine"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == sorted(mine)
 
 
 @pytest.mark.parametrize(
