@@ -1,4 +1,5 @@
-"""A verdict as a person reads it: what VALID is worth, and a failed rule on a line of its own.
+"""A verdict as a person reads it: what VALID is worth, and a failed rule on a line of its own; and
+what of it another rate might mend.
 
 `run.json` keeps the plain sentence, which programs read.
 """
@@ -21,6 +22,16 @@ _LESS: dict[Mark, str] = {
 }
 # Rules that fail because others do, and are told after them.
 _CONSEQUENCES = ("early stopping", "LoadGen's verdict")
+# Rules that a lower rate may mend; an engine that breaks another one breaks it at any.
+_BY_RATE = {
+    *_CONSEQUENCES,
+    "minimum duration",
+    "minimum queries",
+    "TTFT at p99",
+    "TPOT at p99",
+    "tokens as they are made",
+    "first tokens computed",
+}
 
 
 def told(verdict: Verdict, marks: Sequence[Mark]) -> list[str]:
@@ -42,6 +53,12 @@ def failures(verdict: Verdict) -> list[str]:
     """Each rule that failed, in words, the cause before what follows from it."""
     failed = sorted((rule for rule in verdict.rules if not rule.passed), key=_order)
     return [rule.sentence for rule in failed]
+
+
+def broken_at_any_rate(verdict: Verdict) -> Rule | None:
+    """The first rule that failed and that no lower rate mends."""
+    failed = (rule for rule in verdict.rules if not rule.passed)
+    return next((rule for rule in failed if rule.name not in _BY_RATE), None)
 
 
 def _order(rule: Rule) -> int:

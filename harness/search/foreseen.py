@@ -16,7 +16,7 @@ from harness.machine.measured import known_peaks
 from harness.search.edge import ByPower
 from harness.simulation.arrivals import arrivals_s
 from harness.simulation.engine import likely_engine
-from harness.simulation.foresight import Foresight
+from harness.simulation.foresight import Foresight, Pace, Shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,8 +85,8 @@ class Foreseen:
         self._foresight = foresight
         self._whole = whole
         self._most_over = most_over
-        self._known: dict[ProbeOutcome, float] = {}
-        self._pace, self._edge = 1.0, 0.0
+        self._known: dict[ProbeOutcome, Pace] = {}
+        self._pace, self._edge = Pace(), 0.0
 
     def edge(self, probes: Sequence[ProbeOutcome]) -> float:
         """See `Foretells.edge`."""
@@ -98,19 +98,27 @@ class Foreseen:
         self._edge = self._foresight.highest(self._whole, self._pace, self._most_over, near)
         return self._edge
 
-    def _pace_of(self, probe: ProbeOutcome) -> float:
+    def _pace_of(self, probe: ProbeOutcome) -> Pace:
         plan = self._whole(probe.rate)
         if probe.kind != "whole":
             plan = plan.shortened(probe.queries)
         if not probe.answered:
             return self._pace
-        return self._foresight.pace(plan, probe.load, probe.answered, self._pace)
+        return self._foresight.pace(plan, _shown(probe), self._pace)
 
-    def _mean(self) -> float:
+    def _mean(self) -> Pace:
         """Of the paces so far."""
         weights = [_weight(number, probe) for number, probe in enumerate(self._known)]
-        logs = [math.log(pace) for pace in self._known.values()]
-        return math.exp(sum(map(operator.mul, weights, logs)) / sum(weights))
+        mean, skew = (
+            sum(map(operator.mul, weights, values)) / sum(weights)
+            for values in zip(*((p.mean, p.skew) for p in self._known.values()), strict=True)
+        )
+        return Pace.of(mean, skew)
+
+
+def _shown(probe: ProbeOutcome) -> Shown:
+    middle = [tail.p50_s / tail.limit_s for tail in (probe.ttft, probe.tpot) if tail.p50_s]
+    return Shown(probe.answered, probe.load, (middle[0], middle[1]) if len(middle) > 1 else None)
 
 
 def _weight(number: int, probe: ProbeOutcome) -> float:

@@ -53,14 +53,18 @@ class Step(_Probe):
     most_over: NonNegativeInt
 
 
-class Tail(Frozen):
-    """One latency of a probe's answers beside its limit, in seconds: the value at p99, and how many
-    answers were not below the limit. An answer of one token has no TPOT.
+class Tail(Grown):
+    """One latency of a probe's answers beside its limit, in seconds: the value at p99, that in the
+    middle where it is known, and how many answers were not below the limit. An answer of one token
+    has no TPOT.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("p50_s",)
 
     limit_s: PositiveFloat
     p99_s: NonNegativeFloat
     over: NonNegativeInt
+    p50_s: NonNegativeFloat | None = None
 
     @property
     def load(self) -> float:

@@ -23,6 +23,7 @@ from harness.loadgen.supervise import GIVEN_UP, run_test
 from harness.machine.facts import library_versions
 from harness.rules.scenario import Scenario
 from harness.runs.execution import execute
+from harness.runs.worth import broken_at_any_rate
 from harness.search.watch import Watch
 from harness.studies.place import clear
 from harness.studies.turns import what_is_asked
@@ -44,17 +45,6 @@ if TYPE_CHECKING:
 HIDDEN = ".probes"
 _OF_A_WHOLE_RUN = re.compile(f"whole-[0-9.e+-]+-[0-9a-f]{{{SHORT_KEY_LEN}}}")
 _BURST = 256  # samples
-# Rules that a lower rate may mend; an engine that breaks another one breaks it at any.
-_BY_RATE = {
-    "LoadGen's verdict",
-    "minimum duration",
-    "minimum queries",
-    "TTFT at p99",
-    "TPOT at p99",
-    "early stopping",
-    "tokens as they are made",
-    "first tokens computed",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +197,13 @@ def is_folder_of_a_whole_run(name: str) -> bool:
 
 def at_any_rate(verdict: Verdict) -> str | None:
     """Why a run is INVALID where no lower rate mends it, with the remedy; None where one may."""
-    for rule in verdict.rules:
-        if not rule.passed and rule.name not in _BY_RATE:
-            return (
-                f"A whole run is INVALID, and so it is at any rate. {rule.sentence}; then search "
-                "again with --fresh."
-            )
-    return None
+    broken = broken_at_any_rate(verdict)
+    if broken is None:
+        return None
+    return (
+        f"A whole run is INVALID, and so it is at any rate. {broken.sentence}; then search again "
+        "with --fresh."
+    )
 
 
 def _give_up(watch: Watch) -> Callable[[Sequence[AnswerRecord]], bool]:

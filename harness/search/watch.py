@@ -35,7 +35,7 @@ class Watch:
     def outcome(self, step: Step, *, given_up: bool, valid: bool | None = None) -> ProbeOutcome:
         """What the probe showed, at its end."""
         ttft, tpot = (
-            Tail(limit_s=limit_s, p99_s=_p99(seen_s), over=over)
+            Tail(limit_s=limit_s, p99_s=_p99(seen_s), over=over, p50_s=_p50(seen_s))
             for limit_s, seen_s, over in zip(self._limits_s, self._seen_s, self._over, strict=True)
         )
         return ProbeOutcome(
@@ -60,3 +60,8 @@ class Watch:
 def _p99(values_s: list[float]) -> float:
     """As LoadGen takes it; 0 where there are no values."""
     return sorted(values_s)[len(values_s) * 99 // 100] if values_s else 0.0
+
+
+def _p50(values_s: list[float]) -> float | None:
+    """The same in the middle; None where there are no values."""
+    return sorted(values_s)[len(values_s) // 2] if values_s else None

@@ -13,7 +13,7 @@ from harness.loadgen.job import Probe
 from harness.runs.scope import RunScope
 from harness.simulation.early_stopping import most_over_early
 from harness.simulation.engine import planned_engine
-from harness.simulation.foresight import Foresight
+from harness.simulation.foresight import Foresight, Pace
 from harness.simulation.simulated import SimulatedTest, simulate
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Trials:
         likely, most = self.seen.rates[scenario].likely.typical, self._samples_per_s
         lowest = most / _FURTHEST
         rate = self._foresight(limits).highest(
-            lambda rate: self.loadgen(scenario, rate), 1.0, most_over_early, max(likely, lowest)
+            lambda rate: self.loadgen(scenario, rate), Pace(), most_over_early, max(likely, lowest)
         )
         while rate > lowest:  # a percentile rises with the rate, but not in every thousandth
             test, verdict = self.test(scenario, limits, rate)

@@ -6,6 +6,7 @@ efficiencies.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, NamedTuple
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -78,14 +79,21 @@ class TimeModel(Frozen):
             + work.read * self.cached_s
         )
 
-    def slowed(self, factor: float) -> TimeModel:
-        """The same with every iteration so many times as long."""
-        rates = ("linear_flops_per_s", "other_flops_per_s", "bytes_per_s")
-        costs = ("overhead_s", "token_s", "sampled_s", "cached_s")
-        changes = {name: getattr(self, name) / factor for name in rates}
-        changes |= {name: getattr(self, name) * factor for name in costs}
+    def slowed(self, arithmetic: float, memory: float) -> TimeModel:
+        """The same with its arithmetic and its traffic so many times as long each, and the host's
+        part by their geometric mean.
+        """
+        changes: dict[str, object] = {
+            "linear_flops_per_s": self.linear_flops_per_s / arithmetic,
+            "other_flops_per_s": self.other_flops_per_s / arithmetic,
+            "token_s": self.token_s * arithmetic,
+            "sampled_s": self.sampled_s * arithmetic,
+            "bytes_per_s": self.bytes_per_s / memory,
+            "cached_s": self.cached_s * memory,
+            "overhead_s": self.overhead_s * math.sqrt(arithmetic * memory),
+        }
         for name in ("linear_by_rows", "other_by_rows"):
-            changes[name] = tuple((rows, rate / factor) for rows, rate in getattr(self, name))
+            changes[name] = tuple((rows, rate / arithmetic) for rows, rate in getattr(self, name))
         return self.model_copy(update=changes)
 
 

@@ -155,14 +155,14 @@ def test_a_run_that_is_hopeless_is_followed_by_one_where_the_edge_seems_to_be() 
 
 
 @pytest.mark.not_counted
-def test_on_a_simulated_a30_it_is_right_to_three_per_cent_for_a_third_of_the_queries() -> None:
-    """Beside bisection by whole runs, with what is foretold going by a slower and a faster part;
-    the first run is not VALID, as short probes promise too much.
+def test_on_a_simulated_a30_it_is_right_to_three_per_cent_for_a_fifth_of_the_queries() -> None:
+    """Beside bisection by whole runs, with what is foretold going by a slower and a faster part:
+    probes tell them apart, so that one whole run is enough.
     """
     case = Case(Scenario.SERVER, "int8_sq", 12, settings=("workload.num_samples=4000",))
     found, asked = case.searched()
     assert found.best is not None
-    assert [probe.verdict for probe in found.probes][-2:] == ["given up", "VALID"]
+    assert whole_rates(found) == [found.best.rate]
     assert case.whole(found.best.rate)[0]
     assert not case.whole(found.best.rate / 0.97)[0]
-    assert asked <= case.bisected(0.03)[1] / 3
+    assert asked <= case.bisected(0.03)[1] / 5

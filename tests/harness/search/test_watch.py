@@ -35,6 +35,8 @@ def test_a_probe_is_lost_by_one_latency_alone() -> None:
     outcome = watch.outcome(STEP, given_up=True)
     assert (outcome.answered, outcome.ttft.over, outcome.tpot.over) == (7, 4, 3)
     assert outcome.ttft.p99_s == 2.0
+    assert outcome.ttft.p50_s == 1.0
+    assert outcome.tpot.p50_s == pytest.approx(0.1)
     assert outcome.load == 2.0
     assert (outcome.passes, outcome.verdict) == (False, "given up")
 
@@ -60,7 +62,9 @@ def test_a_test_may_have_more_queries_than_were_planned() -> None:
 
 
 def test_nothing_seen_is_no_load() -> None:
-    assert Watch(1.0, 0.1, most=0).outcome(STEP, given_up=False).load == 0.0
+    outcome = Watch(1.0, 0.1, most=0).outcome(STEP, given_up=False)
+    assert outcome.load == 0.0
+    assert "p50_s" not in outcome.model_dump(mode="json")["ttft"]  # as older searches wrote it
 
 
 def test_only_a_whole_run_is_valid() -> None:

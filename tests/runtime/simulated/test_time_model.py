@@ -58,4 +58,14 @@ def test_a_slowed_engine_takes_so_many_times_as_long() -> None:
         model = PLAIN.model_copy(
             update={**costs, "linear_by_rows": rows, "other_by_rows": rows[1:]}
         )
-        assert model.slowed(3.0).seconds(work) == pytest.approx(3 * model.seconds(work))
+        assert model.slowed(3.0, 3.0).seconds(work) == pytest.approx(3 * model.seconds(work))
+
+
+def test_arithmetic_and_memory_are_slowed_each_by_its_own() -> None:
+    work = Work(tokens=6, pairs=20, sampled=3, read=8)
+    traffic = (PLAIN.weight_bytes + 14 * PLAIN.kv_bytes_per_token) / PLAIN.bytes_per_s
+    traffic /= PLAIN.bandwidth_efficiency
+    host = PLAIN.overhead_s
+    arithmetic = PLAIN.seconds(work) - traffic - host
+    expected = 2 * arithmetic + 8 * traffic + 4 * host
+    assert PLAIN.slowed(2.0, 8.0).seconds(work) == pytest.approx(expected)
