@@ -88,6 +88,45 @@ class ReplicaLoad:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadLoad:
+    """What the one thread that hands requests to all replicas, and passes their answers on, has
+    done since they were loaded. Only time in which a request was open counts.
+    """
+
+    open_s: float
+    """All of that time."""
+    handing_s: float
+    """Choosing who gets which request, and sending it."""
+    passing_s: float
+    """Taking in what replicas say, and making news of it."""
+    telling_s: float
+    """Until the process that submits requests had taken the news."""
+    cpu_s: float
+    """Processor time of the thread."""
+    process_cpu_s: float
+    """That of all threads of its process, which share one interpreter lock."""
+    messages: int
+    """From replicas and to them that it dealt with."""
+
+    @property
+    def busy_s(self) -> float:
+        """With anything but waiting for a message."""
+        return self.handing_s + self.passing_s + self.telling_s
+
+    def since(self, before: HeadLoad) -> HeadLoad:
+        """What was done from that moment to this one."""
+        return HeadLoad(
+            open_s=round(self.open_s - before.open_s, 6),
+            handing_s=round(self.handing_s - before.handing_s, 6),
+            passing_s=round(self.passing_s - before.passing_s, 6),
+            telling_s=round(self.telling_s - before.telling_s, 6),
+            cpu_s=round(self.cpu_s - before.cpu_s, 6),
+            process_cpu_s=round(self.process_cpu_s - before.process_cpu_s, 6),
+            messages=self.messages - before.messages,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutorStats:
     """What the engine is doing now. A figure that an engine does not report is None."""
 
@@ -105,6 +144,8 @@ class ExecutorStats:
     """
     replicas: tuple[ReplicaLoad, ...] = ()
     """Of an executor that has some."""
+    head: HeadLoad | None = None
+    """Of what leads these."""
 
 
 class Executor(Protocol):

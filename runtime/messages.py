@@ -113,6 +113,7 @@ class Chunks:
             now.prompt_tokens,
             now.tokens,
             now.replicas,
+            now.head,
         )
         return _chunks, (self.rows, self.ids, *stats)
 

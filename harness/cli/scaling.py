@@ -57,12 +57,18 @@ def scaling(
 def _show(out: Output, record: ScalingRecord) -> None:
     out.say()
     out.table(
-        ["replicas", "tokens/s", "efficiency", "requests\neach", "busy\neach", "dispatch\np99 ms"],
+        [
+            *("replicas", "tokens/s", "efficiency", "requests\neach", "busy\neach"),
+            *("dispatch\np99 ms", "head\nbusy"),
+        ],
         [_cells(step) for step in record.steps],
     )
     first = record.steps[0]
     if first.replicas > 1:
         out.say(f"Efficiency is against one of {first.replicas} replicas.")
+    known = [saturation for step in record.steps if (saturation := step.saturation) is not None]
+    if known:
+        out.say(max(known, key=lambda each: each.busy_share).sentence)
     for step in record.steps:
         if step.cause:
             out.say(f"{step.replicas} replicas: {step.status}: {step.cause}")
@@ -77,6 +83,7 @@ def _cells(step: ScalingStep) -> list[str]:
         _span([load.requests for load in step.loads], ",d"),
         _busy(step.loads),
         "-" if p99_s is None else f"{p99_s * 1e3:,.1f}",
+        "-" if step.saturation is None else f"{step.saturation.busy_share:.1%}",
     ]
 
 

@@ -1,8 +1,7 @@
-"""`replicas.json`: what each replica of an engine did in one LoadGen test."""
+"""`replicas.json`: what each replica of an engine, and their head, did in one LoadGen test."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -10,21 +9,27 @@ from typing import ClassVar
 from build_engine.errors import UsageError
 from build_engine.files import write_json
 from build_engine.records import Record, read_record
-from runtime.executor import ReplicaLoad
+from build_engine.validation import Grown
+from runtime.executor import ExecutorStats, HeadLoad, ReplicaLoad
 
 
-class ReplicaLoads(Record):
+class ReplicaLoads(Grown, Record):
     """The content of `replicas.json`."""
 
     SCHEMA: ClassVar[int] = 1
+    LATER = ("head",)
 
     schema_version: int = SCHEMA
     replicas: tuple[ReplicaLoad, ...]
+    head: HeadLoad | None = None
 
     @classmethod
-    def between(cls, before: Sequence[ReplicaLoad], after: Sequence[ReplicaLoad]) -> ReplicaLoads:
+    def between(cls, before: ExecutorStats, after: ExecutorStats) -> ReplicaLoads:
         """What was done from one moment to another."""
-        return cls(replicas=tuple(map(_since, before, after)))
+        head = after.head
+        if head is not None and before.head is not None:
+            head = head.since(before.head)
+        return cls(replicas=tuple(map(_since, before.replicas, after.replicas)), head=head)
 
     def write(self, path: Path) -> None:
         """Write the file. Raises OSError."""

@@ -62,12 +62,12 @@ def _serve(job: Job, line: Line, orders: Orders) -> int:
     gc.disable()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     stall_s = max(job.stall_s, _STALL_LATENCIES * single_s)
-    before = executor.stats().replicas
+    before = executor.stats()
     if isinstance(executor, Timing):
         executor.forget_times()
     cause = LoadgenTest(start, sut, len(prompts), stall_s).run(line, orders)
-    if before:
-        ReplicaLoads.between(before, executor.stats().replicas).write(files.replicas)
+    if before.replicas:
+        ReplicaLoads.between(before, executor.stats()).write(files.replicas)
     sut.finish()  # what is kept and what is told now agree to the last answer
     if cause is None and not orders.stopped.is_set():
         executor.close()

@@ -17,9 +17,9 @@ from build_engine.errors import Interrupted, UsageError
 from build_engine.files import cannot_write, write_json
 from build_engine.records import Record, read_record
 from build_engine.target import load_target
-from build_engine.validation import Frozen
+from build_engine.validation import Grown
 from harness.dataset.sources.bundled import NAME as BUNDLED
-from harness.loadgen.replicas import read_replicas
+from harness.loadgen.replicas import ReplicaLoads, read_replicas
 from harness.loadgen.supervise import Status
 from harness.rules.rounds import DEFAULT
 from harness.rules.scenario import Scenario
@@ -28,7 +28,8 @@ from harness.runs.execution import execute
 from harness.runs.replication import AUTO, Replication
 from harness.runs.run import require_free
 from harness.studies.place import check_study_folder, held
-from runtime.executor import ReplicaLoad
+from harness.studies.saturation import Bound, Saturation
+from runtime.executor import HeadLoad, ReplicaLoad
 from runtime.replicas.spec import LOCAL
 
 if TYPE_CHECKING:
@@ -116,10 +117,13 @@ class ScalingChoice:
         )
 
 
-class ScalingStep(Frozen):
+class ScalingStep(Grown):
     """One number of replicas. `efficiency` is the tokens/s of a replica, as a share of those of one
-    in the first step; None where either has none.
+    in the first step; None where either has none. `saturates_at_tokens_per_s` is where the head
+    would be busy all the time, and `bound` what the run had no more of (`Saturation`).
     """
+
+    LATER = ("head", "saturates_at_tokens_per_s", "bound")
 
     replicas: PositiveInt
     folder: str
@@ -128,6 +132,14 @@ class ScalingStep(Frozen):
     tokens_per_s: float | None
     efficiency: float | None
     loads: tuple[ReplicaLoad, ...]
+    head: HeadLoad | None = None
+    saturates_at_tokens_per_s: float | None = None
+    bound: Bound | None = None
+
+    @property
+    def saturation(self) -> Saturation | None:
+        """Where the head saturates; None where this is not known."""
+        return Saturation.of(self.tokens_per_s, self.head, self.loads)
 
     @property
     def dispatch_p99_s(self) -> float | None:
@@ -208,9 +220,10 @@ def _step(count: int, run: Run, first: ScalingStep | None) -> ScalingStep:
     base = (first.tokens_per_s, first.replicas) if first else (rate, count)
     assert record.status != "running", "a run that has ended"
     try:
-        loads = read_replicas(run.folder.test("performance").replicas).replicas
+        told = read_replicas(run.folder.test("performance").replicas)
     except FileNotFoundError:  # it failed before
-        loads = ()
+        told = ReplicaLoads(replicas=())
+    saturation = Saturation.of(rate, told.head, told.replicas)
     return ScalingStep(
         replicas=count,
         folder=run.folder.path.name,
@@ -218,5 +231,8 @@ def _step(count: int, run: Run, first: ScalingStep | None) -> ScalingStep:
         cause=record.cause,
         tokens_per_s=rate,
         efficiency=efficiency((rate, count), base),
-        loads=loads,
+        loads=told.replicas,
+        head=told.head,
+        saturates_at_tokens_per_s=saturation.at_tokens_per_s if saturation else None,
+        bound=saturation.bound if saturation else None,
     )

@@ -21,6 +21,9 @@ _EXPECTED = 8.0  # answers that the first guess of their length counts for
 _AT_FIRST = 4  # part of its equal share that a replica may have before it has answered anything
 _MORE = 4  # for each answer that took not much longer than the quickest: it computes many at once
 _LONGER = 2.0
+_LEAST_ANSWERS = 4  # of a spell, before it says how fast a replica is: one alone is long or short
+_UNKNOWN = 1e-9  # tokens a second of each while none is known, so that shares alone decide
+_ALIKE = 1.5  # between the slowest and the fastest in a warm-up: short as it is, equal ones differ
 
 
 def room_for(max_in_flight: int) -> int:
@@ -39,6 +42,9 @@ class _Replica:
     """Further requests that may be at stake, by what it has answered."""
     quickest_s: float = math.inf
     """A token, of all answers."""
+    pace_s: float = math.inf
+    """The same, with those of the warm-up: no answer comes sooner, however little there is to do.
+    """
     open: int = 0
     work: float = 0.0
     """Tokens of its open requests that are still to come."""
@@ -54,22 +60,33 @@ class _Replica:
     full_tokens: float = 0.0
     since_s: float = 0.0
     was_full: bool = False
+    spell_since_s: float = 0.0
+    """Of the time since it had nothing to do, and what it did in it."""
+    spell_tokens: float = 0.0
+    spell_answers: int = 0
+    spell_speed: float | None = None
+    """Tokens a second in the latest one that has an end and says how fast it is."""
+    hint: float | None = None
+    """The same in the warm-up, where all have as much to do."""
 
     @property
     def measured(self) -> float | None:
         """Tokens a second at full load; None while that is not known."""
         return self.full_tokens / self.full_s if self.full_s >= _LEAST_S else None
 
-    def given(self, now_s: float) -> None:
-        """It has more requests from now on. Its time counts when something has come of it: answers
-        that are told whole come many at once.
+    def given(self, num_requests: int, now_s: float) -> None:
+        """It has so many more requests from now on. Its time counts when something has come of it:
+        answers that are told whole come many at once.
         """
+        if self.open == num_requests:
+            self.spell_since_s, self.spell_tokens, self.spell_answers = now_s, 0.0, 0
         if not self.was_full:
             self.since_s, self.was_full = now_s, self.open >= self.full_at
 
     def answered(self, token_s: float, now_s: float) -> None:
         """It has a request less from now on, which took so long for each token of the answer."""
         self.quickest_s = min(self.quickest_s, token_s)
+        self.pace_s = min(self.pace_s, token_s)
         self.shown += _MORE if token_s < _LONGER * self.quickest_s else 1
         if self.was_full:
             self.full_s += now_s - self.since_s
@@ -77,6 +94,16 @@ class _Replica:
                 self.full_s /= 2
                 self.full_tokens /= 2
         self.since_s, self.was_full = now_s, self.open >= self.full_at
+        self.spell_answers += 1
+        took_s = now_s - self.spell_since_s
+        if not self.open and self.spell_answers >= _LEAST_ANSWERS and took_s > 0:
+            self.spell_speed = self.spell_tokens / took_s
+
+    def forget(self) -> None:
+        """Its time counts from now on; what it showed until now is no more than a hint."""
+        self.hint, self.spell_speed = self.spell_speed, None
+        self.full_s = self.full_tokens = 0.0
+        self.shown, self.quickest_s = 0, math.inf
 
 
 @dataclass(slots=True)
@@ -140,10 +167,11 @@ class Dispatcher:
         self._replicas[replica].room = room
 
     def forget(self) -> None:
-        """The replicas are to show anew how fast they are: until now they were warmed up."""
+        """The replicas are to show anew how fast they are: until now they were warmed up. Until
+        they have, they are taken to differ as they did in it.
+        """
         for replica in self._replicas:
-            replica.full_s = replica.full_tokens = 0.0
-            replica.shown, replica.quickest_s = 0, math.inf
+            replica.forget()
 
     def add(self, request: int, prompt: int, most: int, *, urgent: bool = True) -> None:
         """A request with so many tokens of a prompt, and at most so many of an answer; `urgent`
@@ -170,8 +198,8 @@ class Dispatcher:
             replica.work += asked.work
             replica.whole += asked.whole
             given.setdefault(number, []).append(request)
-        for number in given:
-            self._replicas[number].given(now_s)
+        for number, requests in given.items():
+            self._replicas[number].given(len(requests), now_s)
         return given
 
     def made(self, request: int, num_tokens: int, *, finished: bool, now_s: float) -> int:
@@ -181,6 +209,7 @@ class Dispatcher:
         replica = self._replicas[asked.replica]
         done = num_tokens + (0 if asked.made or not num_tokens else asked.prompt)
         asked.made += num_tokens
+        replica.spell_tokens += done
         if replica.was_full:
             replica.full_tokens += done
         off = asked.work if finished else min(done, asked.work)
@@ -222,9 +251,10 @@ class Dispatcher:
         if not speeds:
             return None
         work = self._expected(asked)
-        ends = {
-            number: (self._replicas[number].work + work) / speed for number, speed in speeds.items()
-        }
+        soonest_s = {number: self._soonest_s(number, asked) for number in speeds}
+        through = {n: (self._replicas[n].work + work) / speed for n, speed in speeds.items()}
+        # of those that would be through at the same time, the one with least to do
+        ends = {n: (max(end_s, soonest_s[n]), end_s) for n, end_s in through.items()}
         best = min(ends, key=ends.__getitem__)
         if self._has_room(best, asked, rooms):
             return best
@@ -235,13 +265,19 @@ class Dispatcher:
         if self._guessed and asked.urgent:
             return second
         through_s = (self._replicas[second].whole + work) / speeds[second]
-        return second if through_s <= self._end(speeds) else None
+        others = [number for number in ends if number != second]
+        return second if max(through_s, soonest_s[second]) <= self._end(others, speeds) else None
 
-    def _end(self, speeds: dict[int, float]) -> float:
-        """When all would be through with everything, were it shared by speed."""
+    def _soonest_s(self, number: int, asked: _Request) -> float:
+        """In which a replica with nothing else to do would be through with a request."""
+        pace_s = self._replicas[number].pace_s
+        return asked.most * self._answer_share * pace_s if pace_s < math.inf else 0.0
+
+    def _end(self, others: Sequence[int], speeds: dict[int, float]) -> float:
+        """When these would be through with all that waits, too, were it shared by speed."""
         waiting = self._waiting_tokens + self._answer_share * self._waiting_most
-        work = waiting + sum(self._replicas[number].work for number in speeds)
-        return work / sum(speeds.values())
+        work = waiting + sum(self._replicas[number].work for number in others)
+        return work / sum(speeds[number] for number in others)
 
     def _has_room(self, number: int, asked: _Request, rooms: dict[int, int]) -> bool:
         replica = self._replicas[number]
@@ -257,15 +293,27 @@ class Dispatcher:
         return {number: min(known.room, share + known.shown) for number, known in each.items()}
 
     def _speeds(self) -> dict[int, float]:
-        """Of each that is not lost; one that is not measured is taken for an average one. The least
-        known come first, so that of equal ones they are tried.
+        """Of each that is not lost; one that is not measured is taken for an average one, or for
+        what the warm-up showed of all. The least known come first, so that of equal ones they are
+        tried.
         """
         known_s = {number: self._replicas[number].full_s for number in self.alive}
         by_time = sorted(known_s, key=known_s.__getitem__)
         measured = {number: self._replicas[number].measured for number in by_time}
-        known = [speed for speed in measured.values() if speed]
-        usual = sum(known) / len(known) if known else 1.0
-        return {number: speed or usual for number, speed in measured.items()}
+        hints = self._hints()
+        known = [speed / hints.get(number, 1.0) for number, speed in measured.items() if speed]
+        usual = sum(known) / len(known) if known else (1.0 if hints else _UNKNOWN)
+        return {
+            number: speed or usual * hints.get(number, 1.0) for number, speed in measured.items()
+        }
+
+    def _hints(self) -> dict[int, float]:
+        """How fast each was in the warm-up; nothing where not all showed it, or much the same."""
+        hints = {number: self._replicas[number].hint for number in self.alive}
+        told = {number: hint for number, hint in hints.items() if hint}
+        if len(told) < len(hints) or not told or max(told.values()) < _ALIKE * min(told.values()):
+            return {}
+        return told
 
     def _expected(self, asked: _Request) -> float:
         """Tokens of a request, with an answer as long as those so far."""

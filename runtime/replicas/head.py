@@ -20,6 +20,7 @@ from build_engine.validation import counted
 from runtime.executor import ExecutorStats, ReplicaLoad, Request
 from runtime.messages import Chunks, Fatal, Work
 from runtime.replicas.dispatch import Dispatcher, room_for
+from runtime.replicas.meter import Meter
 
 if TYPE_CHECKING:
     from runtime.executor import TokenIds
@@ -146,6 +147,8 @@ class Head:
         self._loads_s = -1.0
         self._loads: tuple[ReplicaLoad, ...] = ()
         self._looked_s = self._timed_since_s = clock()
+        self._meter = Meter(clock)
+        self._head_load = self._meter.load
         self._stopped = False
         self.prefix_caching = any(each.prefix_caching for each in loaded)
         for replica in range(len(handles)):
@@ -168,19 +171,26 @@ class Head:
 
         Raises EngineDied when a replica is lost and that is not tolerated, or no other is left.
         """
+        self._meter.begin("waiting", open_requests=len(self._open))  # after the last news
         self._take()
         self._require_signs()
         if self._stopped:
             return None
+        self._meter.begin("handing", open_requests=len(self._open))
         self._assign()
-        return self._news()
+        self._meter.begin("passing", open_requests=len(self._open))
+        news = self._news()
+        self._meter.begin("telling", open_requests=len(self._open))
+        return news
 
     def _take(self) -> None:
         """Deal with all events that are there, waiting a moment for the first."""
         try:
             event = self._events.get(timeout=_TICK_S)
+            self._meter.begin("passing", open_requests=len(self._open))
             self._add_busy_time()
             while True:
+                self._meter.heard()
                 match event:
                     case None:
                         self._stopped = True
@@ -330,6 +340,7 @@ class Head:
                 replace(known.load, dispatch_p99_s=_p99(known.dispatches_s))
                 for known in self._known
             )
+            self._head_load = self._meter.load
         each = [known.stats for known in self._known]
         alive = [known.stats for known in self._known if known.load.lost is None]
         return ExecutorStats(
@@ -341,6 +352,7 @@ class Head:
             prompt_tokens=_total([stats.prompt_tokens for stats in each]),
             tokens=_total([stats.tokens for stats in each]),
             replicas=self._loads,
+            head=self._head_load,
         )
 
 

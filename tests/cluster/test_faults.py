@@ -6,19 +6,32 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from runtime.replicas.signs import LEAST_S
-from tests.cluster.hosts import Host
-from tests.cluster.running import ACTOR, ENGINE, Going, left_on, loads
+from tests.cluster.hosts import PORT, Host
+from tests.cluster.running import ACTOR, ENGINE, Going, left_on, loads, words
 
 pytestmark = pytest.mark.cluster
 
 BOUND_S = 30.0
 _SERVER = ("--scenario", "Server", "--qps", "20", "--count", "500")
+
+# more than a store holds, read where it lies, so that nothing of it can be put elsewhere
+_HOLD_ALL = """
+import sys, time
+import numpy, ray
+ray.init(sys.argv[1], log_to_driver=False, logging_level="ERROR")
+held = [ray.get(ray.put(numpy.zeros(9_000_000, numpy.uint8))) for _ in range(12)]
+print("held", flush=True)
+time.sleep(600.0)
+"""
 
 
 def kill(host: Host, words: str, number: signal.Signals = signal.SIGKILL) -> None:
@@ -73,6 +86,50 @@ def test_a_cut_link_fails_the_run(cluster: tuple[Host, Host], tmp_path: Path) ->
         assert left_on(a) == []
         b.link("up")
         assert left_on(b, timeout_s=90.0) == []
+
+
+def test_a_head_that_loses_the_network_fails_the_run(
+    cluster: tuple[Host, Host], tmp_path: Path
+) -> None:
+    """Its own address is then gone for its own processes, too."""
+    a, b = cluster
+    with Going(a, tmp_path / "run", *_SERVER) as going:
+        a.link("down")
+        started_s = time.monotonic()
+        code, told = going.end(2 * BOUND_S)
+        assert time.monotonic() - started_s < BOUND_S
+        assert (code, going.record["status"]) == (4, "failed"), told
+        assert "Traceback" not in told
+        assert " of 2, on " in going.record["cause"]
+        assert "the link to it, is down or very slow" in going.record["cause"]
+        a.link("up")
+        assert left_on(a, timeout_s=90.0) == left_on(b, timeout_s=90.0) == []
+
+
+@contextmanager
+def full_store(host: Host, head: Host) -> Iterator[None]:
+    """Somebody else has filled the object store of this host."""
+    held = host.start(sys.executable, "-c", _HOLD_ALL, f"{head.address}:{PORT}")
+    try:
+        assert held.stdout is not None
+        assert held.stdout.readline() == "held\n", held.communicate()[1]
+        yield
+    finally:
+        held.kill()
+        held.communicate()
+
+
+def test_full_object_stores_stop_nothing(cluster: tuple[Host, Host], tmp_path: Path) -> None:
+    """Neither the engine that the other host fetches, nor a request or an answer."""
+    a, b = cluster
+    with full_store(a, a), full_store(b, a):
+        folder = tmp_path / "run"
+        more = ("--scenario", "Offline", "--count", "100", "--mode", "performance")
+        done = a.run(*words(a, folder, *more))
+        assert done.returncode == 0, done.stderr
+        assert sum(load.requests for load in loads(folder).replicas) == 100
+    assert list(b.home.glob("engines/newsbrief/cpu/*/engine.json"))
+    assert left_on(a) == left_on(b) == []
 
 
 def test_a_host_that_stands_still_for_a_while_is_waited_for(

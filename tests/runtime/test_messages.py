@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 
-from runtime.executor import ExecutorStats, Request
+from runtime.executor import ExecutorStats, HeadLoad, ReplicaLoad, Request
 from runtime.messages import Chunks, Work
 
 
@@ -32,6 +32,8 @@ def test_chunks_share_one_array_and_come_with_every_figure() -> None:
         iteration_s=0.5,
         prompt_tokens=6,
         tokens=7,
+        replicas=(ReplicaLoad(1, "a", "GPU 0", 8, 800, 80, 2.0, 0.001),),
+        head=HeadLoad(2.0, 0.1, 0.2, 0.3, 0.4, 0.5, 6),
     )
     rows = [(7, 2, False, None), (8, 0, True, "too long"), (9, 1, True, None)]
     heard = pickle.loads(pickle.dumps(Chunks(list(rows), np.array([1, 2, 3], np.int32), stats)))

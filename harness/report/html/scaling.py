@@ -1,4 +1,6 @@
-"""Replicas: what further ones of a scaling study brought, and what each replica of a run did."""
+"""Replicas: what further ones of a scaling study brought, what each replica of a run did, and where
+the head of all of them saturates.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EnginebenchError
-from harness.loadgen.replicas import read_replicas
+from harness.loadgen.replicas import ReplicaLoads, read_replicas
 from harness.report.find import folders_with
 from harness.report.html.cells import NOTHING, TIMES, Cell, figure, milliseconds, number
 from harness.report.html.charts import ABOVE, WIDTH, Chart, Spec, draw, values
 from harness.report.html.page import Group
+from harness.studies.saturation import Saturation
 from harness.studies.scaling import RECORD, ScalingRecord, efficiency, read_scaling
 
 if TYPE_CHECKING:
@@ -25,8 +28,8 @@ MAX_RUNS = 12
 """Runs whose replicas stand side by side in one chart; the table has all."""
 
 _LEAD = (
-    "Copies of an engine that share the requests of one run: what further ones bring, and how "
-    "evenly all of them were used."
+    "Copies of an engine that share the requests of one run: what further ones bring, how evenly "
+    "all of them were used, and whether their head, which hands out all requests, could do more."
 )
 
 
@@ -37,7 +40,17 @@ class _Step:
     label: str
     count: int
     tokens_per_s: float | None
-    loads: tuple[ReplicaLoad, ...]
+    told: ReplicaLoads
+
+    @property
+    def loads(self) -> tuple[ReplicaLoad, ...]:
+        """Of each replica."""
+        return self.told.replicas
+
+    @property
+    def saturation(self) -> Saturation | None:
+        """Of the head; None where the run does not say."""
+        return Saturation.of(self.tokens_per_s, self.told.head, self.told.replicas)
 
     @property
     def dispatch_p99_s(self) -> float | None:
@@ -75,7 +88,8 @@ def scaling_groups(folders: Sequence[Path], results: Sequence[Result]) -> tuple[
         charts += _study_charts(steps, f"scaling-{len(charts) + 1}", _titled(folder, len(folders)))
     others = [step for result in left.values() if (step := _alone(result)) is not None]
     if others:
-        charts.append(_loads_chart(others, "replicas", "Replicas of each run", "run"))
+        said = _busiest_head(others)
+        charts.append(_loads_chart(others, "replicas", "Replicas of each run", "run", said))
     return (Group("scaling", "Replicas", _LEAD, tuple(charts)),) if charts else ()
 
 
@@ -88,25 +102,31 @@ def _steps(record: ScalingRecord, folder: Path, left: dict[Path, Result]) -> Ite
     for step in record.steps:
         result = left.pop((folder / step.folder).resolve(), None)
         if result is not None:
-            yield _step(result, str(step.replicas), step.replicas, _loads(result))
+            yield _step(result, str(step.replicas), step.replicas, _told(result))
 
 
 def _alone(result: Result) -> _Step | None:
     """A run that belongs to no study; None without replicas."""
-    loads = _loads(result)
-    return _step(result, result.name, len(loads), loads) if loads else None
+    told = _told(result)
+    return _step(result, result.name, len(told.replicas), told) if told.replicas else None
 
 
-def _step(result: Result, label: str, count: int, loads: tuple[ReplicaLoad, ...]) -> _Step:
+def _step(result: Result, label: str, count: int, told: ReplicaLoads) -> _Step:
     rate = result.metrics[0].tokens_per_s if result.metrics else None
-    return _Step(label, count, rate, loads)
+    return _Step(label, count, rate, told)
 
 
-def _loads(result: Result) -> tuple[ReplicaLoad, ...]:
+def _told(result: Result) -> ReplicaLoads:
     try:
-        return read_replicas(result.run.folder.test("performance").replicas).replicas
+        return read_replicas(result.run.folder.test("performance").replicas)
     except (FileNotFoundError, EnginebenchError):  # a run is whole without it
-        return ()
+        return ReplicaLoads(replicas=())
+
+
+def _busiest_head(steps: Sequence[_Step]) -> str:
+    """What is to be said of the head of that run whose head had most to do; "" for none."""
+    known = [saturation for step in steps if (saturation := step.saturation) is not None]
+    return max(known, key=lambda each: each.busy_share).sentence if known else ""
 
 
 def _study_charts(steps: Sequence[_Step], name: str, titled: str) -> Iterator[Chart]:
@@ -133,7 +153,10 @@ def _speed_chart(steps: Sequence[_Step], name: str, title: str) -> Chart:
         title=title,
         description=f"Tokens per second of all replicas together, and the share of the ideal: "
         f"{told}.",
-        columns=("replicas", "tokens/s", "ideal", "efficiency", "dispatch p99, ms"),
+        columns=(
+            *("replicas", "tokens/s", "ideal", "efficiency", "dispatch p99, ms"),
+            *("head busy", "head saturates at, tokens/s"),
+        ),
         rows=[
             (
                 Cell(step.label, step.count),
@@ -141,12 +164,21 @@ def _speed_chart(steps: Sequence[_Step], name: str, title: str) -> Chart:
                 number(_ideal(first, step.count)),
                 Cell(NOTHING) if share is None else Cell(f"{share:.1%}", share),
                 milliseconds(step.dispatch_p99_s),
+                *_head_cells(step.saturation),
             )
             for step, share in zip(steps, shares, strict=True)
         ],
         note=f"The dashed line is the ideal: so many {TIMES} one of the first step's replicas. "
-        "Percentages are the efficiency, the measured share of it. Both axes are logarithmic.",
+        "Percentages are the efficiency, the measured share of it. Both axes are logarithmic. "
+        + _busiest_head(steps),
     )
+
+
+def _head_cells(saturation: Saturation | None) -> tuple[Cell, Cell]:
+    if saturation is None:
+        return Cell(NOTHING), Cell(NOTHING)
+    share = saturation.busy_share
+    return Cell(f"{share:.1%}", share), number(saturation.at_tokens_per_s)
 
 
 def _ideal(first: _Step, count: int) -> float:
@@ -191,7 +223,9 @@ def _speed_spec(steps: Sequence[_Step], first: _Step, shares: Sequence[float | N
     return {"width": WIDTH, "height": 240, "data": values(rows), "layer": layers}
 
 
-def _loads_chart(steps: Sequence[_Step], name: str, title: str, across: str) -> Chart:
+def _loads_chart(
+    steps: Sequence[_Step], name: str, title: str, across: str, said: str = ""
+) -> Chart:
     shown = steps[:MAX_RUNS]
     rates = [rate for step in steps for load in step.loads if (rate := _rate(load)) is not None]
     left_out = len(steps) - len(shown)
@@ -222,7 +256,8 @@ def _loads_chart(steps: Sequence[_Step], name: str, title: str, across: str) -> 
             for load in step.loads
         ],
         note="A point is the tokens/s of one replica while it had requests."
-        + (f" {left_out} more runs are in the table." if left_out else ""),
+        + (f" {left_out} more runs are in the table." if left_out else "")
+        + (f" {said}" if said else ""),
     )
 
 

@@ -21,14 +21,15 @@ from harness.runs.choice import RunChoice
 from harness.runs.engine_choice import EngineChoice
 from harness.runs.run import Run
 from harness.studies import scaling as module
-from harness.studies.scaling import ScalingChoice, run_scaling
-from runtime.executor import ReplicaLoad
+from harness.studies.scaling import ScalingChoice, read_scaling, run_scaling
+from runtime.executor import HeadLoad, ReplicaLoad
 from runtime.replicas.messages import Core, Nodes
 from runtime.simulated import SimulatedSpec
 from tests.harness.rehearsal import rehearse
 
 ENGINE = EngineChoice(model="newsbrief", recipe="int8_wo")
 LOAD = ReplicaLoad(1, "a (10.0.0.1)", "CPU 0", 8, 800, 80, 2.0, 0.001)
+HEAD = HeadLoad(2.0, 0.1, 0.2, 0.1, 0.3, 0.4, 100)
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, elsewhere: Path, **changes: Any) -> list[Run]:
@@ -40,7 +41,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, elsewhere: Path, **changes: Any) -
             spec = SimulatedSpec(num_tokens=5, samples_per_s=40.0 * 2**number)
             run = rehearse(elsewhere / str(count), spec=spec)
             loads = [replace(LOAD, number=n + 1, busy_s=2.0 - n) for n in range(min(count, 2))]
-            after = ReplicaLoads(replicas=tuple(loads))
+            after = ReplicaLoads(replicas=tuple(loads), head=HEAD)
             after.write(run.folder.test("performance").replicas)
             record = run.record.model_copy(update=changes)
             made.append(replace(run, record=record))
@@ -79,11 +80,16 @@ def test_each_step_is_held_against_the_first(
     assert second.tokens_per_s is not None and first.tokens_per_s is not None
     assert second.efficiency == second.tokens_per_s / first.tokens_per_s / 2
     assert second.dispatch_p99_s == 0.001
+    assert second.head == HEAD
+    assert second.saturates_at_tokens_per_s == pytest.approx(second.tokens_per_s / 0.2)
+    assert second.bound == "requests"  # one replica was busy half of the time
     assert (tmp_path / "study" / "scaling.json").read_text().count('"replicas":') == 2
     _show(Output(as_json=False), record)
     said = capsys.readouterr().err
     assert "Efficiency is against one of 2 replicas." in said
     assert "100.0%" in said and "50% to 100%" in said
+    assert "the head was busy 20.0% of the time at " in said
+    assert read_scaling(tmp_path / "study") == record
 
 
 def test_a_step_that_failed_has_no_figure_and_its_cause(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runtime.replicas.dispatch import Dispatcher, room_for
-from tests.runtime.replicas.cluster_in_time import answer_all, slowed
+from tests.runtime.replicas.cluster_in_time import answer_all, best_s, slowed
 
 
 @pytest.mark.not_counted
@@ -17,6 +17,65 @@ def test_unlike_replicas_together_are_as_fast_as_their_sum(factors: tuple[float,
     together_s, counts = answer_all(models, num)
     assert num / together_s >= 0.95 * sum(alone)
     assert sum(counts) == num
+
+
+@pytest.mark.not_counted
+@pytest.mark.parametrize(
+    ("batch", "num", "whole", "of_best"),
+    [
+        (16, 200, False, 0.98),
+        (16, 500, False, 0.98),
+        (16, 500, True, 0.98),
+        (64, 200, True, 0.95),
+        (64, 500, True, 0.95),
+        (64, 500, False, 0.88),
+        (64, 1000, True, 0.98),
+        (64, 2000, False, 0.98),
+        (256, 500, True, 0.80),
+        (256, 1000, True, 0.90),
+    ],
+)
+def test_after_a_warm_up_short_runs_on_unlike_replicas_come_near_the_best_there_is(
+    batch: int, num: int, whole: bool, of_best: float
+) -> None:
+    """The best there is is itself below their sum where their batches hardly fill: 0.86 of it for
+    500 requests and batches of 256. With an equal share for each it is half of that.
+    """
+    models = slowed(1.0, batch), slowed(3.0, batch)
+    took_s, counts = answer_all(models, num, whole=whole, warm_up=16)
+    assert sum(counts) == num
+    assert took_s <= best_s(models, num) / of_best
+    if num >= 15 * batch:
+        alone = sum(num / answer_all([model], num)[0] for model in models)
+        assert num / took_s >= 0.95 * alone
+
+
+def shares_after_a_warm_up(took_s: tuple[float, float], each: int, num: int) -> list[int]:
+    """Of `num` requests, where the two replicas took so long for `each` of them together."""
+    dispatcher = Dispatcher([64, 64])
+    for number in range(2 * each):
+        dispatcher.add(number, 10, 10)
+    for replica, numbers in dispatcher.assign(0.0).items():
+        assert len(numbers) == each
+        for number in numbers:
+            dispatcher.made(number, 10, finished=True, now_s=took_s[replica])
+    dispatcher.forget()
+    assert dispatcher.speed_of(0) is None
+    for number in range(num):
+        dispatcher.add(number, 10, 10)
+    given = dispatcher.assign(10.0)
+    return [len(given.get(replica, [])) for replica in (0, 1)]
+
+
+def test_a_warm_up_tells_unlike_replicas_apart_and_no_others() -> None:
+    assert shares_after_a_warm_up((1.0, 3.0), 4, 40) == [30, 10]
+    assert shares_after_a_warm_up((3.0, 1.0), 4, 40) == [10, 30]
+    assert shares_after_a_warm_up((1.0, 1.4), 4, 40) == [20, 20]
+
+
+def test_nobody_gets_what_the_others_answer_sooner_than_it_can_answer_anything() -> None:
+    """100 take the fast one 1.6 s, full batches; a single answer takes the slow one 3 s."""
+    assert shares_after_a_warm_up((1.0, 3.0), 64, 100) == [64, 0]
 
 
 @pytest.mark.not_counted

@@ -75,6 +75,10 @@ def test_all_requests_are_answered_whole_by_all_replicas() -> None:
         later = head.step()
         assert later is not None
         assert all(load.dispatch_p99_s is not None for load in later.stats.replicas)
+        did = later.stats.head
+        assert did is not None and did.messages > 0
+        assert 0 < did.busy_s < did.open_s
+        assert min(did.handing_s, did.passing_s, did.telling_s, did.cpu_s) > 0
 
 
 def test_what_was_timed_before_is_in_no_later_percentile(monkeypatch: pytest.MonkeyPatch) -> None:

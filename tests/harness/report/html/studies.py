@@ -20,7 +20,7 @@ from harness.rules.scenario import Scenario
 from harness.runs.run import Run
 from harness.studies.record import Point, StudyRecord
 from harness.studies.scaling import RECORD, ScalingRecord, ScalingStep, efficiency
-from runtime.executor import ReplicaLoad
+from runtime.executor import HeadLoad, ReplicaLoad
 from runtime.openvino.spec import OpenVINOSpec
 from runtime.replicas.spec import ReplicasSpec
 from tests.build_engine.manifests import make_manifest, resealed
@@ -185,7 +185,11 @@ def make_many(folder: Path, num_runs: int) -> Path:
 
 
 def make_scaled(
-    folder: Path, counts: Sequence[int] = (1, 2, 4), node: str = "node-{} (10.0.0.{})"
+    folder: Path,
+    counts: Sequence[int] = (1, 2, 4),
+    node: str = "node-{} (10.0.0.{})",
+    *,
+    with_head: bool = True,
 ) -> Path:
     """A scaling study in which every further replica brings nine tenths of the one before; the
     first machine is twice as fast as the others.
@@ -194,7 +198,7 @@ def make_scaled(
     for count in counts:
         rate = 1000.0 * sum(0.9**number for number in range(count))
         place = folder / f"replicas-{count}"
-        make_replicated(place, count, rate, node)
+        make_replicated(place, count, rate, node, with_head=with_head)
         first = (steps[0].tokens_per_s, steps[0].replicas) if steps else (rate, count)
         steps.append(
             ScalingStep(
@@ -212,7 +216,14 @@ def make_scaled(
     return folder
 
 
-def make_replicated(place: Path, count: int, rate: float, node: str = "node-{} (10.0.0.{})") -> Run:
+def make_replicated(
+    place: Path,
+    count: int,
+    rate: float,
+    node: str = "node-{} (10.0.0.{})",
+    *,
+    with_head: bool = True,
+) -> Run:
     """One run with so many replicas, and what each of them did."""
     each = OpenVINOSpec(folder=Path("/engines/int8_wo"))
     run = make_run(
@@ -237,5 +248,6 @@ def make_replicated(place: Path, count: int, rate: float, node: str = "node-{} (
     ]
     test = run.folder.test("performance")
     test.path.mkdir(exist_ok=True)
-    ReplicaLoads(replicas=tuple(loads)).write(test.replicas)
+    head = HeadLoad(2.0, 0.01 * count, 0.03 * count, 0.01 * count, 0.08, 0.1, 1000)
+    ReplicaLoads(replicas=tuple(loads), head=head if with_head else None).write(test.replicas)
     return run.changed(files=run.folder.digests())

@@ -31,8 +31,8 @@ def groups(*paths: Path) -> list[list[tuple[str, ...]]]:
 def test_efficiency_is_against_one_of_the_first_step(tmp_path: Path) -> None:
     speeds, loads = groups(make_scaled(tmp_path / "study", (2, 4)))
     assert speeds == [
-        ("2", "1,900", "1,900", "100.0%", "2.00"),
-        ("4", "3,439", "3,800", "90.5%", "4.00"),
+        ("2", "1,900", "1,900", "100.0%", "2.00", "5.0%", "38,000"),
+        ("4", "3,439", "3,800", "90.5%", "4.00", "10.0%", "34,390"),
     ]
     assert [row[:4] for row in loads[:2]] == [
         ("2", "1 of 2", "node-1 (10.0.0.1)", "CPU 1"),
@@ -40,6 +40,24 @@ def test_efficiency_is_against_one_of_the_first_step(tmp_path: Path) -> None:
     ]
     assert loads[0][4:] == ("80.0", "2,000", "1,000", "2.00", "1.00", "\N{EN DASH}")
     assert len(loads) == 6
+
+
+def test_the_page_says_where_the_head_saturates_and_what_bounds_the_run(tmp_path: Path) -> None:
+    study = make_scaled(tmp_path / "study")
+    html = write_report([study], tmp_path / "r.html").read_text("utf-8")
+    notes = re.findall(r"<figcaption>([^<]*)</figcaption>", html)
+    said = [note for note in notes if "the head was busy" in note]
+    assert len(said) == 1
+    assert "With 4 replicas the head was busy 10.0% of the time at 3,439 tokens/s" in said[0]
+    assert "By that share it saturates at 34,390 tokens/s; what bounds the run are" in said[0]
+
+
+def test_a_run_that_says_nothing_of_its_head_has_no_figure_of_it(tmp_path: Path) -> None:
+    study = make_scaled(tmp_path / "study", (1, 2), with_head=False)
+    speeds, _ = groups(study)
+    assert [row[-2:] for row in speeds] == [("\N{EN DASH}", "\N{EN DASH}")] * 2
+    html = write_report([study], tmp_path / "r.html").read_text("utf-8")
+    assert "the head was busy" not in html
 
 
 def test_the_runs_are_believed_and_not_the_study(tmp_path: Path) -> None:
@@ -74,6 +92,8 @@ def test_a_run_with_replicas_alone_shows_each(tmp_path: Path) -> None:
     make_run(tmp_path / "plain")
     (loads,) = groups(tmp_path)
     assert [row[:2] for row in loads] == [("pair", "1 of 2"), ("pair", "2 of 2")]
+    html = write_report([tmp_path], tmp_path / "r.html").read_text("utf-8")
+    assert "With 2 replicas the head was busy 5.0% of the time at 1,900 tokens/s" in html
 
 
 def test_a_step_that_failed_is_left_out_and_said(tmp_path: Path) -> None:
