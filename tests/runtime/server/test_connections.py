@@ -228,6 +228,14 @@ def test_files_are_allowed_as_far_as_they_may_be(hard: int, allowed: int) -> Non
     assert done.stdout == f"{allowed}\n"
 
 
+def test_clients_may_open_their_connections_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLPerf Endpoints' client opens a quarter of the ports that Linux has for it, and takes one
+    that was refused for open.
+    """
+    monkeypatch.setattr(open_files, "allow_connections", lambda wanted: wanted)
+    assert serve.allow_connections(256) - 256 > (60999 - 32768 + 1) // 4
+
+
 def test_places_that_can_never_be_taken_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_files, "allow_connections", lambda wanted: 900 + BACKLOG)
     assert serve.allow_connections(900) == 900
