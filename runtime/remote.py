@@ -1,8 +1,8 @@
 """An executor whose engine runs in a process of its own.
 
 The engine's process does all the computing, so the caller's interpreter lock stays free for
-LoadGen, and an engine that crashes is an `EngineDied` here rather than the end of the caller.
-`runtime/worker.py` is the other end.
+LoadGen, and an engine that crashes, or hangs (`runtime/signs.py`), is an `EngineDied` here rather
+than the end of the caller, or a wait without one. `runtime/worker.py` is the other end.
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EngineDied
+from runtime.awake import AwakeClock
 from runtime.executor import Chunk, ExecutorStats, Request
 from runtime.messages import Cancel, Chunks, Fatal, Ready, Start, Work
 from runtime.process import Child, Hangup
+from runtime.signs import Signs
 
 if TYPE_CHECKING:
     from runtime.spec import ExecutorSpec
 
 _START_LIMIT_S = 1800.0  # the largest engines load in minutes
+_START_TICK_S = 1.0
 _CLOSE_GRACE_S = 5.0
 _LAST_MESSAGES_S = 5.0
 _KEPT_BYTES = 200_000  # of what a dead engine wrote
@@ -34,11 +37,14 @@ class RemoteExecutor:
 
     close_grace_s: float | None = None
     """What the process has to end by itself, where it needs longer than others."""
+    silence_s: float | None = None
+    """What the process may be silent with requests, where that is not left to its own pace."""
 
     def __init__(self, worker: str, spec: ExecutorSpec) -> None:
         self._child = Child("its process", worker)
         self._receive_lock = threading.Lock()
         self._received: list[Chunk] = []
+        self._signs = Signs(self.silence_s)
         self._stats = ExecutorStats(active=0, queued=0)
         self._died: str | None = None
         try:
@@ -62,6 +68,7 @@ class RemoteExecutor:
         """See `Executor.submit`. The engine's process reads even while it computes."""
         if self._died:
             raise EngineDied(self._died)
+        self._signs.given(requests)
         try:
             self._child.line.send(Work.of(requests))
         except Hangup:
@@ -78,6 +85,7 @@ class RemoteExecutor:
         with self._receive_lock:
             if not self._died:
                 self._receive(timeout_s)
+                self._require_signs()
             chunks, self._received = self._received, []
         if self._died and not chunks:
             raise EngineDied(self._died)
@@ -100,8 +108,9 @@ class RemoteExecutor:
         try:
             while (message := self._child.line.receive(timeout_s)) is not None:
                 if isinstance(message, Chunks):
-                    self._stats = message.stats
-                    self._received += message.chunks
+                    self._stats, chunks = message.stats, message.chunks
+                    self._signs.heard(chunks, message.stats)
+                    self._received += chunks
                 elif isinstance(message, Fatal):
                     self._dead(message.cause)
                     return
@@ -109,10 +118,20 @@ class RemoteExecutor:
         except Hangup:
             self._dead(None)
 
+    def _require_signs(self) -> None:
+        """Notice an engine that hangs; whoever waits to tell it something waits no more."""
+        missed = self._signs.missed()
+        if missed is not None and not self._died:
+            self._dead(missed)
+            self._child.line.close()
+
     def _await_ready(self) -> bool:
         """Wait until the engine is loaded; whether it caches prefixes."""
+        clock = AwakeClock()
+        message: object | None = None
         try:
-            message = self._child.line.receive(_START_LIMIT_S)
+            while message is None and clock() < _START_LIMIT_S:
+                message = self._child.line.receive(_START_TICK_S)
         except Hangup:
             raise self._dead(None) from None
         if isinstance(message, Ready):

@@ -156,16 +156,17 @@ class Tokenizer:
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def chat(self) -> ChatTemplate:
-        """The checkpoint's chat template. Raises CheckpointError where it has none, or none that
-        can be used.
+    def chat(self, template: str | None = None) -> ChatTemplate:
+        """The checkpoint's chat template, or another one with its special tokens. Raises
+        CheckpointError where there is none, or none that can be used.
         """
-        if self._settings.chat_template is None:
+        template = template or self._settings.chat_template
+        if template is None:
             raise CheckpointError(
                 f"{self._folder} has no chat template; leave chat_template out of the workload, or "
                 "take a checkpoint that was trained to chat."
             )
-        return ChatTemplate(self._settings.chat_template, self._tokens, self._folder)
+        return ChatTemplate(template, self._tokens, self._folder)
 
     @property
     def vocab_size(self) -> int:

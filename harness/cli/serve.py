@@ -16,6 +16,7 @@ def serve(
     api_key_file: Path | None = None,
     max_requests: int | None = None,
     max_body_bytes: int = 4 * 2**20,
+    trust_request_chat_template: bool = False,
     json: bool = False,
 ) -> None:
     """Answer OpenAI's requests with a built engine, until Ctrl-C.
@@ -37,6 +38,8 @@ def serve(
         when left out); more of them are told when to come again.
     max_body_bytes
         Bytes of the largest request.
+    trust_request_chat_template
+        Let a chat request bring its own chat template (`chat_template`), which runs in a sandbox.
     json
         Write the URL and the model's name to standard output when requests are taken.
     """
@@ -61,6 +64,7 @@ def serve(
         ),
         max_body_bytes=max_body_bytes,
         key_digest=key_digest,
+        trusts_templates=trust_request_chat_template,
     )
     max_connections = server.allow_connections(settings.max_requests)
 

@@ -15,6 +15,7 @@ from harness.loadgen.folder import TestFolder
 from harness.loadgen.messages import Report, StartTest
 from harness.loadgen.orders import Orders
 from harness.loadgen.sut import SystemUnderTest
+from runtime.awake import AwakeClock
 from runtime.process import Line
 
 _TICK_S = 0.1
@@ -32,6 +33,8 @@ class LoadgenTest:
         self._sut = sut
         self._num_samples = num_samples
         self._stall_s = stall_s
+        self._clock = AwakeClock()
+        self._silent_since_s = self._sign_s = 0.0
         self._error: str | None = None
         self._num_told = 0
         self._thread = threading.Thread(target=self._run, name="loadgen", daemon=True)
@@ -66,7 +69,10 @@ class LoadgenTest:
         return Report(figures, tuple(records))
 
     def _stalled(self) -> str | None:
-        silent_s = time.perf_counter() - self._sut.last_sign_s
+        now_s, sign_s = self._clock(), self._sut.last_sign_s
+        if sign_s != self._sign_s:
+            self._silent_since_s, self._sign_s = now_s, sign_s
+        silent_s = now_s - self._silent_since_s
         if self._sut.num_open and silent_s > self._stall_s:
             still = counted(self._sut.num_open, "query was", "queries were")
             return f"the engine gave no token for {silent_s:.0f} s while {still} open"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from runtime.endpoint.tokens import AsTold, ByTokenizer, Words
 from runtime.messages import Start
 from runtime.open_files import allow_connections
 from runtime.process import Line
-from runtime.replicas.ears import Ears, lead, told
+from runtime.replicas.ears import Ears, lead, obey
 from runtime.replicas.head import Head
 from runtime.replicas.messages import Loaded
 
@@ -106,16 +105,15 @@ def _loop() -> Iterator[asyncio.AbstractEventLoop]:
         thread.join(_CLOSE_S)
 
 
+def _begin(first: object, line: Line) -> None:
+    assert isinstance(first, Start)
+    assert isinstance(first.spec, EndpointSpec)
+    _serve(first.spec, line, Ears(line))
+
+
 def main() -> None:
     """Serve the process that started us."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
-    line = Line.to_parent()
-    first = line.receive()
-    assert isinstance(first, Start)
-    spec = first.spec
-    assert isinstance(spec, EndpointSpec)
-    ears = Ears(line)
-    told(line, lambda: _serve(spec, line, ears))
+    obey(_begin)
 
 
 if __name__ == "__main__":

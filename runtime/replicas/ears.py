@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -69,10 +70,15 @@ def lead(head: Head, line: Line, ears: Ears) -> None:
         line.send(news)
 
 
-def told(line: Line, work: Callable[[], None]) -> None:
-    """Do the work, and tell what keeps it from being done."""
+def obey(work: Callable[[object, Line], None]) -> None:
+    """Do what the process that started us says first of all, and tell it what keeps that from being
+    done.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+    line = Line.to_parent()
+    first = line.receive()
     try:
-        work()
+        work(first, line)
     except (Hangup, InterruptedError):
         return
     except EnginebenchError as error:

@@ -11,6 +11,7 @@ from runtime.process import Child, Hangup
 from runtime.remote import RemoteExecutor
 from runtime.replicas.messages import ForgetTimes, Nodes, Survey
 from runtime.replicas.spec import ReplicasSpec
+from runtime.signs import LEAST_S
 
 _WORKER = "runtime.replicas.worker"
 _SURVEY_S = 60.0
@@ -19,7 +20,12 @@ _GRACE_S = 10.0
 
 
 class HeadExecutor(RemoteExecutor):
-    """An Executor whose process is a head with replicas."""
+    """An Executor whose process is a head with replicas.
+
+    It says something at every moment, whatever its replicas do: those it watches itself.
+    """
+
+    silence_s = LEAST_S
 
     def forget_times(self) -> None:
         """See `Timing.forget_times`."""

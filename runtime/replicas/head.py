@@ -8,7 +8,6 @@ second in any case, so that a replica that says nothing for longer is lost, what
 from __future__ import annotations
 
 import queue
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from build_engine.errors import EngineDied
 from build_engine.validation import counted
+from runtime.awake import AwakeClock
 from runtime.executor import ExecutorStats, ReplicaLoad, Request
 from runtime.messages import Chunks, Fatal, Work
 from runtime.replicas.dispatch import Dispatcher, room_for
@@ -124,7 +124,7 @@ class Head:
         loaded: Sequence[Loaded],
         *,
         tolerate_failures: bool,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
         silence_s: float = SILENCE_S,
         noun: str = "replica",
         guessed: bool = False,
@@ -132,7 +132,7 @@ class Head:
         self._handles = handles
         self._noun = noun
         self._tolerate = tolerate_failures
-        self._clock = clock
+        self._clock = clock or AwakeClock()
         self._silence_s = silence_s
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         rooms = [room_for(each.max_in_flight or _USUAL_IN_FLIGHT) for each in loaded]
@@ -146,8 +146,8 @@ class Head:
         self._ids: list[TokenIds] = []
         self._loads_s = -1.0
         self._loads: tuple[ReplicaLoad, ...] = ()
-        self._looked_s = self._timed_since_s = clock()
-        self._meter = Meter(clock)
+        self._looked_s = self._timed_since_s = self._clock()
+        self._meter = Meter(self._clock)
         self._head_load = self._meter.load
         self._stopped = False
         self.prefix_caching = any(each.prefix_caching for each in loaded)

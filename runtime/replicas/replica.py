@@ -19,9 +19,10 @@ from build_engine.store.received import Offer, Read, received
 from build_engine.store.store import EngineStore
 from runtime.backend import load
 from runtime.messages import Chunks, Fatal, Work
+from runtime.remote import RemoteExecutor
 from runtime.replicas.cores import num_physical, own_cores
 from runtime.replicas.messages import Core, Loaded, Place
-from runtime.replicas.signs import Signs
+from runtime.signs import Signs
 from runtime.worker import last_line
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Replica:
         self._node = f"{platform.node()} ({address})"
         self._executor: Executor | None = None
         self._ready: deque[Chunk] = deque()
-        self._signs = Signs()
+        self._signs: Signs | None = None
+        self._seen: ExecutorStats | None = None
         self._failed: str | None = None
 
     def place(self, offer: Offer | None, gpus: Sequence[str]) -> Place:
@@ -70,6 +72,8 @@ class Replica:
                 os.sched_setaffinity(0, [core.cpu for core in cores])
                 spec = spec.on_part(num_physical(cores), num_sharing)
             self._executor = load(spec)
+            if not isinstance(self._executor, RemoteExecutor):  # which watches its engine
+                self._signs = Signs()
             return Loaded(self._executor.prefix_caching, spec.max_in_flight)
         except EnginebenchError as error:
             return Fatal(str(error))
@@ -79,7 +83,8 @@ class Replica:
         assert self._executor is not None
         try:
             requests = work.requests
-            self._signs.given(len(requests))
+            if self._signs is not None:
+                self._signs.given(requests)
             self._executor.submit(requests)
         except EnginebenchError:
             return  # it has died, and its last chunks come before its cause
@@ -94,7 +99,7 @@ class Replica:
         try:
             if self._failed is None and not self._ready:
                 self._ready.extend(self._executor.poll(_POLL_S))
-                self._failed = self._signs.missed(self._ready, self._executor.stats())
+                self._failed = self._silence(self._executor.stats())
                 if self._failed is not None:
                     self._executor.close()
             if self._failed is not None:
@@ -103,6 +108,16 @@ class Replica:
         except Exception as error:
             self._executor.close()  # it may hang, and hold what it has
             return Fatal(_in_words(error))
+
+    def _silence(self, stats: ExecutorStats) -> str | None:
+        """Why an engine counts as hung that nobody else watches."""
+        if self._signs is None:
+            return None
+        if self._ready or stats != self._seen:
+            self._seen = stats
+            self._signs.heard(self._ready, stats)
+        missed = self._signs.missed()
+        return None if missed is None else f"the engine died: {missed}"
 
     def _reply(self, stats: ExecutorStats) -> Chunks:
         """As much of what is ready as a reply may hold."""

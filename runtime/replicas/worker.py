@@ -5,12 +5,10 @@ It ends, with all that it has started, when that one hangs up.
 
 from __future__ import annotations
 
-import signal
-
 from runtime.messages import Start
 from runtime.process import Line
 from runtime.replicas.cluster import connected, offer_of, replicas
-from runtime.replicas.ears import Ears, lead, told
+from runtime.replicas.ears import Ears, lead, obey
 from runtime.replicas.head import Head
 from runtime.replicas.machines import nodes
 from runtime.replicas.messages import Survey
@@ -31,19 +29,18 @@ def _survey(asked: Survey, line: Line) -> None:
         line.send(nodes(cores=asked.cores))
 
 
-def main() -> None:
-    """Serve the process that started us."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
-    line = Line.to_parent()
-    first = line.receive()
+def _begin(first: object, line: Line) -> None:
     if isinstance(first, Survey):
-        told(line, lambda: _survey(first, line))
+        _survey(first, line)
         return
     assert isinstance(first, Start)
-    spec = first.spec
-    assert isinstance(spec, ReplicasSpec)
-    ears = Ears(line)
-    told(line, lambda: _serve(spec, line, ears))
+    assert isinstance(first.spec, ReplicasSpec)
+    _serve(first.spec, line, Ears(line))
+
+
+def main() -> None:
+    """Serve the process that started us."""
+    obey(_begin)
 
 
 if __name__ == "__main__":

@@ -30,12 +30,12 @@ from runtime.server.refusal import (
     error_body,
 )
 from runtime.server.shape import Shape
+from runtime.server.unread import UnreadBodies
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from runtime.executor import TokenIds
     from runtime.server.body import Asked, Completion
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 _BODY_S = 30.0  # for a body to arrive
 _SHORT_CHARS = 2048  # of text: its ids are there sooner than a thread
 _LONG_BYTES = 2**16  # of a body, from which much more may be made
-_LINGER_S = 5.0  # for the rest of a body that nobody reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +63,13 @@ class Door:
     long_bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     """What is made of a long one is many times as large: one is read at a time."""
 
-    def app(self) -> Starlette:
+    def app(self) -> ASGIApp:
         """The application of ASGI."""
         from starlette.applications import Starlette
         from starlette.exceptions import HTTPException
         from starlette.routing import Route
 
-        return Starlette(
+        paths = Starlette(
             routes=[
                 Route("/health", self._health),
                 Route("/metrics", self._guarded(self._metrics)),
@@ -81,6 +80,7 @@ class Door:
             ],
             exception_handlers={HTTPException: _no_such_path, Exception: _broken},
         )
+        return UnreadBodies(paths, self.settings.max_body_bytes)
 
     async def _health(self, request: Request) -> Response:
         cause = self.dispatcher.death
@@ -234,8 +234,6 @@ class Door:
             except Refused as fault:
                 status = fault.status
                 response = _json(fault.body, status, fault.headers)
-                if fault.hangs_up:
-                    response = _Last(response)
             except Gone:
                 status = HUNG_UP
                 response = Response(status_code=status)
@@ -276,30 +274,6 @@ class _Held:
         finally:
             self.ticket.release()
             self.count()
-
-
-@dataclass(frozen=True, slots=True)
-class _Last:
-    """A response after which the connection is closed: a while later, as a client that still sends
-    its body would otherwise find a broken connection and not the answer.
-    """
-
-    response: ASGIApp
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_open(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                message = {**message, "more_body": True}
-            await send(message)
-
-        async def rest() -> None:
-            while (await receive()).get("more_body"):
-                pass
-
-        await self.response(scope, receive, send_open)
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(rest(), _LINGER_S)
-        await send({"type": "http.response.body", "body": b""})
 
 
 @contextlib.asynccontextmanager

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MOST_STOPS = 16
 _MOST_STOP_IDS = 256
+_MOST_TEMPLATE_CHARS = 2**16
 _INT32 = 2**31
 
 # Settings that change nothing of a greedy answer at these values; others ask for another answer.
@@ -122,6 +123,10 @@ class Chat(Asked):
 
     messages: Annotated[tuple[Message, ...], Field(min_length=1)]
     add_generation_prompt: Literal[True] = True
+    chat_template: Annotated[str, Field(min_length=1, max_length=_MOST_TEMPLATE_CHARS)] | None = (
+        None
+    )
+    """Instead of the checkpoint's."""
 
 
 A = TypeVar("A", bound=Asked)

@@ -21,7 +21,7 @@ from runtime.server.refusal import OVERLOADED, Refused
 from runtime.server.settings import BACKLOG
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
     from runtime.server.dispatch import Dispatcher
 
@@ -34,7 +34,7 @@ _REFUSAL = Refused(OVERLOADED, "Too many connections are open; come again.", ret
 class Server(uvicorn.Server):
     """Serves an application on at most `max_connections` connections until it is told to end."""
 
-    def __init__(self, app: Starlette, dispatcher: Dispatcher, max_connections: int) -> None:
+    def __init__(self, app: ASGIApp, dispatcher: Dispatcher, max_connections: int) -> None:
         class Connection(_Connection):
             most = max_connections
 
@@ -123,10 +123,11 @@ class _Connection(HttpToolsProtocol):
 
 
 def _whole(refusal: Refused) -> bytes:
-    """An answer to whatever may be asked, as bytes."""
+    """An answer to whatever may be asked, as bytes; the connection is closed after it."""
     body = json.dumps(refusal.body).encode()
     headers = {
         **refusal.headers,
+        "connection": "close",
         "content-type": "application/json",
         "content-length": str(len(body)),
     }

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from build_engine.checkpoint.chat import TemplateFault
-from build_engine.errors import CheckpointError
 from runtime.executor import Request
+from runtime.server.chats import Chats
 from runtime.server.refusal import MALFORMED, TOO_LONG, Refused
 
 if TYPE_CHECKING:
-    from build_engine.checkpoint.chat import ChatSession
     from build_engine.checkpoint.tokenizer import Tokenizer
     from build_engine.store.engine import Engine
     from runtime.executor import TokenIds, Unservable
@@ -22,27 +20,24 @@ _DEFAULT_TOKENS = 16  # of a completion, where the request does not say; OpenAI'
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Makes the prompts of one engine. `chat` is None for a checkpoint without a template."""
+    """Makes the prompts of one engine."""
 
     engine: Engine
     tokenizer: Tokenizer
-    chat: ChatSession | None
+    chats: Chats
     most_chars: int | None
     """That a prompt may have; None where the tokenizer has no such bound."""
 
     @classmethod
-    def of(cls, engine: Engine) -> Prompts:
+    def of(cls, engine: Engine, *, trusts_templates: bool = False) -> Prompts:
         """Those of an engine. Raises CheckpointError for a tokenizer that is missing or broken."""
         from build_engine.checkpoint.tokenizer import Tokenizer
 
         tokenizer = Tokenizer.load(engine.folder)
-        try:
-            chat = tokenizer.chat().session()
-        except CheckpointError:
-            chat = None
+        chats = Chats(tokenizer, engine.model, trusting=trusts_templates)
         longest = tokenizer.longest_text()
         most_chars = None if longest is None else longest * engine.limits.max_input_len
-        return cls(engine, tokenizer, chat, most_chars)
+        return cls(engine, tokenizer, chats, most_chars)
 
     @property
     def most_ids(self) -> int:
@@ -54,20 +49,11 @@ class Prompts:
         return self._ids(text, "prompt", special=asked.add_special_tokens)
 
     def of_chat(self, asked: Chat) -> TokenIds:
-        """The ids of a conversation. Raises Refused for one that is far too long, and where the
-        checkpoint's template does not take it.
+        """The ids of a conversation. Raises Refused for one that is far too long, and where there
+        is no template that takes it.
         """
-        if self.chat is None:
-            raise Refused(
-                MALFORMED,
-                f"`{self.engine.model}` has no chat template; use /v1/completions.",
-                parameter="messages",
-            )
-        try:
-            text = self.chat.prompt([message.plain for message in asked.messages])
-        except TemplateFault as fault:
-            what = f"The model's chat template does not take these messages: {fault.reason}."
-            raise Refused(MALFORMED, what, parameter="messages") from None
+        messages = [message.plain for message in asked.messages]
+        text = self.chats.prompt(messages, asked.chat_template)
         return self._ids(text, "messages", special=False)
 
     def request(self, number: int, ids: TokenIds, asked: Asked, *, chat: bool) -> Request:

@@ -12,8 +12,6 @@ class _Kind:
     status: int
     type: str
     code: str | None
-    hangs_up: bool = False
-    """Whether the connection is closed, as what is still sent over it is not wanted."""
 
 
 _INVALID = "invalid_request_error"
@@ -21,10 +19,10 @@ MALFORMED = _Kind(400, _INVALID, None)
 TOO_LONG = _Kind(400, _INVALID, "context_length_exceeded")
 NO_KEY = _Kind(401, "authentication_error", "invalid_api_key")
 NO_SUCH_MODEL = _Kind(404, _INVALID, "model_not_found")
-TOO_SLOW = _Kind(408, _INVALID, "request_timeout", hangs_up=True)
-TOO_LARGE = _Kind(413, _INVALID, "request_too_large", hangs_up=True)
+TOO_SLOW = _Kind(408, _INVALID, "request_timeout")
+TOO_LARGE = _Kind(413, _INVALID, "request_too_large")
 NOT_JSON = _Kind(415, _INVALID, "unsupported_media_type")
-OVERLOADED = _Kind(429, "rate_limit_error", "rate_limit_exceeded", hangs_up=True)
+OVERLOADED = _Kind(429, "rate_limit_error", "rate_limit_exceeded")
 FAILED = _Kind(500, "server_error", None)
 NO_ENGINE = _Kind(503, "server_error", "engine_died")
 ENDING = _Kind(503, "server_error", "server_ends")
@@ -55,17 +53,10 @@ class Refused(Exception):
         return self._kind.status
 
     @property
-    def hangs_up(self) -> bool:
-        """Whether the connection is closed after it."""
-        return self._kind.hangs_up
-
-    @property
     def headers(self) -> dict[str, str]:
         """What goes along with it."""
-        said = {"connection": "close"} if self.hangs_up else {}
-        if self._retry_after_s is not None:
-            said["retry-after"] = str(self._retry_after_s)
-        return said
+        wait_s = self._retry_after_s
+        return {} if wait_s is None else {"retry-after": str(wait_s)}
 
     @property
     def body(self) -> dict[str, object]:

@@ -33,6 +33,8 @@ class ServerSettings:
     """Of one request."""
     key_digest: bytes | None = None
     """SHA-256 of the key; None lets everyone in."""
+    trusts_templates: bool = False
+    """Whether a request may bring a chat template."""
     started: int = field(default_factory=lambda: int(time.time()))
     """Seconds of the epoch."""
 

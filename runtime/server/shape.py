@@ -37,7 +37,9 @@ class Shape:
     def whole(self, text: str, ids: Sequence[int], reason: FinishReason) -> bytes:
         """The one answer of a request that does not stream."""
         told: dict[str, object] = (
-            {"message": {"role": "assistant", "content": text}} if self.chat else {"text": text}
+            {"message": {"role": "assistant", "content": text, "refusal": None}}
+            if self.chat
+            else {"text": text}
         )
         choice = {"index": 0, **told, "logprobs": None, "finish_reason": reason}
         document = self._document("chat.completion", [choice | self._told(ids, first=True)])

@@ -6,12 +6,8 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Sequence
-
 from runtime.backend import require_executable
-from runtime.executor import Chunk, Request, Unservable
+from runtime.executor import Request, Unservable
 from runtime.remote import RemoteExecutor
 from runtime.trtllm.answers import unservable
 from runtime.trtllm.room import require_room
@@ -24,8 +20,8 @@ class TRTLLMExecutor(RemoteExecutor):
 
     Raises EngineError when the engine is damaged or was built by another version or for another
     GPU, EnvironmentFault when the GPU has too little memory free, EngineDied when it does not
-    start. An engine that goes silent has died: a scheduler that finds no memory for anything looks
-    for it for ever, and reports no error.
+    start, or goes silent: a scheduler that finds no memory for anything looks for it for ever, and
+    reports no error.
     """
 
     def __init__(self, spec: TRTLLMSpec) -> None:
@@ -38,37 +34,9 @@ class TRTLLMExecutor(RemoteExecutor):
         require_executable(spec.backend, engine.limits.tensor_parallel)
         require_room(spec)
         self._sizes, self._evicts = Sizes.of(spec), spec.evicts
-        self._silence_s = spec.silence_s
-        self._count_lock = threading.Lock()
-        self._num_open = 0
-        self._sign_s = 0.0
+        self.silence_s = spec.silence_s
         super().__init__("runtime.trtllm.worker", spec)
-        self._seen = self.stats()
 
     def unservable(self, request: Request) -> Unservable | None:
         """See `Foresighted.unservable`."""
         return unservable(request, self._sizes, evicts=self._evicts)
-
-    def submit(self, requests: Sequence[Request]) -> None:
-        """See `Executor.submit`."""
-        with self._count_lock:
-            if not self._num_open:
-                self._sign_s = time.monotonic()
-            self._num_open += len(requests)
-        super().submit(requests)
-
-    def poll(self, timeout_s: float) -> list[Chunk]:
-        """See `Executor.poll`."""
-        chunks = super().poll(timeout_s)
-        with self._count_lock:
-            self._num_open -= sum(chunk.finished for chunk in chunks)
-            latest = self.stats()
-            if chunks or latest is not self._seen:  # each message has figures of its own
-                self._seen, self._sign_s = latest, time.monotonic()
-            silent = bool(self._num_open) and time.monotonic() - self._sign_s > self._silence_s
-        if silent:
-            raise self._dead(
-                f"it gave no token and made no iteration for {self._silence_s:g} s, with "
-                f"{self._num_open} requests open"
-            )
-        return chunks

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.replicas.signs import LEAST_S
+from runtime.signs import LEAST_S
 from tests.cluster.hosts import PORT, Host
 from tests.cluster.running import ACTOR, ENGINE, Going, left_on, loads, words
 
@@ -74,7 +74,7 @@ def test_an_engine_that_stands_still_fails_the_run(
     with Going(a, tmp_path / "run", *more) as going:
         kill(b, ENGINE, signal.SIGSTOP)
         cause = failed_soon(going, LEAST_S + BOUND_S)
-        assert "its engine gave no sign for " in cause
+        assert "the engine died: it gave no sign for " in cause
         assert left_on(a) == left_on(b) == []
 
 

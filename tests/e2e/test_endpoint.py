@@ -5,59 +5,32 @@ that end in a sentence.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from build_engine.errors import EngineDied
 from build_engine.store.engine import Engine
 from harness.cli.main import run
 from harness.report.result import Result
-from runtime.backend import engine_spec, load
-from runtime.executor import Chunk, Executor, Request
 from runtime.server.settings import KEY_VARIABLE
+from tests.e2e.serving import built, own_home, serving
 from tests.runtime.endpoint.fake import FakeServer, running, vllm
-from tests.runtime.server.puppet import TOLD, Puppet, served, silence
 
 COUNT = "12"
 
 
 @pytest.fixture(scope="module")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    home = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ENGINEBENCH_HOME", str(home))
+    with own_home(tmp_path_factory) as home:
         yield home
 
 
 @pytest.fixture(scope="module")
 def engine(own_cache: Path) -> Engine:
-    assert run(["build", "--model", "newsbrief", "--recipe", "bf16"]) == 0
-    [folder] = (own_cache / "engines/newsbrief/cpu").glob("bf16-*")
-    return Engine.load(folder)
-
-
-class Lent(Puppet):
-    """A real executor, which is dead to its server at the end."""
-
-    def __init__(self, executor: Executor) -> None:
-        super().__init__(silence)
-        self._executor = executor
-
-    def submit(self, requests: Sequence[Request]) -> None:
-        self._executor.submit(requests)
-
-    def poll(self, timeout_s: float) -> list[Chunk]:
-        if self._died:
-            self._executor.close()
-            raise EngineDied(TOLD)
-        return self._executor.poll(min(timeout_s, 0.2))
-
-    def die(self) -> None:
-        self._died = True
+    return built(own_cache, "bf16")
 
 
 def measured(url: str, output: Path, *options: str, scenario: str = "Offline") -> int:
@@ -73,20 +46,20 @@ def record(folder: Path) -> dict[str, Any]:
 def test_our_own_server_is_measured_like_its_engine(
     engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with served(Lent(load(engine_spec(engine))), engine, max_body_bytes=2**20) as server:
+    with serving(engine) as (_, told):
         options = ("--declare", "engine=ours 1", "--declare", "precision=bf16")
-        assert measured(server.url, tmp_path / "door", *options) == 0
+        assert measured(told["url"], tmp_path / "door", *options) == 0
     direct = ["run", "--model", "newsbrief", "--recipe", "bf16", "--scenario", "Offline"]
     assert run([*direct, "--count", COUNT, "--output", str(tmp_path / "direct")]) == 0
     door, own = Result.read(tmp_path / "door"), Result.read(tmp_path / "direct")
-    place = server.url.removeprefix("http://").removesuffix("/v1")
+    place = told["url"].removeprefix("http://").removesuffix("/v1")
     assert (door.recipe, door.model) == (f"ours 1 at {place}", "newsbrief")
     assert {"declared engine", "caching not declared"} == {*door.marks} - {*own.marks}
     assert door.accuracy is not None and own.accuracy is not None
     assert door.accuracy.scores == own.accuracy.scores
-    told = record(tmp_path / "door")["served"]
-    assert told["declared"] == {"engine": "ours 1", "precision": "bf16"}
-    assert told["way"] == {"prompts": "ids", "ids": "return_token_ids"}
+    found = record(tmp_path / "door")["served"]
+    assert found["declared"] == {"engine": "ours 1", "precision": "bf16"}
+    assert found["way"] == {"prompts": "ids", "ids": "return_token_ids"}
     assert (door.size_bytes, door.peak_memory_bytes, door.busy) == (None, None, ())
     capsys.readouterr()
     assert run(["compare", str(tmp_path / "direct"), str(tmp_path / "door")]) == 0

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import openai
@@ -22,48 +17,30 @@ from harness.cli.main import run
 from runtime.backend import engine_spec, load
 from runtime.executor import Request
 from runtime.server.settings import KEY_VARIABLE
+from tests.e2e.serving import built, own_home, serving
 
 PROMPTS = [list(range(5 + i, 40 + 2 * i)) for i in range(20)]
 KEY = "open-sesame-1001"
 
 
+_IMPATIENT = """
+import sys
+from harness.cli.main import run
+from runtime import signs
+signs.LEAST_S = signs.MOST_S = 2.0
+sys.exit(run(sys.argv[1:]))
+"""
+
+
 @pytest.fixture(scope="module")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Of all these tests and of no others: an engine is named by its model, target and recipe."""
-    home = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ENGINEBENCH_HOME", str(home))
+    with own_home(tmp_path_factory) as home:
         yield home
 
 
 @pytest.fixture(scope="module")
 def engine(own_cache: Path) -> Engine:
-    assert run(["build", "--model", "newsbrief", "--recipe", "int8_wo"]) == 0
-    [folder] = (own_cache / "engines/newsbrief/cpu").glob("int8_wo-*")
-    return Engine.load(folder)
-
-
-@contextlib.contextmanager
-def serving(*options: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], Any]]:
-    """The process, and what it says when it takes requests."""
-    words = [sys.executable, "-m", "enginebench", "serve", "newsbrief/cpu/int8_wo", "--port", "0"]
-    with subprocess.Popen(
-        [*words, "--json", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | environment,
-    ) as process:
-        assert process.stdout is not None
-        lines = list[str]()
-        while not lines or lines[-1] != "}\n":
-            line = process.stdout.readline()
-            assert line, process.communicate()[1]
-            lines.append(line)
-        try:
-            yield process, json.loads("".join(lines))
-        finally:
-            process.kill()
+    return built(own_cache, "int8_wo")
 
 
 def own_answers(engine: Engine, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -85,7 +62,7 @@ def own_answers(engine: Engine, prompts: Sequence[Sequence[int]]) -> list[list[i
 def test_it_answers_as_the_engine_does_and_ends_clean(
     engine: Engine, ends_by: signal.Signals
 ) -> None:
-    with serving(**{KEY_VARIABLE: KEY}) as (process, told):
+    with serving(engine, **{KEY_VARIABLE: KEY}) as (process, told):
         assert told == {"url": told["url"], "model": "newsbrief", "engine": engine.key}
         children = psutil.Process(process.pid).children(recursive=True)
         assert children
@@ -124,15 +101,37 @@ def test_it_answers_as_the_engine_does_and_ends_clean(
         assert not any(child.is_running() for child in children)
 
 
+def engine_of(process: subprocess.Popen[str]) -> psutil.Process:
+    children = psutil.Process(process.pid).children()
+    [child] = [each for each in children if "runtime.openvino.worker" in each.cmdline()]
+    return child
+
+
 def test_an_engine_that_is_killed_ends_the_server_with_the_cause(engine: Engine) -> None:
-    with serving() as (process, _):
-        children = psutil.Process(process.pid).children()
-        [child] = [each for each in children if "runtime.openvino.worker" in each.cmdline()]
-        child.kill()
+    with serving(engine) as (process, _):
+        engine_of(process).kill()
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 4
         assert errors.splitlines()[-1].startswith("enginebench: the engine died: ")
         assert "SIGKILL" in errors
+
+
+def test_an_engine_that_hangs_ends_the_server_with_the_cause(engine: Engine) -> None:
+    with serving(engine, program=("-c", _IMPATIENT)) as (process, told):
+        child = engine_of(process)
+        child.suspend()
+        with (
+            openai.OpenAI(base_url=told["url"], api_key="none", max_retries=0) as client,
+            pytest.raises(openai.InternalServerError) as caught,
+        ):
+            client.completions.create(model="newsbrief", prompt=PROMPTS[0], max_tokens=2)
+        cause = "the engine died: it gave no sign for 2 s, with 1 request open"
+        assert (caught.value.status_code, caught.value.code) == (503, "engine_died")
+        assert cause in caught.value.message
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 4
+        assert errors.splitlines()[-1] == f"enginebench: {cause}"
+        assert not child.is_running()
 
 
 @pytest.mark.parametrize(

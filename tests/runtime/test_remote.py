@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +16,7 @@ import psutil
 import pytest
 
 from build_engine.errors import EngineDied
-from runtime import remote
+from runtime import remote, signs
 from runtime.executor import Request
 from tests.toy.executor import ToyExecutor
 from tests.toy.install import write_toy
@@ -115,3 +119,90 @@ def test_an_engine_that_cannot_stop_a_request_answers_it(tmp_path: Path) -> None
     assert finished == [7, 8]
     executor.close()
     executor.cancel([9])
+
+
+def until_dead(executor: ToyExecutor) -> str:
+    """What it is told to have died of, twice."""
+    deadline_s = time.monotonic() + 30.0
+    with pytest.raises(EngineDied) as caught:
+        while time.monotonic() < deadline_s:
+            assert executor.poll(0.05) == []
+    with pytest.raises(EngineDied) as again:
+        executor.poll(0.0)
+    assert str(again.value) == str(caught.value)
+    return str(caught.value)
+
+
+def test_an_engine_that_hangs_has_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signs, "MOST_S", 0.5)
+    executor = toy(tmp_path)
+    os.kill(executor.pid, signal.SIGSTOP)
+    time.sleep(0.6)
+    assert executor.poll(0.0) == []  # nothing is asked of it
+    executor.submit([request(1), request(2)])
+    assert until_dead(executor) == (
+        "the engine died: it gave no sign for 0.5 s, with 2 requests open"
+    )
+    with pytest.raises(EngineDied, match="gave no sign"):
+        executor.submit([request(3)])
+    executor.close()
+    assert children() == []
+
+
+def test_whoever_hands_requests_to_an_engine_that_hangs_does_not_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signs, "MOST_S", 0.5)
+    monkeypatch.setattr(remote, "_CLOSE_GRACE_S", 0.1)
+    executor = toy(tmp_path)
+    os.kill(executor.pid, signal.SIGSTOP)
+    told: list[str] = []
+
+    def submit() -> None:
+        with pytest.raises(EngineDied) as caught:
+            executor.submit([Request(1, np.zeros(2**20, np.int32), 8)])  # no pipe holds it
+        told.append(str(caught.value))
+
+    submitting = threading.Thread(target=submit)
+    submitting.start()
+    cause = until_dead(executor)
+    submitting.join(30.0)
+    assert told == [cause]
+    executor.close()
+    assert children() == []
+
+
+_STOPPED = """
+import os, signal, sys, time
+from pathlib import Path
+from runtime import awake, signs
+from tests.runtime.test_remote import request
+from tests.toy.executor import ToyExecutor
+from tests.toy.spec import ToySpec
+signs.MOST_S, awake.MOST_STEP_S = 2.0, 0.5
+executor = ToyExecutor(ToySpec(folder=Path(sys.argv[1])))
+os.kill(executor.pid, signal.SIGSTOP)
+executor.submit([request(1)])
+print(executor.pid, flush=True)
+while not (chunks := executor.poll(0.1)):
+    pass
+print(chunks[0].finished, flush=True)
+executor.close()
+"""
+
+
+def test_a_stop_of_the_whole_program_is_no_silence_of_its_engine(tmp_path: Path) -> None:
+    """Ctrl-Z, and `fg` much later: we are awake a moment sooner than the engine."""
+    words = [sys.executable, "-c", _STOPPED, str(write_toy(tmp_path / "engine", [5]))]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        engine = int(process.stdout.readline())
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(3.0)
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.5)
+        os.kill(engine, signal.SIGCONT)
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output, errors) == (0, "True\n", "")

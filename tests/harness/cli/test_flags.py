@@ -148,6 +148,7 @@ FROZEN = {
         "--max-requests",
         "--name",
         "--port",
+        "--trust-request-chat-template",
     ],
     "search": [
         *_CALIBRATION,

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from build_engine.errors import EngineDied
+from runtime import signs
 from runtime.executor import Chunk, ExecutorStats, Request
 from runtime.messages import Chunks, Work
-from runtime.replicas import replica, signs
+from runtime.replicas import replica
 from runtime.replicas.head import Head
 from runtime.simulated.spec import SimulatedSpec
 from tests.runtime.replicas.fakes import FakeHandle
@@ -207,7 +208,7 @@ def test_a_replica_whose_engine_hangs_is_lost_though_it_answers(
         head.submit(requests(10))
         told = lost_with(head)
     assert told.startswith(
-        "replica 2 of 2, on node-1, was lost with 1 open request: its engine gave no sign for "
+        "replica 2 of 2, on node-1, was lost with 1 open request: the engine died: it gave no sign "
     )
 
 

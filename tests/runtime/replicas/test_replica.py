@@ -11,11 +11,11 @@ import pytest
 
 from build_engine.errors import EngineDied
 from build_engine.store.received import Offer
+from runtime import signs
 from runtime.executor import Request
 from runtime.messages import Chunks, Fatal, Work
 from runtime.openvino.spec import OpenVINOSpec
 from runtime.replicas import replica as module
-from runtime.replicas import signs
 from runtime.replicas.messages import Core, Loaded
 from runtime.replicas.replica import Replica
 from runtime.simulated.spec import SimulatedSpec
@@ -116,8 +116,8 @@ def test_an_engine_that_hangs_is_told_with_what_it_had_and_closed(
     while not isinstance(told, Fatal):
         assert time.monotonic() < until_s
         told = replica.poll()
-    assert told.cause.startswith("its engine gave no sign for ")
-    assert told.cause.endswith(" with 1 request open there")
+    assert told.cause.startswith("the engine died: it gave no sign for ")
+    assert told.cause.endswith(" with 1 request open")
     with pytest.raises(EngineDied, match="was closed"):
         replica._executor.poll(0.0)  # type: ignore[union-attr]
     assert replica.poll() == told

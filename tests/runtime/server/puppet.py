@@ -145,6 +145,7 @@ def served(
     max_body_bytes: int = 10_000,
     key_digest: bytes | None = None,
     max_connections: int = 512,
+    trusts_templates: bool = False,
 ) -> Iterator[Served]:
     """A server over the puppet, which dies at the end and so ends the server."""
     settings = ServerSettings(
@@ -152,6 +153,7 @@ def served(
         max_requests=max_requests,
         max_body_bytes=max_body_bytes,
         key_digest=key_digest,
+        trusts_templates=trusts_templates,
     )
     ready, ends = threading.Event(), list[str]()
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import http.client as http_client
 import json
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import psutil
@@ -96,13 +99,68 @@ def test_one_connection_too_many_is_told_so(engine: Engine) -> None:
         until(lambda: server.get("/health").status == 200)
 
 
-def test_a_request_that_finds_no_place_does_not_keep_its_connection(engine: Engine) -> None:
+def answered(line: socket.socket) -> tuple[int, bytes]:
+    """The status and the head of the next answer."""
+    answer = http_client.HTTPResponse(line)
+    answer.begin()
+    answer.read()
+    return answer.status, str(answer.headers).lower().encode()
+
+
+def test_whoever_finds_no_place_keeps_the_connection(engine: Engine) -> None:
+    """A pool of connections is not torn down by those that are to come again."""
+    puppet = Puppet(silence)
+    body = b'{"prompt": [5]}'
+    head = HEAD + b"content-length: %d\r\n\r\n" % len(body)
+    with served(puppet, engine, max_requests=1) as server, connected(server) as first:
+        first.sendall(head + body)
+        until(lambda: len(puppet.asked) == 1)
+        with connected(server) as line:
+            for pause_s in (0.0, 0.2):  # all in one piece, and the body a little later
+                line.sendall(head)
+                time.sleep(pause_s)
+                line.sendall(body)
+                status, told = answered(line)
+                assert (status, b"retry-after: " in told) == (429, True)
+                assert b"connection: close" not in told
+            chunked = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+            line.sendall(chunked + b"1388\r\n%s\r\n0\r\n\r\n" % (b"x" * 5000))
+            assert answered(line)[0] == 429
+            puppet.give(puppet.asked[0], 5, last=True)
+            puppet._act = echo
+            until(lambda: open_requests(server) == 0)
+            line.sendall(head + body)
+            assert answered(line)[0] == 200
+
+
+def test_what_is_refused_before_its_body_keeps_the_connection(engine: Engine) -> None:
+    digest = hashlib.sha256(b"sesame").digest()
+    with served(Puppet(echo), engine, key_digest=digest) as server, connected(server) as line:
+        for path, status in ((b"/v1/completions", 401), (b"/v1/nothing", 404)):
+            line.sendall(b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-length: 5000\r\n\r\n" % path)
+            time.sleep(0.1)
+            line.sendall(b"x" * 5000)
+            assert answered(line)[0] == status
+        line.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert answered(line)[0] == 200
+
+
+def test_whoever_asks_before_it_sends_a_body_is_refused_at_once(engine: Engine) -> None:
+    """And sends none: another request would be taken for it."""
+    digest = hashlib.sha256(b"sesame").digest()
+    with served(Puppet(echo), engine, key_digest=digest) as server, connected(server) as line:
+        line.sendall(HEAD + b"content-length: 5000\r\nexpect: 100-continue\r\n\r\n")
+        status, told = answered(line)
+        assert (status, b"connection: close" in told) == (401, True)
+
+
+def test_a_request_that_finds_no_place_and_sends_no_body_is_hung_up_on(engine: Engine) -> None:
     puppet = Puppet(silence)
     with served(puppet, engine, max_requests=1) as server, connected(server) as first:
         first.sendall(HEAD + b'content-length: 15\r\n\r\n{"prompt": [5]}')
         until(lambda: len(puppet.asked) == 1)
         with connected(server) as line:
-            # the answer comes before the body, and is read though the body is sent nonetheless
+            # the body is not awaited, and the answer is read though it is sent nonetheless
             line.sendall(HEAD + b"content-length: 9000\r\n\r\n")
             answer = line.recv(2**16)
             while b"\r\n\r\n" not in answer:
@@ -118,7 +176,7 @@ def test_a_request_that_finds_no_place_does_not_keep_its_connection(engine: Engi
 def test_a_body_that_is_not_wanted_is_not_awaited_for_ever(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.server.app._LINGER_S", 0.2)
+    monkeypatch.setattr("runtime.server.unread._LINGER_S", 0.2)
     with served(Puppet(echo), engine) as server, connected(server) as line:
         line.sendall(HEAD + b"content-length: 99999999\r\n\r\n")
         assert heard(line).startswith(b"HTTP/1.1 413")
@@ -168,6 +226,14 @@ def test_files_are_allowed_as_far_as_they_may_be(hard: int, allowed: int) -> Non
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == f"{allowed}\n"
+
+
+def test_clients_may_open_their_connections_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLPerf Endpoints' client opens a quarter of the ports that Linux has for it, and takes one
+    that was refused for open.
+    """
+    monkeypatch.setattr(open_files, "allow_connections", lambda wanted: wanted)
+    assert serve.allow_connections(256) - 256 > (60999 - 32768 + 1) // 4
 
 
 def test_places_that_can_never_be_taken_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,5 +40,4 @@ def test_nor_is_a_conversation(prompts: Prompts) -> None:
     with pytest.raises(Refused) as caught:
         prompts.of_chat(asked)
     assert caught.value.body["error"]["param"] == "messages"  # type: ignore[index]
-    assert prompts.chat is not None
-    prompts.chat.close()
+    prompts.chats.close()

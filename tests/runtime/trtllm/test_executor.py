@@ -99,7 +99,7 @@ def test_silence_is_the_end_and_stays_it(start: Start) -> None:
     executor = start({"silence_s": 0.5}, fault="silence")
     executor.submit([request(1), request(2)])
     for _ in range(2):
-        with pytest.raises(EngineDied, match=r"no iteration for 0\.5 s, with 2 requests open$"):
+        with pytest.raises(EngineDied, match=r"it gave no sign for 0\.5 s, with 2 requests open$"):
             while True:
                 executor.poll(0.1)
     with pytest.raises(EngineDied):

@@ -112,8 +112,8 @@ def test_an_engine_that_loads_slowly_is_waited_for(tmp_path: Path) -> None:
         (Scenario.OFFLINE, "steps", "the engine "),  # on a sample, or died: whichever comes first
         (Scenario.SERVER, "cuda", "the engine died: Encountered an error in forwardAsync function"),
         (Scenario.OFFLINE, "abort", "the engine died: its process was ended by SIGABRT; its last"),
-        (Scenario.OFFLINE, "silence", "the engine died: it gave no token and made no iteration "),
-        (Scenario.SERVER, "silence", "the engine died: it gave no token and made no iteration "),
+        (Scenario.OFFLINE, "silence", "the engine died: it gave no sign for 1 s, with "),
+        (Scenario.SERVER, "silence", "the engine died: it gave no sign for 1 s, with "),
     ],
 )
 def test_what_goes_wrong_ends_the_test_with_its_cause(
