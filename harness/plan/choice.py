@@ -124,7 +124,7 @@ def asked_as_built(engine: EngineChoice, workload: str, chosen: Round) -> Asked 
     somebody asks for a plan.
     """
     try:
-        changed = apply_overrides(load_workload(workload, chosen), engine.workload_settings)
+        changed = load_workload(workload, chosen).with_settings(engine.workload_settings)
         asked = as_built(engine, changed)
         return None if asked.too_large else asked
     except EnginebenchError:

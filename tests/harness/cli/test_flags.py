@@ -128,6 +128,7 @@ FROZEN = {
         "--round",
         "--scenario",
         "--set",
+        "--simulate",
         "--target",
         "--tensor-parallel",
         "--tolerate-failures",

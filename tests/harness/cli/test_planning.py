@@ -316,7 +316,7 @@ def test_efficiencies_of_several_targets_are_told_apart(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     peaks = Peaks({"bf16": 3.9e11, "fp32": 2e11}, 28e9, "measured here", steps=STEPS)
-    monkeypatch.setattr("harness.plan.measured.measured_peaks", lambda: peaks)
+    monkeypatch.setattr("harness.machine.measured.measured_peaks", lambda: peaks)
     said = line("plan", "--model", "newsbrief", "--targets", "cpu,a30", "--recipe", "int8_wo").err
     assert "for the limit: on cpu 0.80 to 1 of the arithmetic" in said
     assert "; on a30 as published results" in said
