@@ -13,8 +13,8 @@ from build_engine.errors import ConfigError, RecipeRefused, UsageError
 from build_engine.paths import cache_root
 from harness.dataset.sources.source import Source
 from harness.figures import duration
-from harness.plan.choice import as_built
 from harness.machine.measured import known_peaks, measured_here
+from harness.plan.choice import as_built
 from harness.plan.plan import Plans, make_plan
 from harness.runs.asking import MODES, AskedModel, check_samples
 from harness.runs.request import RunRequest

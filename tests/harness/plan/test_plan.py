@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from build_engine.checkpoint.known import resolve_architecture
-from build_engine.config import apply_overrides
 from build_engine.errors import ConfigError, RecipeRefused
 from build_engine.recipe import load_recipe, recipe_names
 from build_engine.roofline.limits import Efficiency
