@@ -208,8 +208,17 @@ class Backend:
         of that. Raises ConfigError, with what to lower and by how much, and RecipeRefused for
         layers of the checkpoint that have no kernels.
         """
+        self.require_parts(limits, target)
         if self.sizes is not None:
             load_object(self.sizes)(config, recipe, limits, target)
+
+    def require_parts(self, limits: EngineLimits, target: Target) -> None:
+        """Raise ConfigError for an engine in several parts where it has one."""
+        if (target.kind == "cpu" or self.emulates) and limits.tensor_parallel != 1:
+            raise ConfigError(
+                f"limits.tensor_parallel is {limits.tensor_parallel}, and the CPU engine has one"
+                " part; leave it at 1."
+            )
 
     def storage_of(self, recipe: RecipeRules, config: LlamaConfig) -> Storage:
         """How an engine keeps its parts. Raises ConfigError where that is not known."""

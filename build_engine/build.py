@@ -94,9 +94,4 @@ def _check_limits(limits: EngineLimits, checkpoint: Checkpoint, target: Target) 
             f"limits.max_seq_len {limits.max_seq_len} is more than the {positions} positions of"
             f" `{checkpoint.name}`; lower it to {positions} or less."
         )
-    builder = backend(target.backend)
-    if (target.kind == "cpu" or builder.emulates) and limits.tensor_parallel != 1:
-        raise ConfigError(
-            f"limits.tensor_parallel is {limits.tensor_parallel}, and the CPU engine has one"
-            " part; leave it at 1."
-        )
+    backend(target.backend).require_parts(limits, target)

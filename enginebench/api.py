@@ -77,6 +77,7 @@ def run(
     duration_s: float | None = None,
     repeat: int = 1,
     round: str | None = None,
+    simulate: bool = False,
     progress: Progress | None = None,
 ) -> Run:
     """Measure an engine with MLPerf LoadGen, in a process of its own; the run that has ended.
@@ -89,17 +90,20 @@ def run(
     accuracy or both; `output` must be new or empty, and is a new folder in `results` when None.
     `count` makes a short trial of the first samples, `duration_s` sets the seconds of a performance
     test, `qps` the queries a second; `repeat` runs that test so many times.
-    `dataset` and `round` are those of the workload and the newest round when None.
+    `dataset` and `round` are those of the workload and the newest round when None. With `simulate`
+    a time model of the planned engine answers, and nothing is built: a rehearsal, never a result.
 
     A run that was interrupted, failed or is INVALID is returned as well: its `exit_code` says so,
     as the command line would. Raises UsageError and EnvironmentFault for what is wrong before
     LoadGen begins.
     """
+    from build_engine.errors import UsageError
     from build_engine.store.engine import Engine
     from harness.progress import NullProgress
     from harness.rules.rounds import DEFAULT
     from harness.runs.choice import RunChoice
     from harness.runs.execution import execute
+    from harness.simulation.choice import SimulatedChoice
 
     choice = RunChoice(
         scenario=scenario,
@@ -117,7 +121,11 @@ def run(
     try:
         if isinstance(engine, Engine):
             _refuse_both(recipe, target)
+            if simulate:
+                raise UsageError("An engine that is there is measured; give the model instead.")
             request = choice.request_for(engine, progress)
+        elif simulate:
+            request = SimulatedChoice(_named(str(engine), recipe, target), choice).request(progress)
         else:
             request = choice.request(_named(str(engine), recipe, target), progress)
         return execute(request, progress)

@@ -66,6 +66,12 @@ def load_known_model(name: str) -> KnownModel:
     return load_config("models", name, KnownModel)
 
 
+def hub_id(name: str) -> str:
+    """Under which the hub has a known model, or the name of any other as it is."""
+    known = (load_known_model(each) for each in known_model_names())
+    return next((model.hub[0] for model in known if model.name == name), name)
+
+
 def resolve_architecture(path_or_name: str) -> Architecture:
     """The architecture of a known model (by its name or hub id), of the bundled one, or of a folder
     with a `config.json`; nothing is downloaded, and no weights are needed.

@@ -7,7 +7,7 @@ have the last word.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -85,6 +85,10 @@ class Weights:
             head=table,
             small=elements.small * _NORM_BYTES,
         )
+
+    def shared(self, parts: int) -> Weights:
+        """What each of so many devices keeps of them."""
+        return Weights(**{name: size // parts for name, size in asdict(self).items()})
 
     @property
     def resident(self) -> int:

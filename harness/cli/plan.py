@@ -32,6 +32,10 @@ def plan(
         str | None, Parameter(name=("--max-batch-size", "--max-batch-sizes"))
     ] = None,
     max_num_tokens: str | None = None,
+    max_input_len: int | None = None,
+    max_new_tokens: int | None = None,
+    profile: str | None = None,
+    tensor_parallel: int | None = None,
     set: tuple[str, ...] = (),
     simulate: bool = False,
     json: bool = False,
@@ -47,7 +51,7 @@ def plan(
     recipe
         How it is quantised: a recipe, several with commas between them, or `all`.
     target
-        What the engine is for: a target, or several with commas between them.
+        What the engine is for: a target, several with commas between them, or `all`.
     workload
         Whose lengths and limits are planned for; that of the model's name when left out, or
         llama3.1-8b.
@@ -56,6 +60,14 @@ def plan(
         `build` takes when left out.
     max_num_tokens
         The same for the tokens of one iteration.
+    max_input_len
+        Tokens of the longest prompt, instead of the workload's.
+    max_new_tokens
+        Tokens of the longest answer, instead of the workload's.
+    profile
+        What it is tuned for, on GPUs: `throughput` (when left out) or `latency`.
+    tensor_parallel
+        GPUs that share the engine; then there is a plan of the memory of each, and no speed.
     set
         Change a field of the recipe or of the workload: `--set recipe.kv_cache=int8`,
         `--set workload.mean_input_tokens=600`.
@@ -79,6 +91,10 @@ def plan(
         settings=set,
         max_batch_size=max_batch_size,
         max_num_tokens=max_num_tokens,
+        max_input_len=max_input_len,
+        max_new_tokens=max_new_tokens,
+        profile=profile,
+        tensor_parallel=tensor_parallel,
     )
     asked = choice.asked(chosen)
     measured = measured_here([each.target for each in asked])

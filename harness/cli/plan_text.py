@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from build_engine.progress import size_text
 from harness.figures import duration
+from harness.plan.forecast import BATCH
 from harness.rules.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -29,11 +30,13 @@ def show_plan(out: Output, plan: EnginePlan) -> None:
         f"{asked.workload.name}, prompts of {lengths.prompt:,g} tokens on average and "
         f"{lengths.longest_prompt:,} at most, answers of {lengths.answer}"
     )
+    if asked.shorter:
+        out.say(asked.shorter)
     _show_memory(out, plan.memory)
     if plan.forecast is None:
         out.say(f"{_NO_SPEED}: {plan.no_forecast}.")
     else:
-        _show_speed(out, plan.forecast, plan.memory.at_once)
+        _show_speed(out, plan.forecast, plan.memory)
         _show_times(out, plan.times)
         for each in plan.untimed:
             out.say(f"{each.scenario} has no run length: {each.reason}.")
@@ -51,12 +54,14 @@ def show_plans(out: Output, plans: Plans) -> None:
         out.table(columns, rows, title=found[0].asked.target.title)
     for reason in dict.fromkeys(plan.no_forecast for plan in plans.plans if plan.no_forecast):
         out.say(f"{_NO_SPEED}: {reason}.")
-    seen = next((plan.forecast for plan in plans.plans if plan.forecast), None)
-    if seen is not None:
+    if seen := _efficiencies(plans):
         out.say(
             "Engines fit so many requests of mean length. Figures are likely ones, but for the "
-            f"limit: {seen.efficiencies}."
+            f"limit: {seen}."
         )
+    for shorter in dict.fromkeys(plan.asked.shorter for plan in plans.plans):
+        if shorter:
+            out.say(shorter)
     for plan in plans.plans:
         for each in (plan, plan.full_cache):
             if each is not None and not each.memory.fits:
@@ -66,7 +71,18 @@ def show_plans(out: Output, plans: Plans) -> None:
             out.say(f"* {told}")
     for refused in plans.refused:
         asked = refused.asked
-        out.say(f"`{asked.recipe.name}` is refused on `{asked.target.name}`: {refused.reason}.")
+        out.say(f"`{asked.label}` is refused on `{asked.target.name}`: {refused.reason}.")
+
+
+def _efficiencies(plans: Plans) -> str:
+    """What is likely, and on which targets where it is not the same on all."""
+    found: dict[str, dict[str, None]] = {}
+    for plan in plans.plans:
+        if plan.forecast is not None:
+            found.setdefault(plan.forecast.efficiencies, {})[plan.asked.target.name] = None
+    if len(found) < 2:
+        return "".join(found)
+    return "; ".join(f"on {', '.join(targets)} {seen}" for seen, targets in found.items())
 
 
 def document(plans: Plans) -> dict[str, object]:
@@ -92,6 +108,7 @@ def _document(plan: EnginePlan) -> dict[str, object]:
         "recipe": asked.recipe.rules.model_dump(mode="json"),
         "workload": asked.workload.name,
         "lengths": asdict(asked.lengths),
+        "shorter": asked.shorter,
         "memory": {
             **asdict(memory),
             "at_once": memory.at_once,
@@ -119,7 +136,8 @@ def _show_memory(out: Output, memory: MemoryPlan) -> None:
         (f"KV cache, {memory.kv_token:,} bytes a token", memory.cache),
         ("left to the runtime", memory.runtime),
     ]
-    out.say(f"Memory: {size_text(memory.device)} ({memory.device_source})")
+    shared = f" of each of {limits.tensor_parallel} GPUs" if limits.tensor_parallel > 1 else ""
+    out.say(f"Memory{shared}: {size_text(memory.device)} ({memory.device_source})")
     out.lines([[f"  {name}", _size(size)] for name, size in parts if size])
     if not memory.fits:
         return
@@ -149,7 +167,7 @@ def _show_memory(out: Output, memory: MemoryPlan) -> None:
             out.say(f"  To {stage}: {told}, and {size_text(host)} of host memory{note}")
 
 
-def _show_speed(out: Output, seen: Forecast, at_once: int) -> None:
+def _show_speed(out: Output, seen: Forecast, memory: MemoryPlan) -> None:
     offline, alone = seen.offline, seen.single_stream
     rows = [
         [
@@ -172,7 +190,7 @@ def _show_speed(out: Output, seen: Forecast, at_once: int) -> None:
     out.table(["speed", "limit", "likely"], rows)
     out.say(f"Limits: {seen.peaks}. Likely: {seen.efficiencies}.")
     for scenario, rate in seen.rates.items():
-        out.say(_bound(scenario, rate, at_once))
+        out.say(_bound(scenario, rate, memory))
 
 
 def _show_times(out: Output, times: Sequence[ScenarioTimes]) -> None:
@@ -217,11 +235,17 @@ def _cache_row(plan: EnginePlan, seen: Forecast) -> list[str]:
     ]
 
 
-def _bound(scenario: Scenario, rate: RateForecast, at_once: int) -> str:
+def _bound(scenario: Scenario, rate: RateForecast, memory: MemoryPlan) -> str:
     """What binds a rate, in words."""
+    at_once = memory.at_once
     if rate.likely.typical == 0:
         slow = "the first token" if rate.bound == "TTFT" else "a token"
         return f"{scenario} cannot be served: {slow} takes longer than its limit, {rate.bound}."
+    if rate.bound == BATCH:
+        return (
+            f"{scenario} is bound by {BATCH}: its latency limits would allow {rate.wanted:,.0f} "
+            f"requests in flight, {memory.requests:,} fit, and {at_once:,} is what it is built for."
+        )
     if rate.bound == "memory":
         return (
             f"{scenario} is bound by memory: its latency limits would allow {rate.wanted:,.0f} "
@@ -285,7 +309,7 @@ def _range(spread: Spread, form: str) -> str:
 
 def _spell(seconds: tuple[float, float]) -> str:
     """Two ends of a time, or one where they are told alike."""
-    return " to ".join(dict.fromkeys(map(duration, seconds)))
+    return " to ".join(dict.fromkeys(map(duration, sorted(seconds))))
 
 
 def _size(num_bytes: int) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.figures import duration
+from harness.runs.simulated import NO_ACCURACY
 
 if TYPE_CHECKING:
     from harness.cli.output import Output
+    from harness.runs.run import Run
     from harness.simulation.rehearsal import Rehearsal
-
-_NO_ACCURACY = "a time model writes no text"
 
 
 def show_rehearsals(out: Output, label: str, rehearsals: Sequence[Rehearsal]) -> None:
@@ -22,10 +22,10 @@ def show_rehearsals(out: Output, label: str, rehearsals: Sequence[Rehearsal]) ->
     out.table(columns, [_row(each) for each in rehearsals], title=f"SIMULATED: {label}")
     out.say(
         "Simulated at the typical efficiency, with the highest rates within the latency limits: "
-        f"nothing was measured. There is no accuracy, as {_NO_ACCURACY}."
+        f"nothing was measured. There is no accuracy, as {NO_ACCURACY}."
     )
     verdicts = "; ".join(_verdict(each) for each in rehearsals)
-    out.say(f"SIMULATED verdict: {verdicts}; accuracy skipped, as {_NO_ACCURACY}.")
+    out.say(f"SIMULATED verdict: {verdicts}; accuracy skipped, as {NO_ACCURACY}.")
 
 
 def show_side_by_side(out: Output, found: Mapping[str, Sequence[Rehearsal]]) -> None:
@@ -41,6 +41,22 @@ def show_side_by_side(out: Output, found: Mapping[str, Sequence[Rehearsal]]) -> 
     out.table(["engine", *units], rows, title="SIMULATED, side by side")
 
 
+def show_beside(out: Output, run: Run) -> None:
+    """A run of a simulated engine beside the same in virtual time."""
+    from harness.simulation.beside import in_virtual_time
+
+    test = in_virtual_time(run)
+    if test is None:
+        return
+    seen = test.metrics
+    p99 = {"TTFT": seen.ttft_p99_s, "TPOT": seen.tpot_p99_s, "LATENCY": seen.latency_p99_s}
+    told = ", ".join(f"{name} p99 {s * 1e3:,.1f} ms" for name, s in p99.items() if s is not None)
+    out.say(
+        f"    in virtual time {seen.tokens_per_s or 0.0:,.0f} tokens/s, {told}: what was measured "
+        "beyond is this machine's and the harness's part"
+    )
+
+
 def rehearsed(rehearsals: Sequence[Rehearsal]) -> list[dict[str, object]]:
     """The same as plain JSON values."""
     return [
@@ -50,7 +66,7 @@ def rehearsed(rehearsals: Sequence[Rehearsal]) -> list[dict[str, object]]:
             "target_qps": each.target_qps,
             "test": each.test.model_dump(mode="json") if each.test else None,
             "verdict": each.verdict.model_dump(mode="json"),
-            "accuracy_skipped": _NO_ACCURACY,
+            "accuracy_skipped": NO_ACCURACY,
         }
         for each in rehearsals
     ]

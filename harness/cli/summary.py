@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from build_engine.errors import EXIT_OK
 from build_engine.progress import size_text
 from build_engine.validation import counted
+from harness.cli.simulated_text import show_beside
 from harness.runs.folder import new_folder
 from harness.runs.limits import has_limits
 from harness.runs.marks import named_plainly
 from harness.runs.repeats import folder_name
+from harness.runs.simulated import NO_ACCURACY
 from harness.runs.worth import told
 from harness.scoring.rouge import METRICS
 
@@ -30,23 +32,25 @@ _OF_LIMIT = {"all": "of the limit", "p90": "of the limit at p90"}
 
 def show_run(out: Output, run: Run) -> None:
     """Figures, verdicts, accuracy with its gates, and where everything lies."""
-    record, engine = run.record, run.record.engine
+    record = run.record
     marks = f" [{', '.join(record.marks)}]" if record.marks else ""
     of = ""
-    if engine is not None:
-        recipe, target = engine.identity.recipe.name, engine.identity.target.name
-        of = f"{engine.model.name} {named_plainly(recipe, target, record.marks)}, "
-    elif record.served is not None:
+    if record.served is not None:
         of = f"{record.model} by {record.recipe}, "
+    elif record.model is not None:
+        of = f"{record.model} {named_plainly(record.recipe, record.target, record.marks)}, "
     out.say()
     out.say(f"{of}{record.workload.name} {record.scenario}{marks}: {record.status}")
     for mode, test in record.tests.begun.items():
         _show_test(out, mode, test, record.marks)
         if mode == "performance":
             _show_limits(out, run)
+            show_beside(out, run)
             _show_repeats(out, run)
     if record.accuracy:
         _show_accuracy(out, record.accuracy)
+    if record.simulated is not None:
+        out.say(f"  accuracy: skipped, as {NO_ACCURACY}")
     if record.cause:
         out.say(f"Cause: {record.cause}")
     out.say(f"Results are in {run.folder.path}")

@@ -16,8 +16,10 @@ from harness.dataset.sources.sample import Purpose
 
 RECORD_NAME = "dataset.json"
 
-SourceKind = Literal["bundled", "articles", "official", "rebuilt"]
-"""Invented news, articles of one's own, an official file, or the hub's dataset."""
+SourceKind = Literal["bundled", "articles", "official", "rebuilt", "drawn"]
+"""Invented news, articles of one's own, an official file, the hub's dataset, or lengths without a
+text.
+"""
 
 
 class Origin(Frozen):

@@ -164,7 +164,8 @@ class LoadgenPlan:
         if self.scenario.has_rate:
             return self.num_queries / self.target_rate
         if self.scenario.one_at_a_time:
-            return max(self.num_queries * (latency_s or 0.0), self.min_duration_s)
+            least_s = self.min_duration_s if self.mode == "performance" else 0.0
+            return max(self.num_queries * (latency_s or 0.0), least_s)
         return self.num_queries / samples_per_s if samples_per_s else 0.0
 
     def test_settings(self, user_conf: Path) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from build_engine.backend import backend
 from build_engine.errors import ConfigError, RecipeRefused, UsageError
 from build_engine.recipe import changes
-from build_engine.store.limits import EngineLimits
+from harness.runs.sizes import SizesGiven, shortened
 
 if TYPE_CHECKING:
     from build_engine.backend import Backend
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from build_engine.recipe import Recipe
     from build_engine.roofline.storage import Storage
     from build_engine.roofline.work import Lengths
+    from build_engine.store.limits import EngineLimits
     from build_engine.target import Target
     from harness.rules.workload import Workload
 
@@ -30,11 +31,8 @@ class Asked:
     target: Target
     recipe: Recipe
     workload: Workload
-    max_batch_size: int | None = None
-    max_num_tokens: int | None = None
-    """None leaves a size to `build`."""
-    sizes: EngineLimits | None = None
-    """Those of an engine that is there, or is asked for in other words than these."""
+    sizes: SizesGiven = field(default_factory=SizesGiven)
+    """What `build` would be given of them."""
 
     @property
     def backend(self) -> Backend:
@@ -50,7 +48,8 @@ class Asked:
     def label(self) -> str:
         """The recipe, with what was changed in it, and the sizes that were asked for."""
         told = {**changes(self.recipe.rules)}
-        for name, size in (("batch", self.max_batch_size), ("tokens", self.max_num_tokens)):
+        sizes = (("batch", self.sizes.max_batch_size), ("tokens", self.sizes.max_num_tokens))
+        for name, size in sizes:
             if size is not None:
                 told[name] = size
         return ", ".join((self.recipe.name, *(f"{key}={value}" for key, value in told.items())))
@@ -68,41 +67,40 @@ class Asked:
 
     @property
     def lengths(self) -> Lengths:
-        """The lengths of the workload's requests. Raises ConfigError where their mean is not
-        known.
+        """The lengths of the workload's requests, as far as the engine takes them. Raises
+        ConfigError where their mean is not known.
         """
-        lengths = self.workload.lengths
-        if lengths is None:
+        found = shortened(self.workload, self._greatest)
+        if found is None:
             raise ConfigError(
                 f"Workload {self.workload.name} does not say how long its prompts are on average; "
                 "give it as `--set workload.mean_input_tokens=N`."
             )
-        return lengths
+        return found
+
+    @property
+    def shorter(self) -> str | None:
+        """What of the workload is longer than the model's positions hold, and what is planned for
+        instead; None where nothing is.
+        """
+        workload, positions = self.workload, self.model.config.max_position_embeddings
+        longest, answer = workload.max_input_tokens, workload.max_new_tokens
+        if longest + answer <= positions:
+            return None
+        limits = self._greatest
+        return (
+            f"Workload {workload.name} has prompts of up to {longest:,} tokens and answers of "
+            f"{answer:,}, and `{self.model.name}` has {positions:,} positions: this is for prompts "
+            f"of up to {limits.max_input_len:,} and answers of {limits.max_new_tokens:,}, as "
+            "`build` takes them; `run` refuses data with longer ones."
+        )
 
     @property
     def limits(self) -> EngineLimits:
-        """`sizes`, else those that `build` takes when the user leaves the others open."""
-        if self.sizes is not None:
-            return self.sizes
-        workload, config, batch = self.workload, self.model.config, self.max_batch_size
-        limits = EngineLimits.for_lengths(
-            workload.max_input_tokens, workload.max_new_tokens, config.max_position_embeddings
-        )
-        if batch is not None:
-            limits = replace(limits, max_batch_size=batch)
-        profile = self.backend.profile(None)
-        limits = self.backend.fitted(
-            limits,
-            config,
-            self.recipe,
-            self.target,
-            profile,
-            batch_given=batch is not None,
-            lengths=workload.lengths,
-        ).limits
-        if self.max_num_tokens is not None:
-            limits = replace(limits, max_num_tokens=self.max_num_tokens)
-        return limits
+        """The sizes that `build` takes."""
+        model = self.model
+        sized = self.sizes.fitted(model.name, model.config, self.workload, self.recipe, self.target)
+        return sized.limits
 
     @property
     def too_large(self) -> str | None:
@@ -124,6 +122,10 @@ class Asked:
             if other.refusal is None and other.storage.chunked:
                 return other
         return None
+
+    @property
+    def _greatest(self) -> EngineLimits:
+        return self.sizes.greatest(self.model.name, self.model.config, self.workload)
 
     @property
     def _objection(self) -> UsageError | None:

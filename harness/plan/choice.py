@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from build_engine.checkpoint.known import known_model_names, load_known_model, resolve_architecture
+from build_engine.checkpoint.known import hub_id, resolve_architecture
 from build_engine.checkpoint.resolve import BUNDLED
 from build_engine.config import apply_overrides
 from build_engine.errors import ConfigError, EnginebenchError
 from build_engine.recipe import load_recipe, recipe_names
-from build_engine.target import load_target
+from build_engine.target import load_target, target_names
 from harness.plan.asked import Asked
 from harness.rules.workload import load_workload, workload_names
 from harness.runs.engine_choice import EngineChoice
+from harness.runs.sizes import SizesGiven
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +31,8 @@ _USUAL = "llama3.1-8b"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanChoice:
     """What a user asks a plan for. `recipe` and `target` are names with commas between them, or
-    `all`, and the sizes are numbers with commas between them, None for those that `build` takes;
-    `workload` None is that of the model's name, or the usual one.
+    `all`, and `max_batch_size` and `max_num_tokens` are numbers with commas between them; None
+    leaves a size to `build`, and `workload` None is that of the model's name, or the usual one.
     """
 
     model: str
@@ -41,6 +42,10 @@ class PlanChoice:
     settings: tuple[str, ...] = ()
     max_batch_size: str | None = None
     max_num_tokens: str | None = None
+    max_input_len: int | None = None
+    max_new_tokens: int | None = None
+    profile: str | None = None
+    tensor_parallel: int | None = None
 
     def asked(self, chosen: Round) -> list[Asked]:
         """Every engine that is asked for, target by target. Raises UnknownName, ConfigError and
@@ -55,10 +60,16 @@ class PlanChoice:
                 target=load_target(target),
                 recipe=apply_overrides(recipe, engine.recipe_settings),
                 workload=workload,
-                max_batch_size=batch,
-                max_num_tokens=tokens,
+                sizes=SizesGiven(
+                    max_batch_size=batch,
+                    max_num_tokens=tokens,
+                    max_input_len=self.max_input_len,
+                    max_new_tokens=self.max_new_tokens,
+                    profile=self.profile,
+                    tensor_parallel=self.tensor_parallel,
+                ),
             )
-            for target in _names(self.target, [])
+            for target in _names(self.target, target_names())
             for recipe in recipes
             for batch in _sizes(self.max_batch_size, "--max-batch-size")
             for tokens in _sizes(self.max_num_tokens, "--max-num-tokens")
@@ -72,7 +83,7 @@ class PlanChoice:
         every = PlanChoice(
             model=self.model,
             recipe=ALL,
-            target=_word(self.target, [], target, load_target),
+            target=_word(self.target, target_names(), target, load_target),
             workload=self.workload,
             settings=of_workload,
         )
@@ -80,14 +91,11 @@ class PlanChoice:
 
     def engine(self, planned: Asked) -> EngineChoice:
         """The engine of a plan, as `build` is asked for it."""
-        known = [load_known_model(name) for name in known_model_names()]
-        hub = next((each.hub[0] for each in known if each.name == self.model), self.model)
         return EngineChoice(
-            model=hub,
+            model=hub_id(self.model),
             recipe=_word(self.recipe, recipe_names(), planned.recipe.name, load_recipe),
-            target=_word(self.target, [], planned.target.name, load_target),
-            max_batch_size=planned.max_batch_size,
-            max_num_tokens=planned.max_num_tokens,
+            target=_word(self.target, target_names(), planned.target.name, load_target),
+            **asdict(planned.sizes),
             set=tuple(each for each in self.settings if each.startswith("recipe.")),
         )
 
@@ -97,24 +105,30 @@ class PlanChoice:
         return workload.with_settings(engine.workload_settings)
 
 
-def asked_as_built(engine: EngineChoice, workload: str, chosen: Round) -> Asked | None:
-    """What a plan is asked for an engine in the sizes that it is built in; None where too little is
-    known of it, which would be told where somebody asks for a plan.
+def as_built(engine: EngineChoice, workload: Workload) -> Asked:
+    """What a plan is asked for an engine as `build` is asked for it. Raises UnknownName,
+    ConfigError, CheckpointError, and RecipeRefused.
     """
-    words = PlanChoice(
-        model=engine.model,
-        recipe=engine.recipe,
-        target=engine.target,
+    target, recipe = engine.named()
+    return Asked(
+        model=resolve_architecture(engine.model),
+        target=target,
+        recipe=recipe,
         workload=workload,
-        settings=engine.set,
+        sizes=engine.sizes,
     )
+
+
+def asked_as_built(engine: EngineChoice, workload: str, chosen: Round) -> Asked | None:
+    """The same; None where too little is known of it, or it does not fit, which would be told where
+    somebody asks for a plan.
+    """
     try:
-        (asked,) = words.asked(chosen)
-        model = asked.model
-        sized = engine.sized(model.name, model.config, asked.workload, asked.recipe, asked.target)
+        changed = load_workload(workload, chosen).with_settings(engine.workload_settings)
+        asked = as_built(engine, changed)
+        return None if asked.too_large else asked
     except EnginebenchError:
         return None
-    return replace(asked, sizes=sized.limits)
 
 
 def _names(text: str, every: list[str]) -> list[str]:

@@ -5,7 +5,7 @@ and what published results reached of theirs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,11 @@ from harness.rules.workload import load_workload
 
 if TYPE_CHECKING:
     from build_engine.roofline.storage import Storage
+    from harness.plan.memory import MemoryPlan
 
+BATCH = "max_batch_size"
+"""What binds a rate where more requests fit than the engine is built for."""
+_WHOLE = 8  # to so many a batch is rounded down, for which more fit
 _PUBLISHED = "mlperf"
 
 
@@ -63,8 +67,8 @@ class LatencyForecast:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateForecast:
     """Queries a second within the latency limits of a scenario; `bound` says what binds the typical
-    one (memory, TTFT or TPOT), and `wanted` how many requests in flight the latency limits alone
-    would allow then.
+    one (memory, max_batch_size, TTFT or TPOT), and `wanted` how many requests in flight the latency
+    limits alone would allow then.
     """
 
     limit: float
@@ -108,7 +112,7 @@ def forecast(asked: Asked, peaks: Peaks) -> Forecast | None:
             floor_s=limits.latency_s(),
             likely_s=Spread.of(likely.latency_s, seen),
         ),
-        rates=_rates(asked, limits, likely, seen),
+        rates=_rates(asked, memory, limits, likely, seen),
         longest_iteration_s=likely.iteration_s(memory.limits.max_num_tokens, seen.typical),
         peaks=peaks.source,
         efficiencies=seen.source,
@@ -130,13 +134,16 @@ def reached_of(asked: Asked, peaks: Peaks, limits: Roofline) -> tuple[Roofline, 
 
 
 def _rates(
-    asked: Asked, limits: Roofline, likely: Roofline, seen: Seen
+    asked: Asked, memory: MemoryPlan, limits: Roofline, likely: Roofline, seen: Seen
 ) -> dict[Scenario, RateForecast]:
     found = {}
     for scenario, rules in asked.workload.scenarios.items():
         if rules.ttft_ms is not None and rules.tpot_ms is not None:
             bounds = (rules.ttft_ms / 1e3, rules.tpot_ms / 1e3)
-            found[scenario] = _rate(limits, likely, seen, bounds)
+            rate = _rate(limits, likely, seen, bounds)
+            if rate.bound == "memory" and memory.requests - memory.at_once >= _WHOLE:
+                rate = replace(rate, bound=BATCH)
+            found[scenario] = rate
     return found
 
 

@@ -33,7 +33,7 @@ _FREE_MEMORY = "end other programs, or raise the container's limit"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryPlan:
-    """Bytes on one device, and the requests that fit.
+    """Bytes on each device, and the requests that fit.
 
     `requests` and `longest_requests` count requests of the workload's mean and greatest length,
     whatever the batch size is; `most_num_tokens` is the largest iteration beside which
@@ -88,20 +88,22 @@ def memory_plan(asked: Asked) -> MemoryPlan:
     device, source = device_bytes(asked.target)
     needed = estimate(config, storage, limits)
     cache = cache_room(device, needed, storage)
-    requests = requests_in(cache, elements, storage, lengths.request)
-    longest = requests_in(cache, elements, storage, limits.max_seq_len)
+    parts = limits.tensor_parallel
+    requests = requests_in(cache, elements, storage, lengths.request, parts)
+    longest = requests_in(cache, elements, storage, limits.max_seq_len, parts)
     per_token = activation_bytes_per_token(config, storage)
-    taken = limits.max_batch_size * elements.kv_token * storage.kv_reserved_bytes * lengths.request
+    kv_token = elements.kv_token * storage.kv_reserved_bytes / parts
+    taken = limits.max_batch_size * kv_token * lengths.request
     spare = int((cache - taken) / storage.cache_share.least / per_token)
     tokens = min(_MOST_TOKENS, limits.max_num_tokens + spare) if spare >= 0 else 0
     return MemoryPlan(
         device=device,
         device_source=source,
         on_host=asked.target.memory_gib is None,
-        weights=Weights.of(elements, storage),
+        weights=Weights.of(elements, storage).shared(parts),
         activations=needed.activations,
         cache=cache,
-        kv_token=round(elements.kv_token * storage.kv_reserved_bytes),
+        kv_token=round(kv_token),
         requests=requests,
         longest_requests=longest,
         limits=limits,

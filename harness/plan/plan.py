@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from build_engine.errors import ConfigError, EnvironmentFault, RecipeRefused
 from build_engine.roofline.memory import checkpoint_bytes
 from build_engine.roofline.peaks import Peaks, stated_peaks
-from build_engine.store.limits import EngineLimits
 from harness.machine.measured import MEASURE, is_this_cpu
 from harness.plan.asked import Asked
 from harness.plan.forecast import Forecast, forecast
@@ -75,7 +74,8 @@ class Plans:
         """
         if fitting := [plan for plan in self.plans if plan.memory.fits]:
             return max(fitting, key=_offline)
-        fault = EnvironmentFault if all(p.memory.on_host for p in self.plans) else ConfigError
+        here = all(p.memory.on_host and p.asked.too_large is None for p in self.plans)
+        fault = EnvironmentFault if here else ConfigError
         if len(self.plans) == 1:
             raise fault(f"It does not fit: {self.plans[0].memory.too_large}")
         raise fault(
@@ -86,10 +86,8 @@ class Plans:
 
 def make_plan(asked: Asked, chosen: Round, measured: Peaks | None = None) -> EnginePlan:
     """The plan of one engine. `measured` are peaks of this machine, in place of those that the
-    target states. Raises ConfigError where too little is known of the workload or of the memory,
-    and for a workload whose requests are longer than the model's positions.
+    target states. Raises ConfigError where too little is known of the workload or of the memory.
     """
-    _require_positions(asked)
     return _plan(asked, chosen, measured, asked.with_full_cache)
 
 
@@ -116,7 +114,7 @@ def require_some(plans: Plans, others: Callable[[str], Plans]) -> None:
         return
     first = plans.refused[0]
     ranked = [plan for plan in others(first.asked.target.name).plans if plan.forecast is not None]
-    told = f"`{first.asked.recipe.name}` is refused on `{first.asked.target.name}`: {first.reason}"
+    told = f"`{first.asked.label}` is refused on `{first.asked.target.name}`: {first.reason}"
     if not ranked:
         raise RecipeRefused(f"{told}; choose another --recipe or --target.")
     quick = sorted(ranked, key=_alone)
@@ -138,6 +136,8 @@ def _plan(asked: Asked, chosen: Round, measured: Peaks | None, full: Asked | Non
         reason = f"{stated.reason} ({MEASURE})" if is_this_cpu(asked.target) else stated.reason
     elif not memory.fits:
         reason = "it does not fit"
+    elif memory.limits.tensor_parallel > 1:
+        reason = f"{memory.limits.tensor_parallel} GPUs share it, and peaks are those of one"
     else:
         found = forecast(asked, peaks)
         reason = "" if found else _no_peak(asked)
@@ -150,27 +150,6 @@ def _plan(asked: Asked, chosen: Round, measured: Peaks | None, full: Asked | Non
         times=times,
         untimed=untimed,
         full_cache=_plan(full, chosen, measured, None) if full else None,
-    )
-
-
-def _require_positions(asked: Asked) -> None:
-    """Return where the model can take the workload's longest request. Raises ConfigError: a run of
-    all its data would be refused.
-    """
-    workload, config = asked.workload, asked.model.config
-    longest, answer = workload.max_input_tokens, workload.max_new_tokens
-    if longest + answer <= config.max_position_embeddings:
-        return
-    fitting = EngineLimits.for_lengths(longest, answer, config.max_position_embeddings)
-    ways = [f"--set workload.max_input_tokens={fitting.max_input_len}"]
-    if fitting.max_new_tokens < answer:
-        ways.append(f"--set workload.max_new_tokens={fitting.max_new_tokens}")
-    if (workload.mean_input_tokens or 0) > fitting.max_input_len:
-        ways.append("--set workload.mean_input_tokens=N")
-    raise ConfigError(
-        f"Workload {workload.name} has prompts of up to {longest:,} tokens and answers of "
-        f"{answer}, and `{asked.model.name}` has {config.max_position_embeddings:,} positions, so "
-        f"a run of all its data would be refused; plan for shorter ones: {' '.join(ways)}."
     )
 
 

@@ -131,7 +131,7 @@ def _untimed(seen: Forecast, scenario: Scenario, speeds: Sequence[_Speed]) -> st
 
 def _speeds(asked: Asked, seen: Forecast, scenario: Scenario) -> list[_Speed]:
     """At the least, the middle and the best efficiency."""
-    tokens, offline = asked.workload.max_new_tokens, seen.offline.likely
+    tokens, offline = asked.lengths.answer, seen.offline.likely
     latency, rates = seen.single_stream.likely_s, seen.rates.get(scenario)
     return [
         _Speed(

@@ -19,6 +19,9 @@ def engine_settings(result: Result) -> Fields:
     """The engine, and how it is executed: `engine.…`, `executor.…`."""
     record = result.record
     identity = {} if record.engine is None else record.engine.identity.model_dump(mode="json")
+    if record.simulated is not None:
+        identity = record.simulated.model_dump(mode="json")
+        identity["target"] = {"name": record.simulated.target}
     executor = record.executor.model_dump(mode="json", exclude={"folder", "tokenizer"})
     served = {} if record.served is None else record.served.model_dump(mode="json", include=_SAID)
     return {

@@ -122,7 +122,6 @@ def history(
 
 def _entry(run: Run) -> Entry:
     record = run.record
-    identity = record.engine.identity if record.engine else None
     try:
         _moment(record.started_utc)
     except ValueError:
@@ -139,7 +138,7 @@ def _entry(run: Run) -> Entry:
         workload=record.workload.name,
         scenario=record.scenario,
         model=record.model,
-        target=identity.target.name if identity else None,
+        target=record.target,
         recipe=record.recipe,
         marks=record.marks,
         tokens_per_s=metrics[0].tokens_per_s if metrics else None,

@@ -87,13 +87,13 @@ class Result:
 
     @property
     def called(self) -> str:
-        """The recipe, and for what it was emulated if it was."""
+        """The recipe, and for what it was emulated or simulated if it was."""
         return named_plainly(self.recipe, self.target, self.marks)
 
     @property
     def target(self) -> str | None:
-        """What the engine was built for."""
-        return self.engine.identity.target.name if self.engine else None
+        """What the engine was built for, or simulated."""
+        return self.record.target
 
     @property
     def model(self) -> str | None:

@@ -129,10 +129,7 @@ class Asking:
         if count is None and source.path is None:
             count = asked.workload.num_samples
         dataset = prepare(asked.workload, source, model.tokenizer, cache_root(), count, progress)
-        if dataset.num_samples < 2 and asked.scenario.has_rate:
-            raise UsageError(
-                f"{asked.scenario} needs 2 samples to have a rate; give --count 2 or more."
-            )
+        check_samples(asked.scenario, dataset.num_samples)
         dataset.check_fits(asked.workload, model.limits, model.positions)
         dataset.check_ids(model.vocab_size)
         return dataset
@@ -214,6 +211,12 @@ class Asking:
                 f"LoadGen holds all of them in memory; give a lower --qps, or a shorter "
                 f"--duration, for {_MAX_QUERIES:,} or fewer."
             )
+
+
+def check_samples(scenario: Scenario, count: int) -> None:
+    """Raise UsageError for fewer samples than a scenario needs."""
+    if count < 2 and scenario.has_rate:
+        raise UsageError(f"{scenario} needs 2 samples to have a rate; give --count 2 or more.")
 
 
 def check_output(folder: Path, dataset: str | None) -> None:

@@ -110,13 +110,17 @@ class RunChoice(Asking):
 
     def command(self, engine: Engine, workload_settings: Sequence[str] = ()) -> str:
         """The command that makes this run, and the engine where it is not there."""
+        return self.command_of(engine.options(), workload_settings)
+
+    def command_of(self, engine: Sequence[str], workload_settings: Sequence[str]) -> str:
+        """The same by the words that name the engine."""
         options = {
             **self.options,
             "--replicas": self.replicas,
             "--ray-address": self.ray_address,
             "--cores-per-replica": self.cores_per_replica,
         }
-        words = ["enginebench", "run", *engine.options()]
+        words = ["enginebench", "run", *engine]
         if "--workload" in words:  # in whose prompt a calibrated engine's articles were put
             at = words.index("--workload")
             del words[at : at + 2]

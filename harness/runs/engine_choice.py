@@ -6,10 +6,11 @@ The fields of a choice are options of the command line: their docstrings are wha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from build_engine.errors import ConfigError, UsageError
+from harness.runs.sizes import SizesGiven
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,10 +18,8 @@ if TYPE_CHECKING:
     from build_engine.checkpoint.architecture import LlamaConfig
     from build_engine.planned import PlannedBuild
     from build_engine.recipe import Recipe
-    from build_engine.roofline.work import Lengths
-    from build_engine.sized import Sized, SizeReasons
+    from build_engine.sized import Sized
     from build_engine.store.engine import Engine
-    from build_engine.store.limits import EngineLimits
     from build_engine.store.spec import EngineSpec
     from build_engine.target import Target
     from harness.dataset.unseen import Evaluated
@@ -96,7 +95,7 @@ class EngineChoice:
         from build_engine.build import make_spec
         from build_engine.checkpoint.resolve import resolve_checkpoint
 
-        target, recipe = self._asked()  # before the checkpoint is read, which may take minutes
+        target, recipe = self.named()  # before the checkpoint is read, which may take minutes
 
         def sized(name: str, config: LlamaConfig) -> Sized:
             return self.sized(name, config, workload, recipe, target)
@@ -121,14 +120,14 @@ class EngineChoice:
         from build_engine.backend import backend
 
         self.check()
-        target, recipe = self._asked()
+        target, recipe = self.named()
         backend(target.backend).require_here(recipe, target)
 
     def check(self) -> None:
         """Raise UsageError for names that do not go together, wherever the engine is built."""
         from build_engine.backend import backend
 
-        target, _ = self._asked()
+        target, _ = self.named()
         backend(target.backend).profile(self.profile)
 
     @property
@@ -151,6 +150,18 @@ class EngineChoice:
             words += ["--set", f"{_OF_RECIPE}{setting}"]
         return words
 
+    @property
+    def sizes(self) -> SizesGiven:
+        """The sizes that the user gives."""
+        return SizesGiven(
+            max_batch_size=self.max_batch_size,
+            max_num_tokens=self.max_num_tokens,
+            max_input_len=self.max_input_len,
+            max_new_tokens=self.max_new_tokens,
+            profile=self.profile,
+            tensor_parallel=self.tensor_parallel,
+        )
+
     def sized(
         self, name: str, config: LlamaConfig, workload: Workload, recipe: Recipe, target: Target
     ) -> Sized:
@@ -159,28 +170,10 @@ class EngineChoice:
         no room for.
         """
         from build_engine.backend import backend
-        from build_engine.sized import Sized
 
-        limits, lengths = self._lengths(name, config, workload)
-        if self.max_batch_size is not None:
-            limits = replace(limits, max_batch_size=self.max_batch_size)
-        if self.tensor_parallel is not None:
-            limits = replace(limits, tensor_parallel=self.tensor_parallel)
-        builder = backend(target.backend)
-        found = builder.fitted(
-            limits,
-            config,
-            recipe,
-            target,
-            builder.profile(self.profile),
-            batch_given=self.max_batch_size is not None,
-            lengths=lengths,
-        )
-        limits, why = found.limits, found.why
-        if self.max_num_tokens is not None:
-            limits = replace(limits, max_num_tokens=self.max_num_tokens)
-        builder.require_sizes(config, recipe, limits, target)
-        return Sized(limits, self._why(why, workload, config.max_position_embeddings))
+        found = self.sizes.fitted(name, config, workload, recipe, target)
+        backend(target.backend).require_sizes(config, recipe, found.limits, target)
+        return found
 
     def plan(self, workload: Workload, progress: Progress) -> PlannedBuild:
         """What `build` would do. Raises ConfigError for a backend that does not tell it, and what
@@ -217,7 +210,7 @@ class EngineChoice:
         from build_engine.target import load_target
 
         self._refuse_workload_settings()
-        target, recipe = load_target(self.target), self._asked()[1]
+        target, recipe = load_target(self.target), self.named()[1]
         builder = backend(target.backend)  # of the GPU, where its arithmetic is emulated too
         make = builder.quantiser_of(self.target)
         builder.require_quantiser(recipe, target)
@@ -225,7 +218,7 @@ class EngineChoice:
         progress.phase(f"Checkpoint {spec.checkpoint.name}, {spec.recipe.name}")
         return make(spec, _Steps(progress))
 
-    def _asked(self) -> tuple[Target, Recipe]:
+    def named(self) -> tuple[Target, Recipe]:
         """What the names stand for. Raises UnknownName, ConfigError and RecipeRefused."""
         from build_engine.config import apply_overrides
         from build_engine.recipe import load_recipe, require
@@ -242,62 +235,6 @@ class EngineChoice:
                 f"`--set {_OF_WORKLOAD}{setting}` is for `enginebench run`; an engine does not "
                 "depend on it, so leave it out."
             )
-
-    def _lengths(
-        self, name: str, config: LlamaConfig, workload: Workload
-    ) -> tuple[EngineLimits, Lengths | None]:
-        """Sizes with the greatest lengths, and the lengths of requests where they are known."""
-        from build_engine.store.limits import EngineLimits
-
-        positions = config.max_position_embeddings
-        limits = EngineLimits.for_lengths(
-            workload.max_input_tokens, workload.max_new_tokens, positions
-        )
-        if self.max_input_len is None and self.max_new_tokens is None:
-            return limits, workload.lengths
-        prompt = limits.max_input_len if self.max_input_len is None else self.max_input_len
-        answer = limits.max_new_tokens if self.max_new_tokens is None else self.max_new_tokens
-        self._check_lengths(prompt, answer, name, positions)
-        return replace(limits, max_input_len=prompt, max_seq_len=prompt + answer), None
-
-    def _why(self, why: SizeReasons, workload: Workload, positions: int) -> SizeReasons:
-        """The reasons of all sizes: those of the user's own are the user's."""
-        from build_engine.sized import GIVEN
-
-        asks = f"as workload {workload.name} asks"
-        if workload.max_input_tokens + workload.max_new_tokens > positions:
-            asks += f", as far as the model's {positions} positions allow"
-        lengths = (self.max_input_len, self.max_new_tokens)
-        return replace(
-            why,
-            max_batch_size=why.max_batch_size if self.max_batch_size is None else GIVEN,
-            max_num_tokens=why.max_num_tokens if self.max_num_tokens is None else GIVEN,
-            max_input_len=asks if self.max_input_len is None else GIVEN,
-            max_seq_len=asks if lengths == (None, None) else GIVEN,
-        )
-
-    def _check_lengths(self, prompt: int, answer: int, name: str, positions: int) -> None:
-        """Raise ConfigError for lengths that the model's positions do not hold, by the options."""
-        for option, length in (("--max-input-len", prompt), ("--max-new-tokens", answer)):
-            if length < 1:
-                raise ConfigError(f"{option} is {length}; give 1 or more.")
-        if prompt + answer <= positions:
-            return
-        remedies = (
-            ("--max-input-len", positions - answer, self.max_input_len),
-            ("--max-new-tokens", positions - prompt, self.max_new_tokens),
-        )
-        # what the user said comes first, and nothing that leaves no room
-        ways = [
-            f"{option} {most} or less"
-            for option, most, _ in sorted(remedies, key=lambda remedy: remedy[2] is None)
-            if most > 0
-        ]
-        raise ConfigError(
-            f"A prompt of {prompt} tokens (--max-input-len) and an answer of {answer} "
-            f"(--max-new-tokens) are {prompt + answer}, and `{name}` has {positions} "
-            f"positions; give {', or '.join(ways) or f'{positions} or less for both together'}."
-        )
 
 
 def _emulated(target: Target) -> Target:

@@ -103,6 +103,7 @@ def claim(request: RunRequest) -> Run:
         engine=engine.manifest if engine else None,
         engine_folder=engine.folder if engine else None,
         served=request.served,
+        simulated=request.simulated,
         executor=request.executor,
         machine=machine_facts(),
         system=SystemFacts(fields=system.fields, closed_problems=system.closed_problems),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from harness.dataset.record import DatasetRecord
     from harness.runs.record import Mark
     from harness.runs.scope import RunScope
+    from harness.runs.simulated import SimulatedEngine
     from runtime.spec import ExecutorSpec
 
 
@@ -21,15 +22,19 @@ def marks_of(
     dataset: DatasetRecord,
     engine: EngineManifest | None,
     executor: ExecutorSpec,
+    simulated: SimulatedEngine | None = None,
 ) -> tuple[Mark, ...]:
-    """Those of a run of this engine, None for an executor without one, on this dataset."""
+    """Those of a run of this engine, None for an executor without one, on this dataset;
+    `simulated` is what a time model stands for.
+    """
+    rules = engine.identity.recipe if engine else simulated.recipe if simulated else None
     benchmark = scope.workload.benchmark is not None
     pretended = not backend(executor.answers_by).measured
     found: dict[Mark, bool] = {
         "simulated": pretended and engine is None,
         "emulated": pretended and engine is not None,
         "demo workload": not benchmark,
-        "changed recipe": bool(engine and recipe.changes(engine.identity.recipe)),
+        "changed recipe": bool(rules and recipe.changes(rules)),
         "changed workload": scope.changed,
         "no MLPerf scenario": benchmark and scope.unchanged and not scope.official,
         "other data": benchmark and dataset.benchmark is None,
@@ -44,10 +49,11 @@ def marks_of(
 
 
 def named_plainly(recipe: str, target: str | None, marks: Sequence[Mark]) -> str:
-    """What people call an engine of this recipe: an emulated one is never called like the engine
-    that it stands for.
+    """What people call an engine of this recipe: an emulated or simulated one is never called like
+    the engine that it stands for.
     """
-    return f"{recipe} emulated {target}" if "emulated" in marks else recipe
+    pretended = next((mark for mark in ("emulated", "simulated") if mark in marks), None)
+    return f"{recipe} {pretended} {target}" if pretended and target else recipe
 
 
 def _other_weights(scope: RunScope, engine: EngineManifest | None) -> bool:

@@ -145,7 +145,7 @@ def _test(
     yield from _differs(f"{name}: plan", test.plan, planned)
     conf = folder.user_conf.read_text(encoding="utf-8")
     yield from _differs(f"{name}: plan", test.plan.user_conf, conf)
-    marks = marks_of(scope, record.dataset, record.engine, record.executor)
+    marks = marks_of(scope, record.dataset, record.engine, record.executor, record.simulated)
     yield from _differs("marks", record.marks, marks)
     benchmark = record.dataset.benchmark if scope.official else None
     yield from _differs("benchmark", record.benchmark, benchmark)

@@ -33,6 +33,7 @@ from harness.rules.verdict import Verdict
 from harness.rules.workload import Workload
 from harness.runs.limits_record import LimitsRecord
 from harness.runs.served import Served
+from harness.runs.simulated import SimulatedEngine
 from harness.scoring.accuracy import Accuracy, Gate
 from runtime.backend import AnySpec
 
@@ -192,7 +193,7 @@ class RunRecord(Grown, Record):
     `files` are the digests of LoadGen's files and of what each test was, once the run has ended.
     """
 
-    LATER: ClassVar[tuple[str, ...]] = ("limits", "no_limits", "served")
+    LATER: ClassVar[tuple[str, ...]] = ("limits", "no_limits", "served", "simulated")
 
     SCHEMA: ClassVar[int] = 5
 
@@ -216,6 +217,8 @@ class RunRecord(Grown, Record):
     engine_folder: Path | None
     served: Served | None = None
     """What is known of servers that are measured in the place of an engine."""
+    simulated: SimulatedEngine | None = None
+    """What a time model stood for in the place of an engine."""
     executor: AnySpec
     machine: MachineFacts
     system: SystemFacts
@@ -243,9 +246,13 @@ class RunRecord(Grown, Record):
 
     @property
     def recipe(self) -> str:
-        """The engine's recipe, what servers are called, or the name of an executor without one."""
+        """The recipe of what was built or simulated, what servers are called, or the name of an
+        executor without one.
+        """
         if self.engine is not None:
             return self.engine.identity.recipe.name
+        if self.simulated is not None:
+            return self.simulated.recipe.name
         return self.served.name if self.served is not None else self.executor.backend
 
     @property
@@ -253,7 +260,16 @@ class RunRecord(Grown, Record):
         """The checkpoint's name."""
         if self.engine is not None:
             return self.engine.model.name
+        if self.simulated is not None:
+            return self.simulated.model
         return self.served.model if self.served is not None else None
+
+    @property
+    def target(self) -> str | None:
+        """What the engine was built for, or was simulated; None for an executor without one."""
+        if self.engine is not None:
+            return self.engine.identity.target.name
+        return self.simulated.target if self.simulated is not None else None
 
     @property
     def stop_ids(self) -> tuple[int, ...] | None:

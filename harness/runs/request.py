@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.runs.record import Mark
     from harness.runs.scope import RunScope
     from harness.runs.served import Served
+    from harness.runs.simulated import SimulatedEngine
     from runtime.spec import ExecutorSpec
 
 
@@ -27,7 +28,7 @@ _IDLE_GRACE_S = 10.0  # for who gives up first, with the better cause
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
     """One run that can start. `engine` is None for an executor without one; `served` is what is
-    known of servers in its place.
+    known of servers in its place, and `simulated` what a time model stands for.
     """
 
     scope: RunScope
@@ -35,6 +36,7 @@ class RunRequest:
     dataset: Dataset
     engine: Engine | None
     served: Served | None = None
+    simulated: SimulatedEngine | None = None
     executor: ExecutorSpec
     folder: Path
     repeat: int = 1
@@ -46,7 +48,7 @@ class RunRequest:
     def marks(self) -> tuple[Mark, ...]:
         """What keeps this from being a benchmark result; shown wherever the run is."""
         engine = self.engine.manifest if self.engine else None
-        return marks_of(self.scope, self.dataset.record, engine, self.executor)
+        return marks_of(self.scope, self.dataset.record, engine, self.executor, self.simulated)
 
     @property
     def language(self) -> Language | None:

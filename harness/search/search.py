@@ -19,6 +19,7 @@ from build_engine.validation import counted
 from harness.loadgen.job import Probe
 from harness.rules.rounds import load_round
 from harness.runs.run import now_utc
+from harness.runs.sizes import SizesGiven
 from harness.search.foreseen import foretelling, num_asked
 from harness.search.highest import Goal, find_highest
 from harness.search.outcome import ProbeOutcome, RuntimeLimits, Step
@@ -251,7 +252,7 @@ class _Searching:
         if tuned is not None:
             sizes = replace(sizes, **tuned.model_dump())
         if asked is not None:
-            asked = replace(asked, sizes=sizes)
+            asked = replace(asked, sizes=SizesGiven.of(sizes))
         return foretelling(
             asked,
             self.prober.prompt_lengths,

@@ -14,11 +14,11 @@ from harness.runs.scope import RunScope
 from harness.simulation.early_stopping import most_over_early
 from harness.simulation.engine import planned_engine
 from harness.simulation.foresight import Foresight, Pace
+from harness.simulation.prompts import drawn_lengths
 from harness.simulation.simulated import SimulatedTest, simulate
 
 if TYPE_CHECKING:
     from build_engine.roofline.peaks import Peaks
-    from build_engine.roofline.work import Lengths
     from harness.loadgen.settings import LoadgenPlan
     from harness.plan.forecast import Forecast
     from harness.plan.plan import EnginePlan
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from harness.rules.verdict import Verdict
     from runtime.simulated.model import EngineModel
 
-_SHORTEST = 16
 _FURTHEST = 64.0  # below the rate of Offline, a rate is not worth looking for
 _STEP = 0.995
 
@@ -60,23 +59,6 @@ def rehearse(plan: EnginePlan, peaks: Peaks, chosen: Round) -> Iterator[Rehearsa
             yield trials.highest(scenario, rules)
         elif not scenario.one_at_a_time:
             yield Rehearsal(scenario, None, *trials.test(scenario, rules, None))
-
-
-def prompts(lengths: Lengths, count: int, seed: int) -> list[int]:
-    """So many lengths of prompts with the workload's mean and spread, in tokens: a gamma
-    distribution, within the longest.
-    """
-    import numpy as np
-
-    scale = lengths.prompt * (lengths.spread - 1)
-    if scale == 0:
-        return [round(lengths.prompt)] * count
-    drawn = np.random.default_rng(seed).gamma(lengths.prompt / scale, scale, count)
-    shortest = min(_SHORTEST, lengths.longest_prompt)
-    found: list[int] = (
-        np.clip(np.round(drawn), shortest, lengths.longest_prompt).astype(int).tolist()
-    )
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +130,7 @@ class Trials:
     def lengths(self) -> tuple[list[int], list[int]]:
         """Tokens of the prompt and of the answer of each sample."""
         lengths, count = self.plan.asked.lengths, self.plan.asked.workload.num_samples
-        return prompts(lengths, count, self.round.loadgen.seeds.qsl), [lengths.answer] * count
+        return drawn_lengths(lengths, count, self.round.loadgen.seeds.qsl), [lengths.answer] * count
 
     @property
     def _samples_per_s(self) -> float:

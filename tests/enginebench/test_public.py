@@ -179,6 +179,19 @@ def test_run_refuses_what_says_too_little_or_too_much(
     assert requested == []
 
 
+def test_a_run_is_simulated_on_request(
+    tiny: Path, quick_builder: None, requested: list[RunRequest]
+) -> None:
+    asked: dict[str, Any] = {"recipe": "int8_sq", "target": "a30", "simulate": True, "count": 8}
+    enginebench.run("llama3.1-8b", "Server", output="one", workload="llama3.1-8b", **asked)
+    (request,) = requested
+    assert request.engine is None and request.simulated is not None
+    assert request.marks == ("simulated", "other data", "short")
+    engine = enginebench.build(tiny, "int8_wo")
+    with pytest.raises(enginebench.UsageError, match="give the model instead"):
+        enginebench.run(engine, "Server", output="two", simulate=True)
+
+
 def test_a_damaged_engine_is_not_run(
     tmp_path: Path, news: Path, quick_builder: None, requested: list[RunRequest]
 ) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.report.comparison import CandidateSummary
     from harness.rules.scenario import Scenario
     from harness.runs.served import Served
+    from harness.runs.simulated import SimulatedEngine
 
 
 def make_cards(
@@ -37,9 +38,11 @@ def make_cards(
 
 
 def _facts(candidate: Candidate, summary: CandidateSummary) -> Iterator[Fact]:
-    engine = candidate.first.engine
+    engine, simulated = candidate.first.engine, candidate.first.record.simulated
     if engine is not None:
         yield from _engine_facts(engine, emulated=candidate.first.is_emulated)
+    if simulated is not None:
+        yield from _simulated_facts(simulated)
     memory, served = summary.figure("memory"), candidate.first.record.served
     if served is not None:
         yield from _served_facts(served)
@@ -92,6 +95,14 @@ def _engine_facts(engine: EngineManifest, *, emulated: bool) -> Iterator[Fact]:
     yield Fact("Target", f"{target.name}{where}, computes in {target.compute}")
     yield Fact("Engine", f"{size_text(engine.size_bytes)}, key {engine.key[:SHORT_KEY_LEN]}")
     yield Fact("Limits", f"{limits.max_batch_size} at once, {limits.max_seq_len:,} tokens each")
+
+
+def _simulated_facts(simulated: SimulatedEngine) -> Iterator[Fact]:
+    """What a time model stood for."""
+    limits = simulated.limits
+    yield Fact("Target", f"{simulated.target}, simulated")
+    yield Fact("Limits", f"{limits.max_batch_size} at once, {limits.max_seq_len:,} tokens each")
+    yield Fact("Time model", f"{simulated.peaks}; {simulated.efficiencies}")
 
 
 def _served_facts(served: Served) -> Iterator[Fact]:

@@ -125,7 +125,10 @@ def test_the_report_after_simulated_runs_is_made(line: Line, study: Path) -> Non
     make_run(study / "c", "int4_wo", marks=("simulated", "short"))
     assert "add --simulated" in line.refused(2, "compare", study)
     said = line("compare", study, "--simulated")
-    assert "NOT LIKE WITH LIKE, int4_wo and bf16: int4_wo is simulated" in said.err
+    assert (
+        "NOT LIKE WITH LIKE, int4_wo simulated cpu and bf16: int4_wo simulated cpu is simulated"
+        in said.err
+    )
     words = shlex.split(said.err.splitlines()[-1].removeprefix("Next: "))
     assert words == ["enginebench", "report", str(study), "--baseline", "bf16"]
     assert line(*words[1:], "--output", study.parent / "r.html").code == 0

@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from build_engine.roofline.costs import StepCosts
+from build_engine.roofline.peaks import MeasuredSteps, Peaks
+from build_engine.target import target_names
 from newsbrief import CHECKPOINT
 from tests.harness.cli.line import Line
 
+COSTS = StepCosts(iteration_s=0, layer_s=0, element_s=0, answer_s=0, logit_s=0, cached_s=0)
+STEPS = MeasuredSteps(costs=COSTS, slowest=(0.8, 0.8), middle=(0.9, 0.9))
 LLAMA = ("plan", "--model", "llama3.1-8b")
 
 
@@ -301,3 +306,81 @@ def test_an_engine_that_cannot_be_simulated_says_why(line: Line, mine: Path) -> 
     gpu = line(*LLAMA, "--target", "a30", "--recipe", "bf16", "--max-num-tokens", "16")
     assert gpu.code == 2
     assert "max_num_tokens 16 is less than a page of the KV cache" in gpu.err.splitlines()[-1]
+
+
+def test_a_batch_below_what_fits_binds_by_its_own_name(line: Line) -> None:
+    few = ("--target", "a30", "--recipe", "int8_sq", "--max-batch-size", "16")
+    said = line(*LLAMA, *few, "--json")
+    assert "Server is bound by max_batch_size: its latency limits would allow 107" in said.err
+    assert "and 16 is what it is built for." in said.err
+    (plan,) = said.document["plans"]
+    assert plan["forecast"]["rates"]["Server"]["bound"] == "max_batch_size"
+
+
+def test_efficiencies_of_several_targets_are_told_apart(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peaks = Peaks({"bf16": 3.9e11, "fp32": 2e11}, 28e9, "measured here", steps=STEPS)
+    monkeypatch.setattr("harness.machine.measured.measured_peaks", lambda: peaks)
+    said = line("plan", "--model", "newsbrief", "--targets", "cpu,a30", "--recipe", "int8_wo").err
+    assert "for the limit: on cpu 0.80 to 1 of the arithmetic" in said
+    assert "; on a30 as published results" in said
+    alone = line("plan", "--model", "newsbrief", "--targets", "l4,a30", "--recipe", "int8_wo").err
+    assert "for the limit: as published results" in alone
+
+
+def test_every_target_side_by_side(line: Line) -> None:
+    found = line(*LLAMA, "--targets", "all", "--recipe", "int8_wo", "--json").document
+    assert [plan["target"] for plan in found["plans"]] == target_names()
+
+
+def test_gpus_that_share_an_engine_have_a_plan_of_memory_alone(line: Line) -> None:
+    whole, *_ = line(*LLAMA, "--target", "a30", "--recipe", "bf16", "--json").document["plans"]
+    shared = ("--target", "a30", "--recipe", "bf16", "--tensor-parallel", "2")
+    said = line(*LLAMA, *shared, "--json")
+    assert "Memory of each of 2 GPUs: 25.8 GB" in said.err
+    assert "No speed is predicted: 2 GPUs share it, and peaks are those of one." in said.err
+    assert "--tensor-parallel 2" in said.err.splitlines()[-1]
+    (half,) = said.document["plans"]
+    assert half["forecast"] is None and half["memory"]["fits"]
+    for kind in ("attention", "mlp", "head"):
+        assert 2 * half["memory"]["weights"][kind] == whole["memory"]["weights"][kind]
+    assert 2 * half["memory"]["kv_token"] == whole["memory"]["kv_token"]
+    assert half["memory"]["requests"] > 2 * whole["memory"]["requests"]
+    assert half["disk_bytes"] == pytest.approx(whole["disk_bytes"], rel=0.01)
+    refused = line(*LLAMA, "--recipe", "int8_wo", "--tensor-parallel", "2")
+    assert refused.code == 2 and "the CPU engine has one part" in refused.err
+
+
+def test_the_sizes_of_build_are_those_of_a_plan(line: Line) -> None:
+    sizes = ("--max-input-len", "500", "--max-new-tokens", "64", "--profile", "latency")
+    said = line(*LLAMA, "--target", "a30", "--recipe", "int8_sq", *sizes, "--json")
+    (plan,) = said.document["plans"]
+    limits = plan["memory"]["limits"]
+    assert (limits["max_input_len"], limits["max_seq_len"], limits["max_batch_size"]) == (
+        500,
+        564,
+        1,
+    )
+    assert (plan["lengths"]["longest_prompt"], plan["lengths"]["answer"]) == (500, 64)
+    for size in ("--max-input-len 500", "--max-new-tokens 64", "--profile latency"):
+        assert size in said.err.splitlines()[-1]
+
+
+def test_few_positions_shorten_a_plan_and_say_so(line: Line, tmp_path: Path) -> None:
+    said = json.loads((CHECKPOINT / "config.json").read_text(encoding="utf-8"))
+    said["max_position_embeddings"] = 512
+    (tmp_path / "config.json").write_text(json.dumps(said), encoding="utf-8")
+    for recipes in ("int8_wo", "int8_wo,bf16"):
+        words = ("--model", tmp_path, "--target", "a30", "--recipe", recipes, "--json")
+        told = line("plan", *words)
+        assert told.code == 0
+        assert "has 512 positions: this is for prompts of up to 384 and answers of 128" in told.err
+        assert told.document["plans"][0]["shorter"] in told.err
+        assert told.document["plans"][0]["lengths"]["longest_prompt"] == 384
+
+
+def test_a_changed_recipe_is_refused_by_what_was_changed(line: Line) -> None:
+    changed = ("--target", "a30", "--recipe", "int8_sq", "--set", "recipe.kv_cache=fp8")
+    sentence = line.refused(2, *LLAMA, *changed)
+    assert sentence.startswith("`int8_sq, kv_cache=fp8` is refused on `a30`")

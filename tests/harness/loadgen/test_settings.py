@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,10 @@ def test_a_missing_user_conf_is_an_error_and_not_defaults(tmp_path: Path) -> Non
     assert result.returncode == 1
     assert "could not read" in result.stderr
     assert "(code -2)" in result.stderr
+
+
+def test_only_a_performance_test_has_a_shortest_duration() -> None:
+    timed = plan(scenario=Scenario.SINGLE_STREAM, min_duration_s=600.0)
+    asked_once = replace(timed, mode="accuracy")
+    assert timed.expected_duration_s(None, 0.0) == 600.0
+    assert asked_once.expected_duration_s(None, 0.1) == pytest.approx(4.0)

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from build_engine.checkpoint.known import resolve_architecture
-from build_engine.config import apply_overrides
 from build_engine.errors import ConfigError, RecipeRefused
 from build_engine.recipe import load_recipe, recipe_names
 from build_engine.roofline.limits import Efficiency
@@ -28,6 +27,7 @@ from harness.plan.times import scenario_times
 from harness.rules.rounds import DEFAULT, load_round
 from harness.rules.scenario import Scenario
 from harness.rules.workload import load_workload
+from harness.runs.engine_choice import EngineChoice
 
 ROUND = load_round(DEFAULT)
 PUBLISHED = load_published("mlperf")
@@ -263,23 +263,43 @@ def test_a_scenario_that_is_served_at_some_efficiencies_only_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("positions", "told"),
-    [
-        (2048, "--set workload.max_input_tokens=1920."),
-        (512, "--set workload.max_input_tokens=384 --set workload.mean_input_tokens=N."),
-        (128, "max_input_tokens=64 --set workload.max_new_tokens=64 --set workload.mean_input"),
-    ],
+    ("positions", "prompt", "longest", "answer"),
+    [(2048, 870.6, 1920, 128), (512, 384, 384, 128), (128, 64, 64, 64), (2, 1, 1, 1)],
 )
-def test_requests_that_are_longer_than_the_positions_are_refused(positions: int, told: str) -> None:
+def test_requests_are_as_long_as_the_positions_allow_and_build_takes(
+    positions: int, prompt: float, longest: int, answer: int
+) -> None:
     engine = asked("a30", "bf16")
     config = replace(engine.model.config, max_position_embeddings=positions)
     short = replace(engine, model=replace(engine.model, config=config))
-    with pytest.raises(ConfigError, match=f"{positions:,} positions, so a run of all") as caught:
-        make_plan(short, ROUND)
-    assert told in str(caught.value)
-    shorter = apply_overrides(engine.workload, ["max_input_tokens=1920"])
-    if positions == 2048:
-        assert make_plan(replace(short, workload=shorter), ROUND).forecast is not None
+    plan = make_plan(short, ROUND)
+    lengths, limits = plan.asked.lengths, plan.memory.limits
+    assert (lengths.prompt, lengths.longest_prompt, lengths.answer) == (prompt, longest, answer)
+    assert (limits.max_input_len, limits.max_new_tokens) == (longest, answer)
+    choice = EngineChoice(model="llama3.1-8b", recipe="bf16", target="a30")
+    built = choice.sized("it", config, short.workload, short.recipe, short.target)
+    assert built.limits == limits
+    assert f"as far as the model's {positions} positions allow" in built.why.max_input_len
+    assert plan.forecast is not None and plan.forecast.offline.likely.low > 0
+    assert plan.times or plan.untimed
+    assert short.shorter is not None
+    assert f"has {positions:,} positions: this is for prompts of up to {longest:,}" in short.shorter
+
+
+def test_what_the_positions_hold_is_not_shortened() -> None:
+    engine = asked("a30", "bf16")
+    assert engine.shorter is None
+    assert engine.lengths == engine.workload.lengths
+    config = replace(engine.model.config, max_position_embeddings=2540 + 128)
+    just = replace(engine, model=replace(engine.model, config=config))
+    assert just.shorter is None and just.lengths == engine.lengths
+
+
+def test_a_model_of_one_position_has_no_plan() -> None:
+    engine = asked("a30", "bf16")
+    config = replace(engine.model.config, max_position_embeddings=1)
+    with pytest.raises(ConfigError, match="leaves no room for an answer"):
+        make_plan(replace(engine, model=replace(engine.model, config=config)), ROUND)
 
 
 def test_unknown_lengths_are_asked_for() -> None:

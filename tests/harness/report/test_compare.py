@@ -186,12 +186,12 @@ def test_simulated_runs_are_compared_on_request_and_keep_their_mark(tmp_path: Pa
     found = compare(sides, sides[0], simulated=True)
     assert "simulated" in found.candidates[1].marks
     assert found.candidates[1].doubts == (
-        "int8_wo is simulated: a time model answered, and nothing is measured.",
+        "int8_wo simulated cpu is simulated: a time model answered, and nothing is measured.",
     )
     assert found.pareto.front == ("bf16",)
-    assert found.pareto.left_out.keys() == {"int8_wo"}
+    assert found.pareto.left_out.keys() == {"int8_wo simulated cpu"}
     alone = compare(sides[1:], sides[1])
-    assert alone.pareto.front == ("int8_wo",)
+    assert alone.pareto.front == ("int8_wo simulated cpu",)
 
 
 def test_an_emulated_run_has_scores_alone(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from harness.plan.plan import EnginePlan, make_plan
 from harness.rules.rounds import DEFAULT, load_round
 from harness.rules.scenario import Scenario
 from harness.simulation.engine import likely_engine, planned_engine
-from harness.simulation.rehearsal import Trials, prompts, rehearse
+from harness.simulation.prompts import drawn_lengths
+from harness.simulation.rehearsal import Trials, rehearse
 
 ROUND = load_round(DEFAULT)
 STEPS = Overhead(iteration_s=1e-3, prompt_token_s=0.0, answer_token_s=0.0, cached_token_s=0.0)
@@ -105,11 +106,11 @@ def test_an_engine_that_cannot_be_simulated_is_a_mistake_of_ours_to_tell() -> No
 
 def test_prompts_have_the_mean_and_the_spread_of_the_workload() -> None:
     lengths = Lengths(prompt=870.6, answer=128, longest_prompt=2540)
-    drawn = np.array(prompts(lengths, 20_000, 3))
+    drawn = np.array(drawn_lengths(lengths, 20_000, 3))
     assert drawn.mean() == pytest.approx(870.6, rel=0.02)
     assert (drawn.astype(float) ** 2).mean() / drawn.mean() ** 2 == pytest.approx(1.25, rel=0.02)
     assert drawn.min() >= 16
     assert drawn.max() == 2540
-    assert prompts(lengths, 5, 3) == prompts(lengths, 5, 3)
+    assert drawn_lengths(lengths, 5, 3) == drawn_lengths(lengths, 5, 3)
     steady = Lengths(prompt=99.6, answer=1, longest_prompt=200, spread=1.0)
-    assert prompts(steady, 3, 3) == [100, 100, 100]
+    assert drawn_lengths(steady, 3, 3) == [100, 100, 100]

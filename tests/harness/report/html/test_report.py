@@ -150,10 +150,14 @@ def test_a_simulated_run_among_measured_ones_is_stamped_and_apart(tmp_path: Path
     )
     html = write_report([tmp_path], tmp_path / "r.html").read_text(encoding="utf-8")
     assert "A time model answered" in html and "(1 of 3 runs)" in html
-    assert "int4_wo is simulated by a time model, and bf16 is not." in html
+    assert "int4_wo simulated cpu is simulated by a time model, and bf16 is not." in html
     assert "int8_wo looks fastest (1.20" in html
-    assert "no Offline speed of theirs was measured: int4_wo." in html
-    row = next(row for row in html.split("<tr") if ">int4_wo</th>" in row and "simulated" in row)
+    assert "no Offline speed of theirs was measured: int4_wo simulated cpu." in html
+    row = next(
+        row
+        for row in html.split("<tr")
+        if ">int4_wo simulated cpu</th>" in row and "simulated" in row
+    )
     assert "9.00" not in row and "9,000" not in row
 
 
