@@ -91,7 +91,8 @@ def run(
     `count` makes a short trial of the first samples, `duration_s` sets the seconds of a performance
     test, `qps` the queries a second; `repeat` runs that test so many times.
     `dataset` and `round` are those of the workload and the newest round when None. With `simulate`
-    a time model of the planned engine answers, and nothing is built: a rehearsal, never a result.
+    a time model of the planned engine answers, and nothing is built: a rehearsal, never a result,
+    of prompts whose lengths are drawn when there is no `dataset`.
 
     A run that was interrupted, failed or is INVALID is returned as well: its `exit_code` says so,
     as the command line would. Raises UsageError and EnvironmentFault for what is wrong before

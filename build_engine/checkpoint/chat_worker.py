@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 TODAY = datetime(2024, 7, 26)  # the date that Llama 3.1's own template falls back to
 MAX_CHARS = 1 << 20  # that a template adds to what the user says
 MAX_CHARS_IN_ALL = 1 << 28
+_MAX_FAULT_CHARS = 300  # a template words its own
 MAX_CPU_S = 5.0  # for one prompt; real templates take less than a thousandth of it
 MAX_BYTES = 1 << 30  # of address space
 
@@ -48,12 +49,18 @@ def main() -> None:
             prompt = _rendered(template, said["special"], messages, min(left, MAX_CHARS))
             left -= max(len(prompt) - len(text), 0)
             _say(prompt=prompt)
-    except (jinja2.TemplateError, ArithmeticError, LookupError, RecursionError) as error:
-        _say(fault=str(error) or type(error).__name__)
     except MemoryError:
         _say(fault="it asks for more memory than there is")
-    except (AttributeError, TypeError, ValueError) as error:
-        _say(fault=str(error) or type(error).__name__)
+    except (
+        jinja2.TemplateError,
+        ArithmeticError,
+        LookupError,
+        RecursionError,
+        AttributeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        _say(fault=(str(error) or type(error).__name__)[:_MAX_FAULT_CHARS])
 
 
 def _rendered(

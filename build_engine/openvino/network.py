@@ -55,8 +55,8 @@ class Held:
 
 
 class Network:
-    """One graph under construction. A subclass may hold weights otherwise, and compute `linear` and
-    `cached` in another way.
+    """One graph under construction. A subclass may hold weights otherwise, and compute `linear`,
+    `linears` and `cached` in another way.
     """
 
     def __init__(self, config: LlamaConfig, tensors: Mapping[str, StoredTensor]) -> None:
@@ -103,10 +103,20 @@ class Network:
         constant.set_friendly_name(names[0])
         return constant if parts[0].dtype == "F32" else op.convert(constant, "f32")
 
-    def linear(self, hidden: Node, *names: str) -> Node:
-        """The outputs of linear layers side by side. Those that have one input are one product: a
-        step of few tokens waits for each, and reads small matrices more slowly.
+    def linear(self, hidden: Node, name: str) -> Node:
+        return self.product(hidden, (name,))
+
+    def linears(self, hidden: Node, names: Sequence[str]) -> list[Node]:
+        """The outputs of linear layers that have one input, by one product: a step of few tokens
+        waits for each product, and reads small matrices more slowly.
         """
+        rows = [self.config.tensor_shapes[f"{name}.weight"][0] for name in names]
+        split = op.variadic_split(self.product(hidden, names), _ints(-1), _ints(rows))
+        outputs: list[Node] = split.outputs()
+        return outputs
+
+    def product(self, hidden: Node, names: Sequence[str]) -> Node:
+        """The outputs of linear layers side by side."""
         weight = self.weight(*(f"{name}.weight" for name in names))
         product = op.matmul(hidden, weight, False, True, name=names[0])
         biased = self.config.mlp_bias if ".mlp." in names[0] else self.config.attention_bias
@@ -191,11 +201,10 @@ class Network:
 
     def _attention(self, hidden: Node, layer: int, name: str) -> Node:
         config = self.config
-        groups = (config.num_heads, config.num_kv_heads, config.num_kv_heads)
-        projected = self.linear(hidden, *(f"{name}.{part}_proj" for part in "qkv"))
-        widths = [num_heads * config.head_dim for num_heads in groups]
-        parts = op.variadic_split(projected, _ints(-1), _ints(widths)).outputs()
-        query, key, value = (self._heads(part, n) for part, n in zip(parts, groups, strict=True))
+        query, key, value = self.linears(hidden, [f"{name}.{part}_proj" for part in "qkv"])
+        query = self._heads(query, config.num_heads)
+        key = self._heads(key, config.num_kv_heads)
+        value = self._heads(value, config.num_kv_heads)
         past = f"past_key_values.{layer}"
         key = self.cached(self._rotate(key), f"{past}.keypresent.{layer}.key")
         value = self.cached(value, f"{past}.valuepresent.{layer}.value")

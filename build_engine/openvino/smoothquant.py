@@ -84,9 +84,9 @@ class _Watched(Network):
         super().__init__(config, tensors)
         self.watched: dict[str, Node] = {}
 
-    def linear(self, hidden: Node, *names: str) -> Node:
+    def product(self, hidden: Node, names: Sequence[str]) -> Node:
         self.watched[names[0]] = op.reduce_max(op.abs(hidden), np.array([0, 1]), False)
-        return super().linear(hidden, *names)
+        return super().product(hidden, names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from the engine's, and speed says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,11 +137,10 @@ class Emulated(Network):
         self.form, self.stored = stored.form, stored.tensors
         super().__init__(stored.config, _plain_names(stored))
 
-    def linear(self, hidden: Node, *names: str) -> Node:
-        layers = [self._linear(hidden, name) for name in names]
-        return op.concat(layers, -1) if len(layers) > 1 else layers[0]
+    def linears(self, hidden: Node, names: Sequence[str]) -> list[Node]:
+        return [self.linear(hidden, name) for name in names]
 
-    def _linear(self, hidden: Node, name: str) -> Node:
+    def linear(self, hidden: Node, name: str) -> Node:
         _, _, layer, part = name.split(".", 3)
         linear = _LINEAR_OF[part]
         prefix = f"transformer.layers.{layer}.{linear}"

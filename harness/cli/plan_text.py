@@ -69,9 +69,8 @@ def show_plans(out: Output, plans: Plans) -> None:
     for told in dict.fromkeys(_quantised_elsewhere(plan) for plan in plans.plans):
         if told:
             out.say(f"* {told}")
-    for refused in plans.refused:
-        asked = refused.asked
-        out.say(f"`{asked.label}` is refused on `{asked.target.name}`: {refused.reason}.")
+    for told in dict.fromkeys(refused.told for refused in plans.refused):
+        out.say(f"{told}.")
 
 
 def _efficiencies(plans: Plans) -> str:

@@ -12,7 +12,6 @@ from build_engine.progress import size_text
 from build_engine.validation import counted
 from harness.cli.simulated_text import show_beside
 from harness.runs.folder import new_folder
-from harness.runs.limits import has_limits
 from harness.runs.marks import named_plainly
 from harness.runs.repeats import folder_name
 from harness.runs.simulated import NO_ACCURACY
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from harness.cli.output import Output
     from harness.loadgen.metrics import Metrics
     from harness.machine.load import MachineLoad
-    from harness.runs.record import AccuracyRecord, Mark, RunRecord, TestRecord
+    from harness.runs.record import AccuracyRecord, Mark, TestRecord
     from harness.runs.run import Run
 
 _OF_A_TRIAL = ("--count", "--duration")
@@ -82,9 +81,7 @@ def _show_test(out: Output, name: str, test: TestRecord, marks: Sequence[Mark]) 
 
 
 def _show_limits(out: Output, run: Run) -> None:
-    """How much of what the machine can do, or why that is not known; how to know it, where a record
-    of before lacks a measurement.
-    """
+    """How much of what the machine can do, or why that is not known."""
     record = run.record
     if record.limits is not None:
         for part in record.limits.parts:
@@ -93,16 +90,6 @@ def _show_limits(out: Output, run: Run) -> None:
         out.say(f"    peaks: {record.limits.inputs.sentence}")
     elif record.no_limits is not None:
         out.say(f"    of the limit: not known: {record.no_limits}")
-    elif _lacks_peaks(record):
-        out.say(f"    {out.command('doctor', '--measure')} measures the limits of this machine")
-
-
-def _lacks_peaks(record: RunRecord) -> bool:
-    """Whether an engine computed on a CPU, whose peaks can be measured."""
-    engine, test = record.engine, record.tests.performance
-    if engine is None or test is None or test.status != "complete":
-        return False
-    return has_limits(record.executor) and engine.identity.target.kind == "cpu"
 
 
 def _show_load(out: Output, load: MachineLoad) -> None:

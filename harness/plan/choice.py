@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from build_engine.backend import backend
 from build_engine.checkpoint.known import hub_id, resolve_architecture
 from build_engine.checkpoint.resolve import BUNDLED
 from build_engine.config import apply_overrides
@@ -54,10 +55,11 @@ class PlanChoice:
         engine = EngineChoice(model=self.model, recipe=self.recipe, set=self.settings)
         model, workload = resolve_architecture(self.model), self._workload(engine, chosen)
         recipes = [load_recipe(name) for name in _names(self.recipe, recipe_names())]
+        targets = [load_target(name) for name in _names(self.target, target_names())]
         return [
             Asked(
                 model=model,
-                target=load_target(target),
+                target=target,
                 recipe=apply_overrides(recipe, engine.recipe_settings),
                 workload=workload,
                 sizes=SizesGiven(
@@ -65,11 +67,11 @@ class PlanChoice:
                     max_num_tokens=tokens,
                     max_input_len=self.max_input_len,
                     max_new_tokens=self.max_new_tokens,
-                    profile=self.profile,
+                    profile=self.profile if len(targets) == 1 else _fitting(self.profile, target),
                     tensor_parallel=self.tensor_parallel,
                 ),
             )
-            for target in _names(self.target, target_names())
+            for target in targets
             for recipe in recipes
             for batch in _sizes(self.max_batch_size, "--max-batch-size")
             for tokens in _sizes(self.max_num_tokens, "--max-num-tokens")
@@ -103,6 +105,11 @@ class PlanChoice:
         named = self.model if self.model in (BUNDLED, *workload_names()) else _USUAL
         workload = load_workload(self.workload or named, chosen)
         return workload.with_settings(engine.workload_settings)
+
+
+def _fitting(profile: str | None, target: Target) -> str | None:
+    """A profile that is asked for among several targets, of those whose engines have any."""
+    return profile if backend(target.backend).profiles else None
 
 
 def as_built(engine: EngineChoice, workload: Workload) -> Asked:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from build_engine.errors import ConfigError, EnvironmentFault, RecipeRefused
@@ -14,6 +14,7 @@ from harness.plan.asked import Asked
 from harness.plan.forecast import Forecast, forecast
 from harness.plan.memory import MemoryPlan, memory_plan
 from harness.plan.times import ScenarioTimes, Untimed, scenario_times
+from harness.runs.sizes import SizesGiven
 
 if TYPE_CHECKING:
     from harness.rules.rounds import Round
@@ -58,6 +59,12 @@ class Refused:
 
     asked: Asked
     reason: str
+
+    @property
+    def told(self) -> str:
+        """Which recipe is refused, and why, whatever sizes were asked for."""
+        label = replace(self.asked, sizes=SizesGiven()).label
+        return f"`{label}` is refused on `{self.asked.target.name}`: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +121,12 @@ def require_some(plans: Plans, others: Callable[[str], Plans]) -> None:
         return
     first = plans.refused[0]
     ranked = [plan for plan in others(first.asked.target.name).plans if plan.forecast is not None]
-    told = f"`{first.asked.label}` is refused on `{first.asked.target.name}`: {first.reason}"
     if not ranked:
-        raise RecipeRefused(f"{told}; choose another --recipe or --target.")
+        raise RecipeRefused(f"{first.told}; choose another --recipe or --target.")
     quick = sorted(ranked, key=_alone)
     many = sorted(ranked, key=_offline, reverse=True)
     raise RecipeRefused(
-        f"{told}; by likely tokens/s in Offline there are "
+        f"{first.told}; by likely tokens/s in Offline there are "
         f"{', '.join(f'`{p.asked.recipe.name}` ({_offline(p):,.0f})' for p in many)}, and by "
         f"likely seconds of a SingleStream answer "
         f"{', '.join(f'`{p.asked.recipe.name}` ({_alone(p):.2g})' for p in quick)}."

@@ -126,7 +126,9 @@ def each_alone(results: Iterable[Result]) -> tuple[Candidate, ...]:
     """
     listed = list(results)
     names = [
-        f"{result.name}, {result.called}" if result.is_emulated else result.name
+        f"{result.name}, {result.called}"
+        if result.is_emulated or result.is_simulated
+        else result.name
         for result in listed
     ]
     paths = [str(result.folder) for result in listed]

@@ -38,7 +38,7 @@ class Entry(Frozen):
 
     @property
     def called(self) -> str:
-        """The recipe, and for what it was emulated if it was."""
+        """The recipe, and for what it was emulated or simulated if it was."""
         return named_plainly(self.recipe, self.target, self.marks)
 
 

@@ -6,6 +6,7 @@ judged goes by named rules, and the record on disk is true at every moment.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EnginebenchError, RunFailed
@@ -237,8 +238,12 @@ class _Execution:
         if engine is None or figures is None or measured.metrics is None or not figures.issued:
             return Detected(None, "")
         counts: list[int] = read_json(folder.token_counts, RunFailed, "run again")
-        dataset = self._request.dataset
-        prompts = prompt_lengths(dataset.folder)[: dataset.num_samples]
+        p90_tokens = None
+        if counts and self._request.scope.scenario.one_at_a_time:
+            dataset = self._request.dataset
+            with contextlib.suppress(OSError):  # the cache may have been cleared meanwhile
+                prompts = prompt_lengths(dataset.folder)[: dataset.num_samples]
+                p90_tokens = (p90(prompts), p90(counts))
         return limits_of(
             engine,
             self._request.executor,
@@ -247,7 +252,7 @@ class _Execution:
             figures.prompt_tokens_issued / figures.issued,
             sum(counts) / max(len(counts), 1),
             read_timeline(self._run.folder.progress).get(name, ()),
-            (p90(prompts), p90(counts)) if counts else None,
+            p90_tokens,
         )
 
     def _score(

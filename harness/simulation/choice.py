@@ -13,12 +13,14 @@ from build_engine.errors import ConfigError, RecipeRefused, UsageError
 from build_engine.paths import cache_root
 from harness.dataset.sources.source import Source
 from harness.figures import duration
-from harness.machine.measured import known_peaks, measured_here
+from harness.loadgen.job import Probe
+from harness.machine.measured import known_peaks
 from harness.plan.choice import as_built
 from harness.plan.plan import Plans, make_plan
 from harness.runs.asking import MODES, AskedModel, check_samples
 from harness.runs.request import RunRequest
 from harness.runs.simulated import NO_ACCURACY, SimulatedEngine
+from harness.simulation.arrivals import arrivals_s
 from harness.simulation.engine import planned_engine
 from harness.simulation.prompts import drawn_dataset
 from runtime.simulated.spec import SimulatedSpec
@@ -76,6 +78,8 @@ class SimulatedChoice:
             raise UsageError(
                 f"A simulated engine has no accuracy, as {NO_ACCURACY}; leave out --mode accuracy."
             )
+        if self.engine.calibration is not None:
+            raise UsageError("A simulated engine is not calibrated; leave out --calibration.")
         alone = {
             "--tensor-parallel": (self.engine.tensor_parallel or 1) > 1,
             "--replicas": self.choice.replicas is not None,
@@ -94,13 +98,19 @@ class SimulatedChoice:
         wanted = as_built(self.engine, asked.workload)
         if wanted.refusal is not None:
             raise RecipeRefused(f"{wanted.refusal}.")
-        measured = measured_here([wanted.target]).get(wanted.target.name)
-        plan = make_plan(wanted, asked.round, measured)
+        plan = make_plan(wanted, asked.round, known_peaks(wanted.target))
         Plans((plan,), ()).require_best()
         if plan.forecast is None:
             raise ConfigError(
                 f"`{wanted.recipe.name}` cannot be simulated, as no speed is predicted: "
                 f"{plan.no_forecast}."
+            )
+        answer, asks = wanted.lengths.answer, asked.workload.max_new_tokens
+        if answer < asks and not wanted.shorter:
+            raise ConfigError(
+                f"Workload {asked.workload.name} asks for answers of {asks} tokens, and this "
+                f"engine gives {answer}; raise --max-new-tokens, or add --set "
+                f"workload.max_new_tokens={answer}."
             )
         return plan
 
@@ -134,6 +144,11 @@ class SimulatedChoice:
         if wanted.shorter:
             progress.note(wanted.shorter)
         count = choice.count or workload.num_samples
+        if count > workload.num_samples:
+            raise UsageError(
+                f"Workload {workload.name} has {workload.num_samples:,} samples, fewer than "
+                f"--count {count}."
+            )
         check_samples(asked.scenario, count)
         found = drawn_dataset(
             workload, wanted.lengths, count, asked.round.loadgen.seeds.qsl, cache_root()
@@ -152,11 +167,13 @@ class SimulatedChoice:
         if qps is None or seen is None or not asked.scenario.has_rate:
             return
         most = seen.offline.likely.typical / plan.asked.lengths.answer
-        scope = self.choice.scope(asked, dataset)
-        num_queries = max(qps * scope.min_duration_s, dataset.num_samples)
-        if qps > most:
-            progress.note(
-                f"{qps:g} queries/s are more than such an engine answers ({most:,.3g} a second "
-                f"all at once): the last of {num_queries:,.0f} is answered after about "
-                f"{duration(num_queries / most)}."
-            )
+        if qps <= most:
+            return
+        test = self.choice.scope(asked, dataset).plan("performance", Probe(0.0, 1.0, most))
+        times = arrivals_s(test, asked.round.loadgen.seeds)
+        assert times is not None, "a scenario with a rate"
+        progress.note(
+            f"{qps:g} queries/s are more than such an engine answers ({most:,.3g} a second "
+            f"all at once): the last of {len(times):,} is answered after about "
+            f"{duration(len(times) / most)}."
+        )

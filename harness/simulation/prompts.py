@@ -45,8 +45,8 @@ def drawn_dataset(
     import numpy as np
 
     drawn = drawn_lengths(lengths, count, seed)
-    digest = hashlib.sha256(json.dumps([DatasetRecord.SCHEMA, workload.name, drawn]).encode())
-    key = digest.hexdigest()
+    asked = [DatasetRecord.SCHEMA, workload.name, lengths.prompt, lengths.longest_prompt, drawn]
+    key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
     folder = root / "datasets" / f"{workload.name}-drawn-{key[:12]}"
     prepared = find(folder)
     if prepared is not None:

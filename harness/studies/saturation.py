@@ -57,8 +57,11 @@ class Saturation:
 
     @property
     def replicas_busy(self) -> tuple[float, float]:
-        """The share of the time in which the least and the most used replica had a request."""
-        shares = [min(load.busy_s / self.head.open_s, 1.0) for load in self.loads]
+        """The share of the time in which the least and the most used replica had a request, of
+        those that were not lost.
+        """
+        left = [load for load in self.loads if load.lost is None] or self.loads
+        shares = [min(load.busy_s / self.head.open_s, 1.0) for load in left]
         return min(shares), max(shares)
 
     @property
@@ -67,8 +70,8 @@ class Saturation:
         head = self.head
         if not self.saturated:
             return "replicas" if self.replicas_busy[0] >= _FULL else "requests"
-        if head.telling_s > _MOST * head.busy_s:
-            return "loadgen"
+        if head.telling_s > _MOST * head.busy_s and head.cpu_s < _MOST * head.busy_s:
+            return "loadgen"  # telling takes time of our own, too
         return "head" if head.process_cpu_s > _MOST * head.busy_s else "processor"
 
     @property

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from build_engine.validation import counted, shortened
+from runtime.awake import AwakeClock
 from runtime.endpoint.events import DONE, Events, Malformed
 from runtime.endpoint.faults import Busy, HungUp, Lost, Refused, connection, require_answer
 from runtime.endpoint.identity import place_of
@@ -115,7 +116,8 @@ class Server:
 
     def __post_init__(self) -> None:
         self._limit = float(self.asking.spec.in_flight_each)
-        self._sign_s = self.loop.time()
+        self._clock = AwakeClock(self.loop.time)
+        self._sign_s = self._clock()
         self.loop.call_soon_threadsafe(self._watch)
 
     @property
@@ -142,7 +144,7 @@ class Server:
 
     def _take(self, requests: Sequence[Request], future: Future[None]) -> None:
         if not self._waiting and not self._tasks:
-            self._sign_s = self.loop.time()
+            self._sign_s = self._clock()
         self._waiting += requests
         future.set_result(None)
         self._pump()
@@ -240,7 +242,7 @@ class Server:
             self._tell(answer.request, ids, finished=True)
 
     def _sign(self) -> None:
-        self._sign_s, self._busy = self.loop.time(), None
+        self._sign_s, self._busy = self._clock(), None
 
     def _tell(
         self, request: Request, ids: list[int], *, finished: bool, error: str | None = None
@@ -292,7 +294,7 @@ class Server:
         """A sign of life for the head, and none of the server's for long."""
         idle_s = self.asking.spec.idle_s
         num_open = len(self._tasks) + len(self._waiting)
-        if num_open and self.loop.time() - self._sign_s > idle_s:
+        if num_open and self._clock() - self._sign_s > idle_s:
             what = f"has been busy ({self._busy})" if self._busy else "has sent nothing"
             self._lose(f"it {what} for {idle_s:.0f} s, with {counted(num_open, 'request')} open")
         self._flush()

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runtime.server.refusal import HUNG_UP, Refused
+from runtime.server.refusal import FAILED, HUNG_UP, Refused
 from runtime.server.shape import DONE, error_event
 from runtime.server.text import AnswerText
 
@@ -64,6 +64,9 @@ class Answering:
             self.status = fault.status
             yield error_event(fault.body)
             return
+        except Exception:
+            self.status = FAILED.status
+            raise
         if asked.stream_options.include_usage:
             yield self.shape.usage_event(made)
         self.status = 200

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from build_engine.checkpoint.chat import TemplateFault
 from build_engine.errors import CheckpointError
-from runtime.server.refusal import MALFORMED, Refused
+from runtime.server.refusal import MALFORMED, OVERLOADED, Refused
 
 if TYPE_CHECKING:
     from build_engine.checkpoint.chat import ChatSession
     from build_engine.checkpoint.tokenizer import Tokenizer
 
 _MOST_KEPT = 4  # a process each
+_WAIT_S = 1.0  # real templates take milliseconds
 
 
 class Chats:
@@ -70,8 +71,16 @@ class Chats:
                 parameter="chat_template",
             )
         try:
-            with self._lock:  # a session that is closed must not begin anew
+            # one at a time, as a session that is closed must not begin anew; those who wait hold
+            # threads that others need
+            if not self._lock.acquire(timeout=_WAIT_S):
+                raise Refused(
+                    OVERLOADED, "Other chat templates are at work; come again.", retry_after_s=1
+                )
+            try:
                 return self._session(template).prompt(messages)
+            finally:
+                self._lock.release()
         except TemplateFault as fault:
             what = f"`chat_template` cannot be used: {fault.reason}."
             raise Refused(MALFORMED, what, parameter="chat_template") from None

@@ -7,12 +7,12 @@ efficiencies.
 from __future__ import annotations
 
 import math
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from build_engine.roofline.rate import Rate
-from build_engine.validation import Frozen
+from build_engine.validation import Grown
 
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -30,11 +30,13 @@ class Work(NamedTuple):
     """Tokens of the cache that are read."""
 
 
-class TimeModel(Frozen):
+class TimeModel(Grown):
     """A model on a device, in plain numbers: operations in FLOP, peaks in FLOP/s and bytes/s.
 
     `other` is what recipes do not quantise: attention and the head.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("other_by_rows",)
 
     linear_flops_per_token: PositiveFloat
     attention_flops_per_pair: NonNegativeFloat

@@ -88,7 +88,7 @@ def scaling_groups(folders: Sequence[Path], results: Sequence[Result]) -> tuple[
         charts += _study_charts(steps, f"scaling-{len(charts) + 1}", _titled(folder, len(folders)))
     others = [step for result in left.values() if (step := _alone(result)) is not None]
     if others:
-        said = _busiest_head(others)
+        said = _busiest_head(others, named=len(others) > 1)
         charts.append(_loads_chart(others, "replicas", "Replicas of each run", "run", said))
     return (Group("scaling", "Replicas", _LEAD, tuple(charts)),) if charts else ()
 
@@ -123,10 +123,15 @@ def _told(result: Result) -> ReplicaLoads:
         return ReplicaLoads(replicas=())
 
 
-def _busiest_head(steps: Sequence[_Step]) -> str:
-    """What is to be said of the head of that run whose head had most to do; "" for none."""
-    known = [saturation for step in steps if (saturation := step.saturation) is not None]
-    return max(known, key=lambda each: each.busy_share).sentence if known else ""
+def _busiest_head(steps: Sequence[_Step], *, named: bool = False) -> str:
+    """What is to be said of the head of that run whose head had most to do, and which it is where
+    that is wanted; "" for none.
+    """
+    known = [(saturation, step.label) for step in steps if (saturation := step.saturation)]
+    if not known:
+        return ""
+    busiest, label = max(known, key=lambda each: each[0].busy_share)
+    return f"{label}: {busiest.sentence}" if named else busiest.sentence
 
 
 def _study_charts(steps: Sequence[_Step], name: str, titled: str) -> Iterator[Chart]:

@@ -81,8 +81,6 @@ def test_a_plan_for_this_cpu_goes_by_what_was_measured(line: Line) -> None:
 def test_a_run_says_how_close_it_came(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     parts = tuple(PartOfLimit.of(name, 100.0, 0.004, 0.001) for name in ("all", "decode"))
     run = make_run(tmp_path / "bf16", marks=("demo workload",))
-    show_run(Output(as_json=False), run)
-    assert "doctor --measure measures the limits of this machine" in capsys.readouterr().err
     show_run(Output(as_json=False), run.changed(limits=make_limits(*parts)))
     said = capsys.readouterr().err
     assert "    of the limit: 40% of 250 tokens/s (50% of 200 serial)\n" in said

@@ -112,11 +112,10 @@ def test_articles_are_asked_where_they_are_named(news: Path) -> None:
 
 def test_more_queries_than_are_answered_are_told_of() -> None:
     notes = Notes()
-    request(notes, qps=1000.0)
-    assert any(
-        told.startswith("1000 queries/s are more than such an engine answers (")
-        for told in notes.told
-    )
+    request(notes, qps=30.0)
+    (told,) = (told for told in notes.told if "than such an engine answers (" in told)
+    assert told.startswith("30 queries/s are more")
+    assert "the last of 26,736 is answered" in told  # 18,000 fill the time, and passes are whole
     few = Notes()
     request(few, qps=5.0)
     assert not any("more than such an engine" in told for told in few.told)
@@ -136,6 +135,14 @@ def test_more_queries_than_are_answered_are_told_of() -> None:
             "It does not fit: .*lower --max-batch-size",
         ),
         ({"target": "cpu"}, {}, ConfigError, "cannot be simulated, as no speed .*doctor --measure"),
+        (
+            {"max_new_tokens": 16},
+            {},
+            ConfigError,
+            "of 128 tokens, and this engine gives 16",
+        ),
+        ({"calibration": "none.jsonl"}, {}, UsageError, "leave out --calibration"),
+        ({}, {"count": 20_000}, UsageError, "has 13,368 samples, fewer than --count 20000"),
         ({"emulate": True}, {}, UsageError, "give one of them"),
         ({"tensor_parallel": 2}, {}, UsageError, "leave out --tensor-parallel"),
         ({}, {"mode": "accuracy"}, UsageError, "a time model writes no text; leave out --mode"),

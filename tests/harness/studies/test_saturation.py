@@ -32,6 +32,13 @@ def test_a_head_with_time_left_saturates_later_by_its_share() -> None:
     )
 
 
+def test_a_replica_that_was_lost_had_enough_to_do() -> None:
+    loads = (LOAD, replace(LOAD, number=2, busy_s=8.0, lost="it died"))
+    found = Saturation.of(10_000.0, HEAD, loads)
+    assert found is not None
+    assert (found.replicas_busy, found.bound) == ((0.99, 0.99), "replicas")
+
+
 @pytest.mark.parametrize(
     ("head", "busy_s", "bound", "told"),
     [

@@ -36,11 +36,13 @@ def test_a_request_brings_its_template_where_it_is_trusted(engine: Engine) -> No
             ("t5", "it leaves out what the user says"),
             ("{{ messages[0].content }}{{ 'x' * 99999999 }}", "it adds more than"),
             ("{% for", "cannot be used"),
+            ("{{ raise_exception('no' * 9999999) }}", "cannot be used: nonono"),
         ):
             asked = {"messages": SAID, "chat_template": template}
             reply = server.post("/v1/chat/completions", asked)
             assert (reply.status, reply.json["error"]["param"]) == (400, "chat_template")
             assert says in reply.json["error"]["message"]
+            assert len(reply.body) < 1000
     assert [request.prompt_ids.tolist() for request in puppet.asked] == [[5, 6, 90], [5, 6]]
 
 
@@ -51,6 +53,20 @@ def test_it_is_refused_where_it_is_not(engine: Engine) -> None:
         assert (reply.status, reply.json["error"]["param"]) == (400, "chat_template")
         assert "--trust-request-chat-template" in reply.json["error"]["message"]
         assert server.post("/v1/chat/completions", asked | {"chat_template": None}).status == 200
+
+
+def test_who_would_wait_long_for_a_template_comes_again(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chats, "_WAIT_S", 0.01)
+    found = Prompts.of(engine, trusts_templates=True).chats
+    try:
+        with found._lock, pytest.raises(Refused, match="come again") as refused:
+            found.prompt(SAID, PLAIN)
+        assert (refused.value.status, refused.value.headers) == (429, {"retry-after": "1"})
+        assert found.prompt(SAID, PLAIN).endswith("t5 t6")
+    finally:
+        found.close()
 
 
 def test_few_processes_are_kept_and_none_is_left(
