@@ -60,7 +60,7 @@ def limits_of(
     """
     manifest = engine.manifest
     identity, config = manifest.identity, manifest.model.config
-    if not has_limits(executor):
+    if not backend(executor.answers_by).measured:  # what stands in for engines has no limits
         return Detected(None, "")
     if prompt_tokens <= 0 or answer_tokens <= 0:
         return Detected(None, "there were no tokens")
@@ -97,11 +97,6 @@ def limits_of(
 def p90(values: Sequence[int]) -> int:
     """As LoadGen has it. Source: `results.cc`, the value at `count * 0.9`, rounded down."""
     return sorted(values)[len(values) * 90 // 100]
-
-
-def has_limits(executor: ExecutorSpec) -> bool:
-    """Whether engines compute the answers, rather than what stands in for them."""
-    return backend(executor.answers_by).measured
 
 
 def _peaks_of_one(engine: Engine, executor: ExecutorSpec, num: int) -> Detected[Peaks | None]:
