@@ -22,6 +22,7 @@ from benchmarks import (
     search,
     simulation,
     startup,
+    ways,
 )
 from benchmarks.noise import StolenTime
 from benchmarks.result import Result
@@ -40,6 +41,10 @@ def _efficiency(options: Options, progress: Progress) -> Result:
     return efficiency.measure(
         options.recipe, options.samples or 300, options.repeats or 10, progress
     )
+
+
+def _ways(options: Options, progress: Progress) -> Result:
+    return ways.measure(options.recipe, options.samples or 300, options.repeats or 10, progress)
 
 
 def _ceiling(options: Options, progress: Progress) -> Result:
@@ -125,6 +130,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "head": _head,
     "search": _search,
     "efficiency": _efficiency,
+    "ways": _ways,
     "emulation": _emulation,
     "peers": _peers,
     "recipes": _recipes,
@@ -179,7 +185,7 @@ def _options(arguments: list[str] | None) -> Options:
     add("--output", type=Path, default=Path("results/bench.json"), help="the JSON file")
     add("--repeats", type=int, help="repetitions of each measurement")
     add("--samples", type=int, help="samples, or for peers requests at concurrency 1")
-    add("--recipe", default="int8_wo", help="efficiency: the engine's recipe")
+    add("--recipe", default="int8_wo", help="efficiency, ways: the engine's recipe")
     add(
         "--qps",
         type=float,

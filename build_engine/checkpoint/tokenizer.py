@@ -227,6 +227,22 @@ class Tokenizer:
         """Whether there is a token of this id."""
         return token_id >= 0 and self._backend.id_to_token(token_id) is not None
 
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> NDArray[np.int32]:
+        """See `encode_batch`: of one text, in this thread. The library has others for a batch, and
+        on a machine that computes something they come to run late.
+        """
+        import numpy as np
+
+        with sound(self._file):
+            encoding = self._backend.encode(text, add_special_tokens=add_special_tokens)
+            return np.array(encoding.ids, dtype=np.int32)
+
+    def plain_text(self, ids: Sequence[int]) -> str:
+        """See `plain_texts`: of one sequence, in this thread."""
+        with sound(self._file):
+            text: str = self._backend.decode(ids, skip_special_tokens=True)
+        return text
+
     def plain_texts(self, sequences: Iterable[Sequence[int]]) -> list[str]:
         """Text of each sequence of known ids, its spaces as they are, without special tokens."""
         with sound(self._file):

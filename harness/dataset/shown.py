@@ -52,7 +52,7 @@ def shown_prompt(
     *_, sample = source.samples(number, purpose)
     tokenizer = Tokenizer.load(model_folder)
     [text] = prompt_texts(workload, [sample], tokenizer)
-    [again] = tokenizer.encode_batch([text], add_special_tokens=not workload.chat_template)
+    again = tokenizer.encode(text, add_special_tokens=not workload.chat_template)
     ids = prepared.prompts()[number - 1]
     if ids.tolist() != again.tolist():
         raise DatasetError(

@@ -124,8 +124,7 @@ class EndpointChoice:
         return folder, Tokenizer.load(folder)
 
     def _probed(self, places: list[str], tokenizer: Tokenizer, key: Key) -> Probed:
-        [ids] = tokenizer.encode_batch([_TRIAL])
-        ids = ids[:_TRIAL_IDS]
+        ids = tokenizer.encode(_TRIAL)[:_TRIAL_IDS]
         prompt = Prompt(ids, tokenizer.prompt_text(ids.tolist()))
         return probe(places, self.served_model, prompt, key, self.idle_timeout_s)
 

@@ -55,7 +55,7 @@ class Words:
         told apart.
         """
         ids = self._ids(text)[:1]
-        [shown] = self._tokenizer.plain_texts([ids])
+        shown = self._tokenizer.plain_text(ids)
         if not self.joined or not shown or not text.startswith(shown):
             return [], text
         return ids, text[len(shown) :]
@@ -63,8 +63,7 @@ class Words:
     def _ids(self, text: str) -> list[int]:
         if not text:
             return []
-        [ids] = self._tokenizer.encode_batch([text], add_special_tokens=False)
-        found: list[int] = ids.tolist()
+        found: list[int] = self._tokenizer.encode(text, add_special_tokens=False).tolist()
         return found
 
 

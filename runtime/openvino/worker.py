@@ -29,7 +29,7 @@ _LOOKAHEAD = 8
 # Compiled kernels that OpenVINO keeps, one for each shape: a step has some ten. Its own 5,000 cost
 # a server with requests of all lengths gigabytes, and save it no time.
 _KEPT_KERNELS = 64
-_FIGURES_S = 0.1  # between two figures without news
+_TELL_S = 0.1  # between two figures, and the longest that news may wait which nobody waits for
 _MOST_CONFIGS = 256  # whoever asks may ask something else each time
 _CANCELLED = "it was given up by whoever asked"
 
@@ -82,7 +82,9 @@ class Engine:
         )
         self._waiting: deque[Request] = deque()
         self._active: dict[int, _Open] = {}
-        self._failed: list[ChunkRow] = []
+        self._rows: list[ChunkRow] = []
+        self._ids: list[int] = []
+        self._urgent = False
         self._prompts = PromptsRead(self._limits.max_num_tokens)
         self._configs: dict[tuple[Any, ...], Any] = {}
         self._iteration_s: float | None = None
@@ -92,7 +94,7 @@ class Engine:
     @property
     def idle(self) -> bool:
         """Whether there is nothing to compute and nothing to tell."""
-        return not (self._waiting or self._active or self._failed)
+        return not (self._waiting or self._active or self._rows)
 
     def add(self, requests: Sequence[Request]) -> None:
         """Queue requests in order of arrival."""
@@ -101,30 +103,33 @@ class Engine:
     def cancel(self, request_ids: Sequence[int]) -> None:
         """See `Cancelling.cancel`: the scheduler drops them in the next step."""
         given_up = set(request_ids)
-        self._failed += [(r.id, 0, True, _CANCELLED) for r in self._waiting if r.id in given_up]
+        for request in [r for r in self._waiting if r.id in given_up]:
+            self._fail(request, _CANCELLED)
         self._waiting = deque(r for r in self._waiting if r.id not in given_up)
         for request_id in given_up & self._active.keys():
             self._active[request_id].handle.cancel()
 
     def step(self) -> Chunks | None:
         """One iteration: all that has news, and the figures after it; None where nobody waits for
-        the news, and the figures were told a moment ago.
+        the news, and others were told a moment ago.
         """
-        import numpy as np
-
         while self._waiting and len(self._active) < self._limits.max_batch_size + _LOOKAHEAD:
             self._admit(self._waiting.popleft())
         if self._active:
             started_s = time.perf_counter()
             self._pipeline.step()
             self._iteration_s = time.perf_counter() - started_s
-        rows, ids = self._collect()
-        rows += self._failed
-        self._failed = []
-        now_s = time.perf_counter()
-        if not rows and now_s - self._told_s < _FIGURES_S:
-            return None
-        self._told_s = now_s
+        self._collect()
+        late = time.perf_counter() - self._told_s >= _TELL_S
+        return self._news() if late or self._urgent else None
+
+    def _news(self) -> Chunks:
+        """All that was not told yet."""
+        import numpy as np
+
+        self._told_s, self._urgent = time.perf_counter(), False
+        rows, ids = self._rows, self._ids
+        self._rows, self._ids = [], []
         metrics = self._pipeline.get_metrics()
         batch = min(len(self._active), self._limits.max_batch_size)
         stats = ExecutorStats(
@@ -149,7 +154,11 @@ class Engine:
             self._active[request.id] = _Open(handle, request.streaming)
             self._prompts.add(request.id, len(request.prompt_ids))
         else:
-            self._failed.append((request.id, 0, True, error))
+            self._fail(request, error)
+
+    def _fail(self, request: Request, error: str) -> None:
+        self._rows.append((request.id, 0, True, error))
+        self._urgent = True
 
     def _refusal(self, request: Request) -> str | None:
         """Why the engine cannot serve a request, or None when it can."""
@@ -195,11 +204,13 @@ class Engine:
             self._configs[key] = config
         return self._configs[key]
 
-    def _collect(self) -> tuple[list[ChunkRow], list[int]]:
-        """A row for each request with news that are to be told, and their ids, end to end."""
+    def _collect(self) -> None:
+        """Keep a row for each request with news that are to be told, and their ids, end to end.
+
+        They are urgent where somebody waits for each token, and where no other request waits for a
+        place: what is told at once would take time from the engine.
+        """
         status = self._genai.GenerationStatus
-        rows: list[ChunkRow] = []
-        ids: list[int] = []
         made: list[tuple[int, int]] = []
         for request_id, opened in list(self._active.items()):
             handle, untold = opened.handle, opened.untold
@@ -214,13 +225,16 @@ class Engine:
                 made.append((request_id, num_new))
                 self._num_tokens += num_new
             if finished or (untold and opened.streaming):
-                rows.append((request_id, len(untold), finished, _error(state, status)))
-                ids += untold
+                self._rows.append((request_id, len(untold), finished, _error(state, status)))
+                self._ids += untold
                 opened.untold = []
+                self._urgent |= opened.streaming
             if finished:
                 del self._active[request_id]
         self._prompts.step(made)
-        return rows, ids
+        num_open = len(self._active) + len(self._waiting)
+        if self._rows and num_open <= self._limits.max_batch_size:
+            self._urgent = True
 
 
 def _error(state: Any, status: Any) -> str | None:

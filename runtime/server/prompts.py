@@ -94,8 +94,7 @@ class Prompts:
                 f"engine takes stand for {self.most_chars:,} at most.",
                 parameter=key,
             )
-        [ids] = self.tokenizer.encode_batch([text], add_special_tokens=special)
-        return ids
+        return self.tokenizer.encode(text, add_special_tokens=special)
 
     def _room(self, ids: TokenIds, key: str) -> int:
         """Tokens that an answer may have after the prompt that came under `key`."""

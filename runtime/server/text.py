@@ -42,9 +42,8 @@ class AnswerText:
         return new
 
     def _decoded(self, last: bool) -> str:
-        before, now = self._tokenizer.plain_texts(
-            [self._ids[self._start : self._given], self._ids[self._start :]]
-        )
+        before = self._tokenizer.plain_text(self._ids[self._start : self._given])
+        now = self._tokenizer.plain_text(self._ids[self._start :])
         if len(now) <= len(before) or (now.endswith(_HALF) and not last):
             return ""
         self._start, self._given = self._given, len(self._ids)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import newsbrief
-from benchmarks import ceiling, dataset, efficiency, emulation, head, simulation
+from benchmarks import ceiling, dataset, efficiency, emulation, head, simulation, ways
 from benchmarks.__main__ import main
 from benchmarks.drive import drive
 from benchmarks.null_system import loadgen_order
@@ -112,6 +112,16 @@ def test_efficiency_has_the_rates_and_the_cpu_time_of_both_sides() -> None:
     pairs = list(cpu)
     assert all(0 < percent < 100 for pair in pairs for percent in pair)
     assert found["harness cost by CPU time"] == pytest.approx([a - b for a, b in pairs])
+
+
+def test_each_way_to_an_engine_is_compared_with_the_engine_itself() -> None:
+    result = ways.measure("bf16", 20, 2, NullProgress())
+    found = {item.name: item.samples for item in result.figures}
+    own = found["in a process"]
+    assert found["through Ray / in a process"] == ratios(found["through Ray"], own)
+    assert found["`serve` / in a process"] == ratios(found["through `serve`"], own)
+    assert len(own) == 2
+    assert all(rate > 0 for rates in found.values() for rate in rates)
 
 
 def test_the_dataset_benchmark_prepares_and_scores_both_kinds() -> None:

@@ -66,6 +66,17 @@ def test_decode_is_the_inverse_of_encode_without_special_tokens(folder: Path) ->
     assert tokenizer.decode_batch(tokenizer.encode_batch(texts)) == texts
 
 
+@pytest.mark.parametrize("special", [True, False])
+def test_one_text_has_the_ids_that_it_has_in_a_batch(special: bool) -> None:
+    tokenizer = Tokenizer.load(CHECKPOINT)
+    texts = ["The council said  so.", "", "zebra \N{SNOWMAN}"]
+    batch = tokenizer.encode_batch(texts, add_special_tokens=special)
+    for text, ids in zip(texts, batch, strict=True):
+        alone = tokenizer.encode(text, add_special_tokens=special)
+        assert (alone.tolist(), alone.dtype) == (ids.tolist(), ids.dtype)
+        assert [tokenizer.plain_text(ids.tolist())] == tokenizer.plain_texts([ids.tolist()])
+
+
 def test_decode_takes_lists_and_arrays_and_skips_special_and_unknown_ids(folder: Path) -> None:
     tokenizer = Tokenizer.load(folder)
     (ids,) = tokenizer.encode_batch(["the cat"])

@@ -27,6 +27,7 @@ from build_engine.store.store import EngineStore
 from build_engine.target import load_target
 from runtime.backend import load
 from runtime.executor import Chunk, Request
+from runtime.messages import Chunks
 from runtime.openvino.executor import OpenVINOExecutor
 from runtime.openvino.room import require_room
 from runtime.openvino.spec import OpenVINOSpec
@@ -113,6 +114,35 @@ def test_an_answer_that_nobody_waits_for_comes_at_once(executor: OpenVINOExecuto
     assert executor.stats().tokens == before + 16
 
 
+def test_whole_answers_are_told_together_while_others_wait_for_a_place(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.openvino.worker._TELL_S", 1000.0)
+    pipeline = Pipeline(OpenVINOSpec(folder=engine.folder))
+    pipeline.step()  # the first figures
+    whole = [request(i, 8, max_new_tokens=3 + i, streaming=False) for i in range(10)]
+    pipeline.add(whole)
+    news = steps(pipeline)
+    assert len(news[0].rows) == 6  # as soon as no more than a batch of four is left
+    assert sorted(row[0] for chunks in news for row in chunks.rows) == list(range(10))
+    assert all(len(chunks.rows) == 1 for chunks in news[1:])
+
+    pipeline.add([*whole, request(10, 8, max_new_tokens=2)])
+    told = [[row[0] for row in chunks.rows] for chunks in steps(pipeline)]
+    assert [10 in rows for rows in told[:2]] == [True, True]  # each of its tokens
+    pipeline.add([*whole, request(11, 999, streaming=False)])
+    assert steps(pipeline)[0].rows[0][0] == 11, "refused at once"
+
+
+def steps(pipeline: Pipeline) -> list[Chunks]:
+    """All that it tells until it is idle."""
+    told = []
+    while not pipeline.idle:
+        chunks = pipeline.step()
+        told += [] if chunks is None else [chunks]
+    return told
+
+
 def test_a_request_that_is_given_up_ends_and_makes_room(executor: OpenVINOExecutor) -> None:
     long = [request(number, length=8, max_new_tokens=56) for number in range(1, 21)]
     executor.submit(long)  # five batches: the last of them wait in front of the pipeline
@@ -195,7 +225,7 @@ def test_the_prompt_tokens_told_are_those_that_the_cache_holds(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Blocks of the cache are the only other trace of a prompt that is read in part."""
-    monkeypatch.setattr("runtime.openvino.worker._FIGURES_S", 0.0)
+    monkeypatch.setattr("runtime.openvino.worker._TELL_S", 0.0)
     block, lengths = 32, (48, 45, 9, 33, 3, 48, 40)
     pipeline = Pipeline(OpenVINOSpec(folder=engine.folder))
     pipeline.add([request(i, length) for i, length in enumerate(lengths)])

@@ -22,7 +22,7 @@ def prompts(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Prompts:
     def refuse(*texts: Any, **options: Any) -> Any:
         raise AssertionError("it was tokenised")
 
-    monkeypatch.setattr(found.tokenizer, "encode_batch", refuse)
+    monkeypatch.setattr(found.tokenizer, "encode", refuse)
     return replace(found, most_chars=2 * found.most_ids)
 
 
