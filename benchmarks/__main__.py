@@ -16,6 +16,7 @@ from benchmarks import (
     dataset,
     efficiency,
     emulation,
+    fleet,
     head,
     peers,
     recipes,
@@ -65,6 +66,10 @@ def _simulation(options: Options, progress: Progress) -> Result:
 
 def _head(options: Options, progress: Progress) -> Result:
     return head.measure(options.samples or 4096, options.repeats or 3, progress)
+
+
+def _fleet(options: Options, progress: Progress) -> Result:
+    return fleet.measure(options.samples or 300, progress)
 
 
 def _search(options: Options, progress: Progress) -> Result:
@@ -128,6 +133,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "ceiling": _ceiling,
     "simulation": _simulation,
     "head": _head,
+    "fleet": _fleet,
     "search": _search,
     "efficiency": _efficiency,
     "ways": _ways,

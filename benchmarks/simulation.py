@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks import a30
 from benchmarks.ceiling import save_dataset
 from benchmarks.result import Figure, Result
 from build_engine.errors import RunFailed
@@ -23,7 +24,6 @@ from harness.rules.scenario import Scenario
 from harness.simulation.simulated import SimulatedTest, simulate
 from runtime.simulated.model import EngineModel
 from runtime.simulated.spec import SimulatedSpec
-from runtime.simulated.time_model import TimeModel
 
 if TYPE_CHECKING:
     from harness.loadgen.metrics import Metrics
@@ -37,23 +37,6 @@ _PROMPT_TOKENS = 256
 _ITERATION_S = 0.002
 _PEAKS = ("linear_flops_per_s", "other_flops_per_s", "bytes_per_s")
 _STREAM_INTERVAL = 64  # a chunk for each token is work of an engine's process, which is not here
-
-# MLPerf's llama3.1-8b in INT8 with an INT8 cache on an A30. Weights of the layers and of the head:
-# the shapes of the model. Peaks: configs/targets/a30.yaml. Lengths: a gamma distribution with a
-# mean of 871 tokens and E[S^2] = 1.25 E[S]^2, at most 2,540. 2 GB are left to activations.
-_PROMPT, _LONGEST, _SPREAD = 870.6, 2540, 1.25
-_LAYERS, _HEAD, _WIDTH, _DEPTH, _KV_BYTES = 6.979e9, 0.525e9, 4096, 32, 65_536
-_ROOM = 24 * 2**30 - (_LAYERS + 4 * _HEAD) - 2e9
-_A30 = TimeModel(
-    linear_flops_per_token=2 * _LAYERS,
-    attention_flops_per_pair=4 * _WIDTH * _DEPTH,
-    head_flops_per_token=2 * _HEAD,
-    weight_bytes=_LAYERS + 2 * _HEAD,
-    kv_bytes_per_token=_KV_BYTES,
-    linear_flops_per_s=330e12,
-    other_flops_per_s=165e12,
-    bytes_per_s=933e9,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +62,9 @@ def measure(load: Load, repeats: int, progress: Progress) -> Result:
             began_s = time.perf_counter()
             simulated = offline(0.5, load.samples)
             took.append(time.perf_counter() - began_s)
-            agreed.append((simulated.metrics.samples_per_s or 0.0) / closed_form(0.5))
+            agreed.append(
+                (simulated.metrics.samples_per_s or 0.0) / a30.closed_form(0.5, ANSWER_TOKENS)
+            )
             foretold, found = _server(folder, load, folder / f"server-{number}")
             rates.append(found.samples_per_s or 0.0)
             kept.append(rates[-1] / (foretold.samples_per_s or 1.0))
@@ -101,39 +86,20 @@ def measure(load: Load, repeats: int, progress: Progress) -> Result:
     )
 
 
-def closed_form(efficiency: float) -> float:
-    """Samples/s of Offline on the A30: 1 / (t_c / e + KV bytes / BW + (O - 1) W / (B BW))."""
-    request = _PROMPT + ANSWER_TOKENS
-    later = sum(_PROMPT + t for t in range(1, ANSWER_TOKENS))
-    linear_s = 2 * _LAYERS * (request - 1) / _A30.linear_flops_per_s
-    attention = 2 * _WIDTH * _DEPTH * (_SPREAD * _PROMPT**2 + 2 * later)
-    compute_s = linear_s + (attention + 2 * _HEAD * ANSWER_TOKENS) / _A30.other_flops_per_s
-    batch = int(_ROOM / (_KV_BYTES * request))
-    traffic = (ANSWER_TOKENS - 1) * _A30.weight_bytes / batch + (later + request) * _KV_BYTES
-    return 1 / (compute_s / efficiency + traffic / _A30.bytes_per_s)
-
-
 def offline(efficiency: float, num_samples: int = NUM_SAMPLES) -> SimulatedTest:
     """Offline on the A30, in virtual time."""
-    import numpy as np
-
-    drawn = np.random.default_rng(1).gamma(1 / (_SPREAD - 1), _PROMPT * (_SPREAD - 1), num_samples)
-    prompts = np.clip(np.round(drawn), 16, _LONGEST).astype(int).tolist()
-    model = EngineModel(
-        time=_A30.model_copy(update={"compute_efficiency": efficiency}),
-        kv_blocks=int(_ROOM / _KV_BYTES / 32),
-        max_batch_size=512,
-        max_num_tokens=4096,
-    )
     plan = _plan(Scenario.OFFLINE, num_samples, num_samples, 0.0, 1.0)
     seeds = load_round(DEFAULT).loadgen.seeds
-    return simulate(plan, model, prompts, [ANSWER_TOKENS] * num_samples, seeds)
+    prompts = a30.prompt_tokens(num_samples)
+    return simulate(plan, a30.engine(efficiency), prompts, [ANSWER_TOKENS] * num_samples, seeds)
 
 
 def _server(dataset: Path, load: Load, folder: Path) -> tuple[Metrics, Metrics]:
     """What virtual time foretells of a Server test, and what LoadGen measures."""
     model = EngineModel(
-        time=_A30.model_copy(update={"overhead_s": _ITERATION_S, **dict.fromkeys(_PEAKS, 1e30)}),
+        time=a30.TIMES.model_copy(
+            update={"overhead_s": _ITERATION_S, **dict.fromkeys(_PEAKS, 1e30)}
+        ),
         kv_blocks=10**6,
         max_batch_size=10**5,
         max_num_tokens=10**6,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import newsbrief
-from benchmarks import ceiling, dataset, efficiency, emulation, head, simulation, ways
+from benchmarks import a30, ceiling, dataset, efficiency, emulation, head, simulation, ways
 from benchmarks.__main__ import main
 from benchmarks.drive import drive
 from benchmarks.null_system import loadgen_order
@@ -87,7 +87,7 @@ def test_the_head_of_the_replicas_hands_out_and_passes_on(monkeypatch: pytest.Mo
 def test_a_simulated_a30_agrees_with_its_closed_form(
     efficiency: float, tokens_per_s: float
 ) -> None:
-    closed = simulation.ANSWER_TOKENS * simulation.closed_form(efficiency)
+    closed = simulation.ANSWER_TOKENS * a30.closed_form(efficiency, simulation.ANSWER_TOKENS)
     assert closed == pytest.approx(tokens_per_s, rel=0.01)
     found = simulation.offline(efficiency)
     assert found.num_queries == 13_368

@@ -1,0 +1,164 @@
+"""What many replicas bring: simulated A30s in processes of their own, over a real Ray, under
+LoadGen's Offline, and a pair of which one is three times as fast as the other.
+
+A simulated engine takes as long as a real one and computes nothing. All of their processes, Ray's
+and LoadGen's share the cores of this machine.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import a30
+from benchmarks.result import Figure, Result
+from build_engine.errors import RunFailed
+from harness.dataset.prompts import save_prompts
+from harness.loadgen import logs
+from harness.loadgen.folder import TestFolder
+from harness.loadgen.job import Job
+from harness.loadgen.replicas import read_replicas
+from harness.loadgen.settings import LoadgenPlan
+from harness.loadgen.supervise import run_test
+from harness.progress import NullProgress
+from harness.rules.scenario import Scenario
+from harness.studies.saturation import Saturation
+from runtime.replicas.spec import ReplicasSpec
+from runtime.simulated.spec import SimulatedSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.progress import Progress
+
+COUNTS = (1, 8, 64)
+GOAL = 0.95
+_EFFICIENCY = 0.5  # of an A30's arithmetic
+_ANSWER_TOKENS = 128
+_UNLIKE = (1, 3)
+_FASTER = 4.0  # than an A30: the pair answers many times its batch within a minute
+_PAIR_BATCH = 128
+
+
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """One test: its rate, and where its head saturates."""
+
+    tokens_per_s: float
+    saturation: str
+
+
+def measure(samples: int, progress: Progress) -> Result:
+    """Each number of replicas once, with `samples` for each of them."""
+    with tempfile.TemporaryDirectory() as name:
+        fleet = _Fleet(Path(name), samples)
+        ran = {}
+        for count in COUNTS:
+            progress.phase(f"fleet: {count} of {COUNTS[-1]} simulated A30s")
+            ran[count] = fleet.run([a30_spec()], count, count * samples)
+        alone = {}
+        for speed in _UNLIKE:
+            progress.phase(f"fleet: one of a pair, {speed} of {sum(_UNLIKE)}")
+            alone[speed] = fleet.run([_of_pair(speed)], 1, 4 * speed * samples).tokens_per_s
+        progress.phase("fleet: the pair")
+        specs = [_of_pair(speed) for speed in _UNLIKE]
+        pair = fleet.run(specs, len(specs), 4 * sum(_UNLIKE) * samples)
+    one = ran[COUNTS[0]].tokens_per_s
+    return Result(
+        title="Simulated replicas over Ray (LoadGen Offline)",
+        figures=(
+            *(
+                Figure(f"{count} A30s", "tok/s", (found.tokens_per_s,))
+                for count, found in ran.items()
+            ),
+            *(
+                Figure(
+                    f"{count} A30s / {count} times one",
+                    "",
+                    (ran[count].tokens_per_s / (count * one),),
+                    at_least=GOAL,
+                )
+                for count in COUNTS[1:]
+            ),
+            *(
+                Figure(f"one of a pair, {speed} of {sum(_UNLIKE)}", "tok/s", (rate,))
+                for speed, rate in alone.items()
+            ),
+            Figure(
+                "the pair / the sum of its two",
+                "",
+                (pair.tokens_per_s / sum(alone.values()),),
+                at_least=GOAL,
+            ),
+        ),
+        notes=(
+            f"{samples} samples for each A30 (llama3.1-8b, INT8, {_EFFICIENCY:.0%} of its "
+            f"arithmetic), answers of {_ANSWER_TOKENS} ids told whole",
+            f"the pair: 1 : 3, together {_FASTER:g} A30s, batches of {_PAIR_BATCH}",
+            *(f"{count} A30s: {found.saturation}" for count, found in ran.items()),
+        ),
+        details={"samples_each": samples},
+    )
+
+
+def a30_spec() -> SimulatedSpec:
+    """One A30."""
+    return SimulatedSpec(num_tokens=_ANSWER_TOKENS, engine=a30.engine(_EFFICIENCY))
+
+
+def _of_pair(speed: int) -> SimulatedSpec:
+    model = a30.engine(_EFFICIENCY)
+    slower = sum(_UNLIKE) / (_FASTER * speed)
+    changes = {"time": model.time.slowed(slower, slower), "max_batch_size": _PAIR_BATCH}
+    return SimulatedSpec(num_tokens=_ANSWER_TOKENS, engine=model.model_copy(update=changes))
+
+
+class _Fleet:
+    """Tests of replicas, in folders of their own."""
+
+    def __init__(self, root: Path, samples: int) -> None:
+        import numpy as np
+
+        self._root = root
+        self._num_tests = 0
+        self._num_prompts = COUNTS[-1] * samples
+        self._dataset = root / "dataset"
+        self._dataset.mkdir()
+        lengths = a30.prompt_tokens(self._num_prompts)
+        save_prompts(self._dataset, [np.arange(length, dtype=np.int32) for length in lengths])
+
+    def run(self, each: Sequence[SimulatedSpec], count: int, samples: int) -> _Ran:
+        """One Offline test of so many samples."""
+        self._num_tests += 1
+        folder = self._root / f"test-{self._num_tests}"
+        folder.mkdir()
+        job = Job(
+            executor=ReplicasSpec(each=tuple(each), count=count),
+            dataset=self._dataset,
+            num_samples=min(samples, self._num_prompts),
+            max_new_tokens=_ANSWER_TOKENS,
+            min_new_tokens=1,
+            stop_ids=(2,),
+            warmup_samples=64 * count,
+            first_tokens=Scenario.OFFLINE.has_first_tokens,
+        )
+        plan = LoadgenPlan(
+            scenario=Scenario.OFFLINE,
+            mode="performance",
+            model="newsbrief",
+            num_samples=job.num_samples,
+            min_duration_s=0.0,
+            min_query_count=samples,
+            target_qps=1.0,
+            ttft_ms=2000.0,
+            tpot_ms=100.0,
+        )
+        outcome = run_test(job, lambda probe: plan, folder, NullProgress())
+        if outcome.status != "complete":
+            raise RunFailed(f"the test of {count} replicas failed: {outcome.cause}")
+        rate = logs.read_detail(folder).metrics().tokens_per_s or 0.0
+        told = read_replicas(TestFolder(folder).replicas)
+        saturation = Saturation.of(rate, told.head, told.replicas)
+        return _Ran(rate, "" if saturation is None else saturation.sentence)
