@@ -69,7 +69,7 @@ def _head(options: Options, progress: Progress) -> Result:
 
 
 def _fleet(options: Options, progress: Progress) -> Result:
-    return fleet.measure(options.samples or 300, progress)
+    return fleet.measure(options.samples or 400, options.repeats or 1, progress)
 
 
 def _search(options: Options, progress: Progress) -> Result:
@@ -133,13 +133,13 @@ BENCHMARKS: dict[str, Benchmark] = {
     "ceiling": _ceiling,
     "simulation": _simulation,
     "head": _head,
-    "fleet": _fleet,
     "search": _search,
     "efficiency": _efficiency,
     "ways": _ways,
     "emulation": _emulation,
     "peers": _peers,
     "recipes": _recipes,
+    "fleet": _fleet,
 }
 
 

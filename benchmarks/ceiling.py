@@ -1,7 +1,7 @@
 """How much the harness could carry: LoadGen with an engine that answers at once.
 
 What LoadGen then sees as latency is what the harness adds to every query. Token latencies are on,
-as in every run of this project, and each answer has 128 ids.
+as in every run of this project, and each answer has 128 ids; in Offline it is asked for whole.
 """
 
 from __future__ import annotations
@@ -144,6 +144,7 @@ def _run(dataset: Path, plan: LoadgenPlan, folder: Path) -> dict[str, Any]:
         min_new_tokens=1,
         stop_ids=(2,),
         warmup_samples=64,
+        first_tokens=plan.scenario.has_first_tokens,
     )
     outcome = run_test(job, lambda probe: plan, folder, NullProgress())
     if outcome.status != "complete":

@@ -3,7 +3,8 @@ beside the engine in a process of its own.
 
 All of them are loaded, and answer the same samples under LoadGen's Offline in turn, so that a
 machine that gets slower or faster favours none. Here the engine computes on the same cores as all
-that is between it and LoadGen: what that takes is lost.
+that is between it and LoadGen: what that takes is lost. What Ray takes while it has nothing to do
+is lost in all turns.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def measure(recipe: str, count: int, repeats: int, progress: Progress) -> Result
         ),
         notes=(
             f"{BUNDLED} {recipe}, {count} samples once each in LoadGen's order, {repeats} rounds in"
-            " turn, after a pass that does not count",
+            " turn, after a pass that does not count; all three are loaded all the time",
         ),
         details={"recipe": recipe, "num_samples": count},
     )

@@ -27,7 +27,8 @@ class Request:
     `prompt_ids` is int32 of shape [prompt length]. The answer has at least `min_new_tokens` and at
     most `max_new_tokens` ids and ends early after the first id of `stop_ids`, which is part of the
     answer, unless `ignore_eos` is set. With `streaming` its tokens are wanted as they are made, so
-    that its first one has a time; without, an engine that saves work by it may tell them at once.
+    that its first one has a time; without, an engine that saves work by it may tell them at once,
+    and those of a few answers together a moment later, while other requests wait for a place.
     """
 
     id: int

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 # for progress, and for its memory: 140 bytes a character.
 _CHUNK = 512
 _CHUNK_CHARS = 2**21
+_SHORT_CHARS = 2048
 _TRIAL = "A text to try it with: 1, 2."
 
 # `clean_up_tokenization_spaces` of transformers: these replacements, in this order.
@@ -228,11 +229,15 @@ class Tokenizer:
         return token_id >= 0 and self._backend.id_to_token(token_id) is not None
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> NDArray[np.int32]:
-        """See `encode_batch`: of one text, in this thread. The library has others for a batch, and
-        on a machine that computes something they come to run late.
+        """See `encode_batch`: of one text. A short one takes no other thread: those of the library
+        come to run late on a machine that computes something. With them it leaves the interpreter
+        lock free, which matters where a text is long.
         """
         import numpy as np
 
+        if len(text) > _SHORT_CHARS:
+            [ids] = self.encode_batch([text], add_special_tokens=add_special_tokens)
+            return ids
         with sound(self._file):
             encoding = self._backend.encode(text, add_special_tokens=add_special_tokens)
             return np.array(encoding.ids, dtype=np.int32)

@@ -29,7 +29,7 @@ _LOOKAHEAD = 8
 # Compiled kernels that OpenVINO keeps, one for each shape: a step has some ten. Its own 5,000 cost
 # a server with requests of all lengths gigabytes, and save it no time.
 _KEPT_KERNELS = 64
-_TELL_S = 0.1  # between two figures, and the longest that news may wait which nobody waits for
+_TELL_S = 0.1  # between two figures; news that nobody waits for go with them
 _MOST_CONFIGS = 256  # whoever asks may ask something else each time
 _CANCELLED = "it was given up by whoever asked"
 
@@ -85,6 +85,7 @@ class Engine:
         self._rows: list[ChunkRow] = []
         self._ids: list[int] = []
         self._urgent = False
+        self._fault: RuntimeError | None = None
         self._prompts = PromptsRead(self._limits.max_num_tokens)
         self._configs: dict[tuple[Any, ...], Any] = {}
         self._iteration_s: float | None = None
@@ -111,13 +112,19 @@ class Engine:
 
     def step(self) -> Chunks | None:
         """One iteration: all that has news, and the figures after it; None where nobody waits for
-        the news, and others were told a moment ago.
+        the news, and others were told a moment ago. What was made before a fault is told first.
         """
+        if self._fault is not None:
+            raise self._fault
         while self._waiting and len(self._active) < self._limits.max_batch_size + _LOOKAHEAD:
             self._admit(self._waiting.popleft())
         if self._active:
             started_s = time.perf_counter()
-            self._pipeline.step()
+            try:
+                self._pipeline.step()
+            except RuntimeError as fault:
+                self._fault = fault
+                return self._news()
             self._iteration_s = time.perf_counter() - started_s
         self._collect()
         late = time.perf_counter() - self._told_s >= _TELL_S
@@ -207,8 +214,9 @@ class Engine:
     def _collect(self) -> None:
         """Keep a row for each request with news that are to be told, and their ids, end to end.
 
-        They are urgent where somebody waits for each token, and where no other request waits for a
-        place: what is told at once would take time from the engine.
+        They are urgent where somebody waits for each token, where one failed, and where few others
+        wait for a place: more have to come soon, or nobody has to wait. All else that is told at
+        once would take time from the engine.
         """
         status = self._genai.GenerationStatus
         made: list[tuple[int, int]] = []
@@ -225,15 +233,16 @@ class Engine:
                 made.append((request_id, num_new))
                 self._num_tokens += num_new
             if finished or (untold and opened.streaming):
-                self._rows.append((request_id, len(untold), finished, _error(state, status)))
+                error = _error(state, status)
+                self._rows.append((request_id, len(untold), finished, error))
                 self._ids += untold
                 opened.untold = []
-                self._urgent |= opened.streaming
+                self._urgent |= opened.streaming or error is not None
             if finished:
                 del self._active[request_id]
         self._prompts.step(made)
-        num_open = len(self._active) + len(self._waiting)
-        if self._rows and num_open <= self._limits.max_batch_size:
+        num_more = len(self._active) + len(self._waiting) - self._limits.max_batch_size
+        if self._rows and num_more <= _LOOKAHEAD // 2:
             self._urgent = True
 
 

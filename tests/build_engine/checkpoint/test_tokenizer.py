@@ -69,7 +69,7 @@ def test_decode_is_the_inverse_of_encode_without_special_tokens(folder: Path) ->
 @pytest.mark.parametrize("special", [True, False])
 def test_one_text_has_the_ids_that_it_has_in_a_batch(special: bool) -> None:
     tokenizer = Tokenizer.load(CHECKPOINT)
-    texts = ["The council said  so.", "", "zebra \N{SNOWMAN}"]
+    texts = ["The council said  so.", "", "zebra \N{SNOWMAN}", "the council " * 400]
     batch = tokenizer.encode_batch(texts, add_special_tokens=special)
     for text, ids in zip(texts, batch, strict=True):
         alone = tokenizer.encode(text, add_special_tokens=special)

@@ -120,18 +120,51 @@ def test_whole_answers_are_told_together_while_others_wait_for_a_place(
     monkeypatch.setattr("runtime.openvino.worker._TELL_S", 1000.0)
     pipeline = Pipeline(OpenVINOSpec(folder=engine.folder))
     pipeline.step()  # the first figures
-    whole = [request(i, 8, max_new_tokens=3 + i, streaming=False) for i in range(10)]
+    whole = [request(i, 8, max_new_tokens=3 + i, streaming=False) for i in range(16)]
     pipeline.add(whole)
     news = steps(pipeline)
-    assert len(news[0].rows) == 6  # as soon as no more than a batch of four is left
-    assert sorted(row[0] for chunks in news for row in chunks.rows) == list(range(10))
+    assert (
+        len(news[0].rows) == 8
+    )  # as soon as no more than a batch of four, and four more, are left
+    assert sorted(row[0] for chunks in news for row in chunks.rows) == list(range(16))
     assert all(len(chunks.rows) == 1 for chunks in news[1:])
 
-    pipeline.add([*whole, request(10, 8, max_new_tokens=2)])
+    pipeline.add([*whole, request(16, 8, max_new_tokens=2)])
     told = [[row[0] for row in chunks.rows] for chunks in steps(pipeline)]
-    assert [10 in rows for rows in told[:2]] == [True, True]  # each of its tokens
-    pipeline.add([*whole, request(11, 999, streaming=False)])
-    assert steps(pipeline)[0].rows[0][0] == 11, "refused at once"
+    assert sum(16 in rows for rows in told) == 2, "each of its tokens"
+    pipeline.add([request(17, 999, streaming=False), *whole])
+    assert [row[0] for row in steps(pipeline)[0].rows] == [17], "refused at once"
+
+
+def test_what_was_made_before_a_fault_is_told_first(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.openvino.worker._TELL_S", 1000.0)
+    pipeline = Pipeline(OpenVINOSpec(folder=engine.folder))
+    pipeline.step()
+    pipeline.add([request(i, 8, max_new_tokens=3 + i, streaming=False) for i in range(16)])
+    while not pipeline._rows:
+        assert pipeline.step() is None
+    made = [row[0] for row in pipeline._rows]
+    monkeypatch.setattr(pipeline, "_pipeline", Broken(pipeline._pipeline))
+    told = pipeline.step()
+    assert told is not None
+    assert [row[0] for row in told.rows] == made
+    with pytest.raises(RuntimeError, match="a product failed"):
+        pipeline.step()
+
+
+class Broken:
+    """A pipeline whose iterations fail."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def step(self) -> None:
+        raise RuntimeError("a product failed")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
 
 
 def steps(pipeline: Pipeline) -> list[Chunks]:
