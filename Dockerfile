@@ -61,7 +61,7 @@ RUN useradd --uid 10001 --no-create-home --home-dir /home/enginebench enginebenc
 COPY --from=gpu-environment /opt/enginebench /opt/enginebench
 ENV PATH=/opt/enginebench/bin:${PATH} \
     HOME=/home/enginebench USER=enginebench LOGNAME=enginebench \
-    HF_HOME=/models ENGINEBENCH_HOME=/store
+    HF_HOME=/models ENGINEBENCH_HOME=/store RAY_worker_niceness=0
 # The Hugging Face library's cache, to read; all that we keep; results, and what a run is given.
 VOLUME ["/models", "/store", "/work"]
 WORKDIR /work
@@ -82,7 +82,7 @@ RUN useradd --uid 10001 --no-create-home --home-dir /home/enginebench enginebenc
 COPY --from=cpu-environment /opt/enginebench /opt/enginebench
 ENV PATH=/opt/enginebench/bin:${PATH} \
     HOME=/home/enginebench USER=enginebench LOGNAME=enginebench \
-    HF_HOME=/models ENGINEBENCH_HOME=/store
+    HF_HOME=/models ENGINEBENCH_HOME=/store RAY_worker_niceness=0
 VOLUME ["/models", "/store", "/work"]
 WORKDIR /work
 USER 10001

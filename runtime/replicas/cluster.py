@@ -42,6 +42,11 @@ T = TypeVar("T")
 STORE_BYTES = 80 * 2**20
 """Of a Ray that is ours alone: all that is said fits into its calls."""
 
+ENGINES_FIRST = ("RAY_worker_niceness", "0")
+"""A setting of Ray's environment: without it replicas, and the engines that they start, come after
+all else that a machine does (`nice` 15).
+"""
+
 _LISTENER_S = 10.0
 _PLACE_S = 120.0  # until every replica has a process; other work may hold what it needs
 _START_S = 5.0  # and for each one that this machine may have to start
@@ -65,6 +70,7 @@ def connected(address: str) -> Iterator[None]:
     if address == LOCAL:
         # for the processes of this Ray alone; nothing of it is written to the disk
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+        os.environ.setdefault(*ENGINES_FIRST)
     try:
         import ray
     except ImportError:

@@ -34,7 +34,7 @@ from build_engine.errors import (
 from build_engine.launch import launched
 from build_engine.libraries import installed_version
 from build_engine.validation import may_be_host
-from runtime.replicas.cluster import STORE_BYTES, connected
+from runtime.replicas.cluster import ENGINES_FIRST, STORE_BYTES, connected
 from runtime.replicas.machines import nodes
 from runtime.replicas.spec import host_and_port
 
@@ -239,7 +239,8 @@ def _without_secrets() -> dict[str, str]:
 
 
 def _for_ray(secrets: dict[str, str]) -> dict[str, str]:
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets["RAY_AUTH_TOKEN"]}
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets["RAY_AUTH_TOKEN"]}
+    return {**dict([ENGINES_FIRST]), **token}
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -79,6 +79,7 @@ def test_replicas_answer_and_one_that_is_killed_is_the_end(tmp_path: Path) -> No
         assert executor.prefix_caching is False
         found = actors()
         assert len(found) == 2
+        assert all(each.nice() <= psutil.Process().nice() for each in found)
         found[0].send_signal(signal.SIGKILL)
         with pytest.raises(EngineDied, match=r"replica [12] of 2, on .*, was lost with 0 open req"):
             until_s = time.monotonic() + 30.0
