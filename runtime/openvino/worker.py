@@ -30,6 +30,7 @@ _LOOKAHEAD = 8
 # a server with requests of all lengths gigabytes, and save it no time.
 _KEPT_KERNELS = 64
 _TELL_S = 0.1  # between two figures; news that nobody waits for go with them
+_FEW_MORE = 2  # beyond the batch: what has to come now arrives before the batch has a hole
 _MOST_CONFIGS = 256  # whoever asks may ask something else each time
 _CANCELLED = "it was given up by whoever asked"
 
@@ -242,7 +243,7 @@ class Engine:
                 del self._active[request_id]
         self._prompts.step(made)
         num_more = len(self._active) + len(self._waiting) - self._limits.max_batch_size
-        if self._rows and num_more <= _LOOKAHEAD // 2:
+        if self._rows and num_more <= _FEW_MORE:
             self._urgent = True
 
 

@@ -123,9 +123,7 @@ def test_whole_answers_are_told_together_while_others_wait_for_a_place(
     whole = [request(i, 8, max_new_tokens=3 + i, streaming=False) for i in range(16)]
     pipeline.add(whole)
     news = steps(pipeline)
-    assert (
-        len(news[0].rows) == 8
-    )  # as soon as no more than a batch of four, and four more, are left
+    assert len(news[0].rows) == 10  # as soon as a batch of four, and two, are left
     assert sorted(row[0] for chunks in news for row in chunks.rows) == list(range(16))
     assert all(len(chunks.rows) == 1 for chunks in news[1:])
 
