@@ -144,12 +144,15 @@ def test_what_was_made_before_a_fault_is_told_first(
     while not pipeline._rows:
         assert pipeline.step() is None
     made = [row[0] for row in pipeline._rows]
-    monkeypatch.setattr(pipeline, "_pipeline", Broken(pipeline._pipeline))
-    told = pipeline.step()
-    assert told is not None
-    assert [row[0] for row in told.rows] == made
-    with pytest.raises(RuntimeError, match="a product failed"):
-        pipeline.step()
+    with monkeypatch.context() as broken:
+        broken.setattr(pipeline, "_pipeline", Broken(pipeline._pipeline))
+        told = pipeline.step()
+        assert told is not None
+        assert [row[0] for row in told.rows] == made
+        with pytest.raises(RuntimeError, match="a product failed"):
+            pipeline.step()
+    monkeypatch.setattr(pipeline, "_fault", None)
+    steps(pipeline)  # OpenVINO would say that its cache is in use
 
 
 class Broken:
