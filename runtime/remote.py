@@ -83,6 +83,7 @@ class RemoteExecutor:
 
     def cancel(self, request_ids: Sequence[int]) -> None:
         """See `Cancelling.cancel`."""
+        self._signs.given_up(request_ids)
         self._tell(Cancel(tuple(request_ids)))
 
     def poll(self, timeout_s: float) -> list[Chunk]:
