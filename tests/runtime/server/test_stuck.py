@@ -1,4 +1,4 @@
-"""An engine that is stuck holds up nobody but those who wait for its answers."""
+"""One that is stuck holds up nobody else: an engine, and whoever reads what the server logs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import pytest
 
 from build_engine.errors import EngineDied
 from build_engine.store.engine import Engine
-from runtime.server import serve
+from runtime.server import log, serve
 from runtime.server.settings import ServerSettings
-from tests.runtime.server.puppet import Reply, Served
+from tests.runtime.server.puppet import Puppet, Reply, Served, echo, served
+from tests.runtime.server.test_connections import connected, heard
 from tests.runtime.server.test_door import open_requests, until
 from tests.toy.executor import ToyExecutor
 from tests.toy.install import write_toy
@@ -92,3 +93,32 @@ def test_an_engine_that_dies_unread_is_told_with_the_cause(
     assert {reply.status for reply in replies} == {503}
     assert {reply.json["error"]["message"] for reply in replies} == {cause}
     until(lambda: ends == [cause])
+
+
+def test_a_log_that_nobody_reads_holds_up_nobody(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvicorn has a line for each request that is none."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    monkeypatch.setattr(log, "_MOST", 5)
+    monkeypatch.setattr(log, "_OUT", writer)
+    with served(Puppet(echo), engine) as server:
+        for _ in range(9):
+            with connected(server) as line:
+                line.sendall(b"nonsense\r\n\r\n")
+                assert heard(line).startswith(b"HTTP/1.1 400")
+        assert server.complete(prompt=[5]).status == 200
+        written = b""
+        while written.count(b"\n") < 6:
+            written += os.read(reader, 2**16)
+    os.close(writer)
+    written += os.read(reader, 2**16)
+    os.close(reader)
+    lines = written.lstrip(b"x").splitlines()
+    assert set(lines) == {b"Invalid HTTP request received."}
+    assert 6 <= len(lines) <= 7
