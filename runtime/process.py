@@ -8,23 +8,27 @@ them, no half message is seen and nobody waits for ever.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import pickle
 import queue
+import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO
 
 _LAST_MOMENT_S = 10.0  # for a process that hung up to end, and for a killed one to be gone
 _CATCH_UP_S = 2.0
 _LAST_WORDS_BYTES = 4096
+_HEAD = struct.Struct("!Q")  # before each message: its bytes
 
 
 class Hangup(Exception):
@@ -35,9 +39,12 @@ class Line:
     """One end of the line between two processes. Any thread may send, one at a time receives."""
 
     def __init__(self, descriptor: int) -> None:
-        self._connection = Connection(descriptor)
+        self._socket = socket.socket(fileno=descriptor)
         self._send_lock = threading.Lock()
         self._receive_lock = threading.Lock()
+        self._part = bytearray(_HEAD.size)  # of a head or of a message, as far as it was heard
+        self._num_heard = 0
+        self._in_message = False
 
     @classmethod
     def to_parent(cls) -> Line:
@@ -45,30 +52,46 @@ class Line:
         return cls(int(sys.argv[-1]))
 
     def send(self, message: object) -> None:
-        """Say something. Raises Hangup when nobody is there to hear it."""
-        data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-        try:
-            with self._send_lock:
-                self._connection.send_bytes(data)
-        except (OSError, TypeError):  # TypeError: closed by another thread meanwhile
-            raise Hangup from None
+        """Say something, once the other end has heard enough of what was said before. Raises Hangup
+        when nobody is there to hear it.
+        """
+        self.push(framed(message))
 
     def tell(self, message: object) -> None:
         """`send`, or nothing where nobody is there."""
         with contextlib.suppress(Hangup):
             self.send(message)
 
+    def push(self, frame: bytes) -> None:
+        """`send` what is `framed`, or the rest of it."""
+        try:
+            with self._send_lock:
+                self._socket.sendall(frame)
+        except OSError:
+            raise Hangup from None
+
+    def offer(self, frame: bytes) -> int:
+        """How many bytes of it were sent: as many as there is room for now."""
+        try:
+            with self._send_lock:
+                return self._socket.send(frame, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            raise Hangup from None
+
     def receive(self, timeout_s: float | None = None) -> object | None:
-        """The next message; None when none came within `timeout_s` seconds (None: no limit).
+        """The next message; None when none came whole within `timeout_s` seconds (None: no limit).
 
         Raises Hangup after the last message.
         """
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         try:
             with self._receive_lock:
-                if timeout_s is not None and not self._connection.poll(timeout_s):
-                    return None
-                data = self._connection.recv_bytes()
-        except (EOFError, OSError, TypeError):
+                while (data := self._heard()) is None:
+                    if not self._more(deadline_s):
+                        return None
+        except OSError:
             raise Hangup from None
         message: object = pickle.loads(data)
         return message
@@ -76,12 +99,48 @@ class Line:
     def close(self) -> None:
         """Hang up; whoever waits for a message on either end gets a Hangup. Idempotent."""
         with contextlib.suppress(OSError):  # closed before, or left by the other side
-            end = socket.socket(fileno=os.dup(self._connection.fileno()))
-            with end:  # a line that is only closed stays open while another thread reads from it
-                end.shutdown(socket.SHUT_RDWR)
+            # a line that is only closed stays open while another thread reads from it
+            self._socket.shutdown(socket.SHUT_RDWR)
         # a thread between two reads or writes would go on with the next file of this number
         with self._send_lock, self._receive_lock:
-            self._connection.close()
+            self._socket.close()
+
+    def _heard(self) -> bytearray | None:
+        """The next message, if all of it has come: a process may be stopped within one. Raises
+        Hangup and OSError.
+        """
+        while True:
+            rest = memoryview(self._part)[self._num_heard :]
+            try:
+                num_new = self._socket.recv_into(rest, 0, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return None
+            if not num_new:
+                raise Hangup
+            self._num_heard += num_new
+            if num_new < len(rest):
+                continue
+            whole, was_message = self._part, self._in_message
+            num_next = _HEAD.size if was_message else _HEAD.unpack(whole)[0]
+            self._part, self._num_heard = bytearray(num_next), 0
+            self._in_message = not was_message
+            if was_message:
+                return whole
+
+    def _more(self, deadline_s: float | None) -> bool:
+        """Wait until more has come, or the time is over."""
+        left_ms = None
+        if deadline_s is not None:
+            left_ms = max(0, math.ceil((deadline_s - time.monotonic()) * 1e3))
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(left_ms))
+
+
+def framed(message: object) -> bytes:
+    """A message as it crosses a line."""
+    data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    return _HEAD.pack(len(data)) + data
 
 
 class Inbox:

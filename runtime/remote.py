@@ -7,6 +7,7 @@ than the end of the caller, or a wait without one. `runtime/worker.py` is the ot
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from build_engine.errors import EngineDied
 from runtime.awake import AwakeClock
 from runtime.executor import Chunk, ExecutorStats, Request
 from runtime.messages import Cancel, Chunks, Fatal, Ready, Start, Work
+from runtime.outbox import Outbox
 from runtime.process import Child, Hangup
 from runtime.signs import Signs
 
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 _START_LIMIT_S = 1800.0  # the largest engines load in minutes
 _START_TICK_S = 1.0
 _CLOSE_GRACE_S = 5.0
-_LAST_MESSAGES_S = 5.0
 _KEPT_BYTES = 200_000  # of what a dead engine wrote
+_KEEPING_S = 2.0  # for whoever reads our standard error, who may have stopped
 
 
 class RemoteExecutor:
@@ -42,13 +44,14 @@ class RemoteExecutor:
 
     def __init__(self, worker: str, spec: ExecutorSpec) -> None:
         self._child = Child("its process", worker)
+        self._outbox = Outbox(self._child.line)
         self._receive_lock = threading.Lock()
         self._received: list[Chunk] = []
         self._signs = Signs(self.silence_s)
         self._stats = ExecutorStats(active=0, queued=0)
         self._died: str | None = None
         try:
-            self._child.line.tell(Start(spec))
+            self._tell(Start(spec))
             self._prefix_caching = self._await_ready()
         except BaseException:  # Ctrl-C, too, must not leave the process behind
             self.close()
@@ -65,26 +68,32 @@ class RemoteExecutor:
         return self._prefix_caching
 
     def submit(self, requests: Sequence[Request]) -> None:
-        """See `Executor.submit`. The engine's process reads even while it computes."""
+        """See `Executor.submit`. It waits for nothing: what an engine does not take now is sent
+        later, and where one goes without a word, `poll` says how.
+        """
         if self._died:
             raise EngineDied(self._died)
         self._signs.given(requests)
         try:
-            self._child.line.send(Work.of(requests))
+            self._outbox.send(Work.of(requests))
         except Hangup:
-            with self._receive_lock:  # the engine may have said why it died
-                self._receive(_LAST_MESSAGES_S)
-            raise self._dead(None) from None
+            self._take_last_words()
+            if self._died:
+                raise EngineDied(self._died) from None
 
     def cancel(self, request_ids: Sequence[int]) -> None:
         """See `Cancelling.cancel`."""
-        self._child.line.tell(Cancel(tuple(request_ids)))
+        self._signs.given_up(request_ids)
+        self._tell(Cancel(tuple(request_ids)))
 
     def poll(self, timeout_s: float) -> list[Chunk]:
         """See `Executor.poll`."""
         with self._receive_lock:
             if not self._died:
-                self._receive(timeout_s)
+                try:
+                    self._receive(timeout_s)
+                except Hangup:
+                    self._dead(None)
                 self._require_signs()
             chunks, self._received = self._received, []
         if self._died and not chunks:
@@ -100,23 +109,32 @@ class RemoteExecutor:
         self._died = self._died or "the engine was closed"
         self._child.end(self.close_grace_s or _CLOSE_GRACE_S)
 
-    def _receive(self, timeout_s: float) -> None:
-        """Take in what the engine sent, waiting for it at most `timeout_s`; notice its end.
+    def _tell(self, message: object) -> None:
+        """Say something to the engine, if it is there; never waits."""
+        self._outbox.tell(message)
 
-        The caller holds the lock.
+    def _receive(self, timeout_s: float) -> None:
+        """Take in what the engine sent, waiting for it at most `timeout_s`. The caller holds the
+        lock. Raises Hangup where it ended without a cause.
         """
-        try:
-            while (message := self._child.line.receive(timeout_s)) is not None:
-                if isinstance(message, Chunks):
-                    self._stats, chunks = message.stats, message.chunks
-                    self._signs.heard(chunks, message.stats)
-                    self._received += chunks
-                elif isinstance(message, Fatal):
-                    self._dead(message.cause)
-                    return
-                timeout_s = 0.0
-        except Hangup:
-            self._dead(None)
+        while (message := self._child.line.receive(timeout_s)) is not None:
+            if isinstance(message, Chunks):
+                self._stats, chunks = message.stats, message.chunks
+                self._signs.heard(chunks, message.stats)
+                self._received += chunks
+            elif isinstance(message, Fatal):
+                self._dead(message.cause)
+                return
+            timeout_s = 0.0
+
+    def _take_last_words(self) -> None:
+        """What an engine said that has hung up; whoever polls takes it in itself."""
+        if self._receive_lock.acquire(blocking=False):
+            try:
+                with contextlib.suppress(Hangup):
+                    self._receive(0.0)
+            finally:
+                self._receive_lock.release()
 
     def _require_signs(self) -> None:
         """Notice an engine that hangs; whoever waits to tell it something waits no more."""
@@ -145,5 +163,8 @@ class RemoteExecutor:
         if self._died is None:
             self._died = f"the engine died: {cause or self._child.obituary()}"
             # a library tells more than one sentence holds: keep it in the log of our own process
-            sys.stderr.write(self._child.output(_KEPT_BYTES))
+            words = (self._child.output(_KEPT_BYTES),)
+            keeping = threading.Thread(target=sys.stderr.write, args=words, daemon=True)
+            keeping.start()
+            keeping.join(_KEEPING_S)
         return EngineDied(self._died)

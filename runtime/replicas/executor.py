@@ -29,7 +29,7 @@ class HeadExecutor(RemoteExecutor):
 
     def forget_times(self) -> None:
         """See `Timing.forget_times`."""
-        self._child.line.tell(ForgetTimes())
+        self._tell(ForgetTimes())
 
 
 class ReplicasExecutor(HeadExecutor):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from runtime.executor import Chunk, Executor, Request, Unservable
 
 _POLL_S = 0.1
+_LAST_POLL_S = 2.0  # for the latest one to end: how an engine died may take long to be known
 
 
 class Gone(Exception):
@@ -132,10 +133,10 @@ class Dispatcher:
                 ticket.fail(self._ending())
 
     def close(self) -> None:
-        """Stop polling; the executor stays open."""
+        """Stop polling, or have it stop when the executor is closed, which stays open."""
         self._closing.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_LAST_POLL_S)
 
     def admit(self) -> Ticket:
         """A place for a request. Raises Refused when none is left, or the engine is gone."""

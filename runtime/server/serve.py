@@ -19,6 +19,7 @@ from build_engine.validation import may_be_host
 from runtime import open_files
 from runtime.server.app import Door
 from runtime.server.dispatch import Dispatcher
+from runtime.server.log import logged_apart
 from runtime.server.metrics import Metrics
 from runtime.server.prompts import Prompts
 from runtime.server.settings import BACKLOG, KEY_VARIABLE
@@ -122,7 +123,7 @@ def serve(
     on_ready()
     try:
         # uvicorn ends in good order, and then raises the signal that it was sent once more
-        with contextlib.suppress(KeyboardInterrupt):
+        with logged_apart(), contextlib.suppress(KeyboardInterrupt):
             asyncio.run(_run(app, dispatcher, bound, max_connections))
     finally:
         prompts.chats.close()

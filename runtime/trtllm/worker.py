@@ -62,6 +62,7 @@ class Engine:
         self._looked_s = 0.0
         self._iteration: Any = None
         self._num_prompt_tokens = self._num_tokens = 0
+        self._counts = False  # whether iterations say what was in them
 
     @property
     def idle(self) -> bool:
@@ -146,6 +147,7 @@ class Engine:
             self._iteration = latest[-1]
         for each in latest:
             if (batch := each.inflight_batching_stats) is not None:
+                self._counts = True
                 self._num_prompt_tokens += batch.num_ctx_tokens
                 self._num_tokens += batch.num_gen_requests  # each makes one
         return bool(latest)
@@ -163,8 +165,8 @@ class Engine:
             kv_blocks_used=(blocks.used_num_blocks if num_open else 0) if blocks else None,
             kv_blocks_total=blocks.max_num_blocks if blocks else None,
             iteration_s=latest.iter_latency_ms / 1e3 if latest else None,
-            prompt_tokens=self._num_prompt_tokens,
-            tokens=self._num_tokens,
+            prompt_tokens=self._num_prompt_tokens if self._counts else None,
+            tokens=self._num_tokens if self._counts else None,
         )
         return Chunks(rows, np.array(ids, np.int32), stats)
 

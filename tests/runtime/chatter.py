@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.process import Hangup, Line
+from runtime.process import Hangup, Line, framed
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,16 @@ def _echo(line: Line) -> None:
 def _half(line: Line) -> None:
     """Be killed within a message, after a whole one."""
     line.send(Say("whole"))
-    data = pickle.dumps(Say("half", bytes(1000)))
-    os.write(int(sys.argv[-1]), len(data).to_bytes(4, "big") + data[:500])
+    os.write(int(sys.argv[-1]), framed(Say("half", bytes(1000)))[:500])
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _stammer(line: Line) -> None:
+    """Stop within a message, twice, until something is heard."""
+    frame = framed(Say("stammered", bytes(1000)))
+    for start, end in ((0, 3), (3, 500), (500, None)):
+        os.write(int(sys.argv[-1]), frame[start:end])
+        line.receive()
 
 
 def _deaf(line: Line) -> None:

@@ -74,6 +74,14 @@ def test_half_a_message_is_none(start: Start, read: Callable[..., Inbox]) -> Non
     assert child.obituary() == "the chatter was ended by SIGKILL (out of memory?)"
 
 
+def test_a_process_that_stops_within_a_message_keeps_nobody_waiting(start: Start) -> None:
+    line = start("stammer").line
+    for _ in range(2):
+        assert line.receive(0.5) is None
+        line.send(Say("go on"))
+    assert line.receive(10.0) == Say("stammered", bytes(1000))
+
+
 def test_an_inbox_waits_no_longer_than_it_should(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,27 +179,33 @@ def test_a_line_keeps_its_descriptor_while_somebody_reads(monkeypatch: pytest.Mo
     line = Line(ours.detach())
     reading, go_on = threading.Event(), threading.Event()
 
-    def between_header_and_body() -> bytes:
-        reading.set()
-        assert go_on.wait(30)
-        raise EOFError
+    class BetweenHeadAndMessage:
+        """The socket of a line; whoever reads from it is not done soon."""
+
+        shutdown, close = line._socket.shutdown, line._socket.close
+
+        def recv_into(self, *_: object) -> int:
+            reading.set()
+            assert go_on.wait(30)
+            return 0
 
     def read() -> None:
         with pytest.raises(Hangup):
             line.receive()
 
-    monkeypatch.setattr(line._connection, "recv_bytes", between_header_and_body)
+    kept = line._socket
+    monkeypatch.setattr(line, "_socket", BetweenHeadAndMessage())
     reader = threading.Thread(target=read)
     reader.start()
     assert reading.wait(30)
     closer = threading.Thread(target=line.close)
     closer.start()
     assert theirs.recv(1) == b""  # hung up at once
-    assert not line._connection.closed
+    assert kept.fileno() != -1
     go_on.set()
     reader.join(30)
     closer.join(30)
-    assert line._connection.closed
+    assert kept.fileno() == -1
     theirs.close()
 
 

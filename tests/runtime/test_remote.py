@@ -149,27 +149,64 @@ def test_an_engine_that_hangs_has_died(tmp_path: Path, monkeypatch: pytest.Monke
     assert children() == []
 
 
-def test_whoever_hands_requests_to_an_engine_that_hangs_does_not_wait_for_ever(
+def test_whoever_hands_requests_to_an_engine_that_hangs_does_not_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signs, "MOST_S", 0.5)
     monkeypatch.setattr(remote, "_CLOSE_GRACE_S", 0.1)
     executor = toy(tmp_path)
     os.kill(executor.pid, signal.SIGSTOP)
-    told: list[str] = []
-
-    def submit() -> None:
-        with pytest.raises(EngineDied) as caught:
-            executor.submit([Request(1, np.zeros(2**20, np.int32), 8)])  # no pipe holds it
-        told.append(str(caught.value))
-
-    submitting = threading.Thread(target=submit)
+    big = Request(1, np.zeros(2**20, np.int32), 8)  # no pipe holds it
+    submitting = threading.Thread(target=executor.submit, args=([big],))
     submitting.start()
-    cause = until_dead(executor)
     submitting.join(30.0)
-    assert told == [cause]
+    assert not submitting.is_alive()
+    executor.cancel([1])
+    cause = until_dead(executor)
+    with pytest.raises(EngineDied) as caught:
+        executor.submit([request(2)])
+    assert str(caught.value) == cause
     executor.close()
     assert children() == []
+
+
+def test_requests_that_wait_for_an_engine_come_to_it_in_order(tmp_path: Path) -> None:
+    executor = toy(tmp_path)
+    os.kill(executor.pid, signal.SIGSTOP)
+    for number in range(8):
+        executor.submit([Request(number, np.zeros(2**16, np.int32), 8)])
+    os.kill(executor.pid, signal.SIGCONT)
+    answered: list[int] = []
+    while len(answered) < 8:
+        answered += [chunk.id for chunk in executor.poll(10.0)]
+    assert answered == list(range(8))
+    executor.close()
+
+
+def test_what_a_dead_engine_said_waits_for_no_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of our standard error: a terminal that is stopped, a pipe that is full."""
+    monkeypatch.setattr(remote, "_KEEPING_S", 0.1)
+    go_on, kept = threading.Event(), list[str]()
+
+    class Unread:
+        def write(self, text: str) -> None:
+            assert go_on.wait(30.0)
+            kept.append(text)
+
+    executor = toy(tmp_path, "crashes")
+    executor.submit([request(1)])
+    monkeypatch.setattr(sys, "stderr", Unread())
+    with pytest.raises(EngineDied, match="ended by SIGSEGV"):
+        executor.poll(10.0)
+    assert kept == []
+    go_on.set()
+    deadline_s = time.monotonic() + 30.0
+    while not kept and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert kept == ["Segmentation fault (core toyed)\n"]
+    executor.close()
 
 
 _STOPPED = """

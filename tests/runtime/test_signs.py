@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from runtime.executor import Chunk, ExecutorStats, Request
+from runtime.executor import Chunk, ExecutorStats, ReplicaLoad, Request
 from runtime.signs import LEAST_S, MOST_S, Signs
 
 IDLE = ExecutorStats(active=0, queued=0)
@@ -15,6 +17,12 @@ LAST = [Chunk(1, np.array([7], np.int32), True)]
 
 def stats(iteration_s: float) -> ExecutorStats:
     return ExecutorStats(active=1, queued=0, iteration_s=iteration_s)
+
+
+def figures(prompt: int | None, tokens: int | None = 0, kv: int | None = None) -> ExecutorStats:
+    return ExecutorStats(
+        1, 0, iteration_s=0.1, prompt_tokens=prompt, tokens=tokens, kv_blocks_used=kv
+    )
 
 
 class Clock:
@@ -134,3 +142,116 @@ def test_an_engine_may_have_a_time_of_its_own(clock: Clock) -> None:
     signs.given([request(1), request(2)])
     clock.now_s += 0.6
     assert signs.missed() == "it gave no sign for 0.5 s, with 2 requests open"
+
+
+def iterates(
+    signs: Signs, clock: Clock, seconds: float, *told: ExecutorStats, each_s: float = 0.5
+) -> str | None:
+    """The first verdict while the engine tells these figures, in turn, for so long."""
+    for number in range(round(seconds / each_s)):
+        clock.now_s += each_s
+        signs.heard([], told[number % len(told)])
+        if (missed := signs.missed()) is not None:
+            return missed
+    return None
+
+
+NOTHING = (
+    "its iterations brought nothing for {} s, neither a token nor a part of a prompt, with {} open"
+)
+
+
+def test_iterations_that_bring_nothing_are_no_work(signs: Signs, clock: Clock) -> None:
+    clock.now_s += 0.1
+    signs.heard(TOKEN, figures(4, 1))
+    signs.given([request(2)])  # whoever asks more moves nothing
+    assert iterates(signs, clock, LEAST_S, figures(4, 1)) is None
+    assert iterates(signs, clock, 1.0, figures(4, 1)) == NOTHING.format(60, "2 requests")
+
+
+def test_an_engine_that_has_made_nothing_yet_may_try_for_long(signs: Signs, clock: Clock) -> None:
+    signs.heard([], figures(None))
+    assert iterates(signs, clock, 1.0, figures(0)) is None
+    assert iterates(signs, clock, 2 * LEAST_S, figures(0)) == NOTHING.format(60, "1 request")
+
+
+def test_what_took_long_before_may_take_longer(signs: Signs, clock: Clock) -> None:
+    """Iterations of which one in many brings a token."""
+    assert iterates(signs, clock, 10.5, figures(4)) is None
+    signs.heard(TOKEN, figures(4, 1))
+    assert iterates(signs, clock, 199.0, figures(4, 1)) is None
+    assert iterates(signs, clock, 2.0, figures(4, 1)) == NOTHING.format(200, "1 request")
+
+
+@pytest.mark.parametrize("slow_s", [0.5, 50.0, 550.0])
+@pytest.mark.parametrize("what", ["prompt", "tokens", "cache"])
+def test_a_slow_engine_comes_on(signs: Signs, clock: Clock, slow_s: float, what: str) -> None:
+    """Prompts in parts; whole answers, of which tokens are only counted; a prompt of which only
+    the cache tells.
+    """
+    for number in range(2000):
+        told = {
+            "prompt": figures(number),
+            "tokens": figures(4, number),
+            "cache": figures(4, 0, number),
+        }
+        assert iterates(signs, clock, slow_s, told[what], each_s=slow_s) is None
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        figures(None, None),
+        figures(None, 7),  # prompts are not counted: one may be read in parts
+        figures(4, None),  # nor the tokens of whole answers
+        ExecutorStats(1, 0, prompt_tokens=4, tokens=0),  # no iterations
+        replace(figures(4, 0), replicas=(ReplicaLoad(1, "here", "core 0", 0, 0, 0, 0.0, None),)),
+    ],
+)
+def test_figures_that_cannot_show_it_say_nothing(
+    signs: Signs, clock: Clock, told: ExecutorStats
+) -> None:
+    signs.heard(TOKEN, told)
+    assert iterates(signs, clock, 3 * MOST_S, told) is None
+
+
+def test_who_gives_up_does_not_make_a_hung_engine_look_alive(signs: Signs, clock: Clock) -> None:
+    signs.heard(TOKEN, figures(4, 1))
+    number, verdict = 1, None
+    while verdict is None and number < 100:
+        number += 1
+        signs.given([request(number)])
+        verdict = iterates(signs, clock, 2.0, figures(4, 1))
+        signs.given_up([number, 1000 + number])
+        given_up = Chunk(number, np.array([], np.int32), True, error="it was given up")
+        signs.heard([given_up], figures(4, 1))
+    assert verdict == NOTHING.format(60, "2 requests")
+
+
+def test_requests_that_are_refused_one_after_the_other_are_dealt_with(
+    signs: Signs, clock: Clock
+) -> None:
+    signs.heard(TOKEN, figures(4, 1))
+    for number in range(2, 200):
+        signs.given([request(number)])
+        assert iterates(signs, clock, 1.0, figures(4, 1)) is None
+        refused = Chunk(number, np.array([], np.int32), True, error="no cache")
+        signs.heard([refused], figures(4, 1))
+
+
+def test_time_without_a_request_is_no_time_without_work(signs: Signs, clock: Clock) -> None:
+    clock.now_s += 1.0
+    signs.heard(LAST, figures(4, 1))
+    clock.now_s += 10 * MOST_S
+    signs.given([request(2)])
+    assert iterates(signs, clock, LEAST_S - 1, figures(4, 1)) is None
+
+
+def test_a_long_iteration_is_silence_and_no_idle_work(signs: Signs, clock: Clock) -> None:
+    clock.now_s += 1.0
+    signs.heard(TOKEN, figures(4, 1))
+    signs.given([request(2, 4000)])
+    clock.now_s += LEAST_S + 1  # over a prompt as long as none before
+    assert signs.missed() is None
+    signs.heard([], figures(4004, 1))
+    assert signs.missed() is None
