@@ -27,6 +27,12 @@ from runtime.simulated import SimulatedSpec
 from tests.harness.rehearsal import make_plan
 
 
+@pytest.fixture
+def built_once(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache in which the engines of other tests are."""
+    monkeypatch.setenv("ENGINEBENCH_HOME", str(shared_cache))
+
+
 def test_a_figure_is_its_median_with_its_spread_and_goal() -> None:
     found = Figure("ratio", "", (0.9, 1.0, 1.3), at_least=0.98)
     assert (found.value, found.met) == (1.0, True)
@@ -102,6 +108,7 @@ def test_the_simulation_is_measured_in_virtual_time_and_under_loadgen() -> None:
     assert found["its rate / the foretold"] == pytest.approx(1.0, abs=0.3)
 
 
+@pytest.mark.usefixtures("built_once")
 def test_efficiency_has_the_rates_and_the_cpu_time_of_both_sides() -> None:
     result = efficiency.measure("bf16", 40, 2, NullProgress())
     found = {item.name: item.samples for item in result.figures}
@@ -114,8 +121,9 @@ def test_efficiency_has_the_rates_and_the_cpu_time_of_both_sides() -> None:
     assert found["harness cost by CPU time"] == pytest.approx([a - b for a, b in pairs])
 
 
+@pytest.mark.usefixtures("built_once")
 def test_each_way_to_an_engine_is_compared_with_the_engine_itself() -> None:
-    result = ways.measure("bf16", 20, 2, NullProgress())
+    result = ways.measure("bf16", 6, 2, NullProgress())
     found = {item.name: item.samples for item in result.figures}
     own = found["in a process"]
     assert found["through Ray / in a process"] == ratios(found["through Ray"], own)

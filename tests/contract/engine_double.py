@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -28,6 +29,7 @@ END_ID, STOP_WORDS, LENGTH = (
     getattr(WORLD["FinishReason"], name) for name in ("END_ID", "STOP_WORDS", "LENGTH")
 )
 _NOT_FINISHED = WORLD["FinishReason"].NOT_FINISHED
+_LOOK_S = 0.05  # while there is nothing to do
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,15 @@ class _FreshResult:
         return [list(ids) for ids in value] if name == "output_token_ids" else value
 
 
+def _work(executor: weakref.ref[Executor]) -> None:
+    """The thread of an executor. One that is silent turns without end: it goes with the executor,
+    or would take half of the interpreter from all later tests.
+    """
+    while (it := executor()) is not None and (wait_s := it.turn()) is not None:
+        del it
+        time.sleep(wait_s)
+
+
 @dataclass
 class _Active:
     """A request and how far its answer is."""
@@ -131,7 +142,7 @@ class Executor:
         self._stats: deque[Any] = deque(maxlen=config.iter_stats_max_iterations)
         self._num_requests = self._num_steps = 0
         self._closed = False
-        threading.Thread(target=self._loop, daemon=True).start()
+        threading.Thread(target=_work, args=(weakref.ref(self),), daemon=True).start()
 
     def enqueue_requests(self, requests: list[Any]) -> list[int]:
         """Ids from 1; a queue without a limit."""
@@ -206,13 +217,13 @@ class Executor:
             with Path(self._script.journal).open("a") as file:
                 file.write(json.dumps(what) + "\n")
 
-    def _loop(self) -> None:
-        while True:
-            with self._lock:
-                self._lock.wait_for(lambda: bool(self._queue or self._active))
+    def turn(self) -> float | None:
+        """A step where there is something to do; seconds until the next, None after the last."""
+        with self._lock:
+            if self._lock.wait_for(lambda: bool(self._queue or self._active), _LOOK_S):
                 self._step()
                 self._lock.notify_all()
-            time.sleep(self._script.step_s)
+            return None if self._closed else self._script.step_s
 
     def _step(self) -> None:
         while self._queue and len(self._active) < self._limits["batch"]:

@@ -46,7 +46,7 @@ def pressed(
 @pytest.mark.parametrize(("times", "every_s"), [(1, 0.1), (6, 0.02)])
 def test_a_run_tells_where_it_lies(tmp_path: Path, times: int, every_s: float) -> None:
     folder = tmp_path / "run"
-    arguments = ("run", *TRIAL, "--duration", 600, "--output", folder)
+    arguments = ("run", *TRIAL, "--count", 200, "--duration", 600, "--output", folder)
     code, said = pressed(arguments, tmp_path, "run/progress.jsonl", times, every_s)
     assert code == 130
     assert "Traceback" not in "\n".join(said)

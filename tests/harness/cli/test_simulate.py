@@ -17,7 +17,7 @@ def pair(line: Line, tmp_path: Path) -> tuple[Path, Path]:
     """Two runs under different limits of the scheduler."""
     many, few = tmp_path / "many", tmp_path / "few"
     for folder, sizes in ((many, ()), (few, ("--max-batch-size", "2"))):
-        said = line(*SMALL, "--scenario", "Offline", "--count", "200", "--output", folder, *sizes)
+        said = line(*SMALL, "--scenario", "Offline", "--count", "12", "--output", folder, *sizes)
         assert said.code == 0, said.err
     return many, few
 

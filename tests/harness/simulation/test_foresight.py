@@ -61,6 +61,7 @@ def shown(plan: LoadgenPlan, pace: Pace, answers: int, time: TimeModel = TIME) -
     return Shown(count, load, (ttfts[count // 2], tpots[count // 2]))
 
 
+@pytest.mark.not_counted
 @pytest.mark.parametrize("slower", [0.2, 1.0, 1.7, 90.0])
 @pytest.mark.parametrize("answers", [120, SAMPLES])
 @pytest.mark.parametrize("shorten", [lambda plan: plan, lambda plan: plan.shortened(300)])

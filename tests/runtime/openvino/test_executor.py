@@ -177,19 +177,40 @@ def steps(pipeline: Pipeline) -> list[Chunks]:
     return told
 
 
-def test_a_request_that_is_given_up_ends_and_makes_room(executor: OpenVINOExecutor) -> None:
-    long = [request(number, length=8, max_new_tokens=56) for number in range(1, 21)]
-    executor.submit(long)  # five batches: the last of them wait in front of the pipeline
-    chunks: list[Chunk] = []
-    while not chunks:
-        chunks += executor.poll(1.0)
-    executor.cancel([1, 20, 99])
-    chunks += collect(executor, 20 - sum(chunk.finished for chunk in chunks))
-    errors = {chunk.id: chunk.error for chunk in chunks if chunk.finished}
+LONG = [request(number, length=8, max_new_tokens=56) for number in range(1, 21)]
+"""Five batches: the last of them wait in front of the pipeline."""
+
+
+def test_a_request_that_is_given_up_ends_and_makes_room(engine: Engine) -> None:
+    pipeline = Pipeline(OpenVINOSpec(folder=engine.folder))
+    pipeline.add(LONG)
+    told: list[Chunks] = []
+    while not any(row[0] == 1 for chunks in told for row in chunks.rows):
+        chunks = pipeline.step()
+        told += [] if chunks is None else [chunks]
+    pipeline.cancel([1, 20, 99])
+    told += steps(pipeline)
+    rows = [row for chunks in told for row in chunks.rows]
+    errors = {number: error for number, _, finished, error in rows if finished}
     assert {number for number, error in errors.items() if error} == {1, 20}
     assert "given up" in str(errors[1])
-    assert sum(len(chunk.token_ids) for chunk in chunks if chunk.id == 1) < 56
-    assert sum(len(chunk.token_ids) for chunk in chunks if chunk.id == 2) == 56
+    assert sum(num_new for number, num_new, _, _ in rows if number == 1) < 56
+    assert sum(num_new for number, num_new, _, _ in rows if number == 2) == 56
+    assert told[-1].stats.active == told[-1].stats.queued == 0
+    pipeline.add([request(1)])
+    assert sum(row[1] for chunks in steps(pipeline) for row in chunks.rows) == 8
+
+
+def test_what_is_given_up_is_told_to_the_engines_process(executor: OpenVINOExecutor) -> None:
+    os.kill(executor.pid, signal.SIGSTOP)  # nothing is answered before both have been said
+    try:
+        executor.submit(LONG)
+        executor.cancel([1, 20, 99])
+    finally:
+        os.kill(executor.pid, signal.SIGCONT)
+    errors = {chunk.id: chunk.error for chunk in collect(executor, 20) if chunk.finished}
+    assert {number for number, error in errors.items() if error} == {1, 20}
+    assert "given up" in str(errors[1])
     assert executor.stats().active == executor.stats().queued == 0
     assert len(answers(executor, [request(1)])[1]) == 8
 

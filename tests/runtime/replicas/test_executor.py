@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,9 +28,20 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed (the extra `ray`)"
 )
 
+ROOT = Path(__file__).parents[3]
 ACTOR = "ray::_RayReplica"
 STEADY = SimulatedSpec(num_tokens=8, ttft_s=0.05, tpot_s=0.02)
-SLOW = SimulatedSpec(num_tokens=8, ttft_s=1.0, tpot_s=1.0)
+SLOW = SimulatedSpec(num_tokens=8, ttft_s=1.0, tpot_s=0.5)
+# Ray is imported when `connected` has set its environment
+SHARED = """
+import os, sys
+from runtime.replicas.cluster import connected
+with connected("local"):
+    import ray
+    address = ray.get_runtime_context().gcs_address
+    print(address, os.environ["RAY_AUTH_TOKEN"], flush=True)
+    sys.stdin.read()
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -41,13 +54,42 @@ def nothing_is_left() -> Iterator[None]:
     assert list(Path("/tmp").glob(f"ebray*-{os.getpid()}-*")) == []
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a Ray that tests join which ask nothing of its start or its end: these take
+    seconds.
+    """
+    command = [sys.executable, "-c", SHARED]
+    with (
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+        ) as process,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        assert process.stdout is not None
+        address, token = process.stdout.readline().split()
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", token)
+        yield address
+
+
 def processes() -> list[psutil.Process]:
-    """All that was started by this one."""
-    return psutil.Process().children(recursive=True)
+    """All that was started by this one, but for the Ray that is shared."""
+    every = psutil.Process().children(recursive=True)
+    shared = [child for child in psutil.Process().children() if SHARED in _words(child)]
+    aside = {each.pid for one in shared for each in (one, *one.children(recursive=True))}
+    return [process for process in every if process.pid not in aside]
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:  # it has ended meanwhile
+        return []
 
 
 def actors() -> list[psutil.Process]:
-    return [process for process in processes() if " ".join(process.cmdline()).startswith(ACTOR)]
+    return [process for process in processes() if " ".join(_words(process)).startswith(ACTOR)]
 
 
 def requests(num: int) -> list[Request]:
@@ -109,22 +151,22 @@ def test_an_engine_that_is_none_is_told_and_leaves_nothing(tmp_path: Path) -> No
         load(spec)
 
 
-def test_more_gpus_than_there_are_is_told_at_once() -> None:
+def test_more_gpus_than_there_are_is_told_at_once(cluster: str) -> None:
     with pytest.raises(EngineDied, match=r"999 replicas take 999 GPUs, and Ray has \d+ on 1 mach"):
-        load(ReplicasSpec(each=(STEADY,), count=999, device="gpu"))
+        load(ReplicasSpec(each=(STEADY,), count=999, device="gpu", address=cluster))
 
 
-def test_more_cores_than_there_are_is_told_at_once() -> None:
+def test_more_cores_than_there_are_is_told_at_once(cluster: str) -> None:
     started_s = time.monotonic()
     with pytest.raises(
         EngineDied, match=r"999 replicas take 999 cores, and Ray has \d+ on 1 machine; give fewer"
     ):
-        load(ReplicasSpec(each=(STEADY,), count=999, device="cores"))
+        load(ReplicasSpec(each=(STEADY,), count=999, device="cores", address=cluster))
     assert time.monotonic() - started_s < 60.0
 
 
-def test_a_long_prompt_arrives() -> None:
-    executor = load(ReplicasSpec(each=(STEADY,), count=1))
+def test_a_long_prompt_arrives(cluster: str) -> None:
+    executor = load(ReplicasSpec(each=(STEADY,), count=1, address=cluster))
     try:
         executor.submit([Request(1, np.arange(200_000, dtype=np.int32), 8)])
         assert answers(executor, 1) == {1: list(range(100, 108))}
@@ -132,10 +174,10 @@ def test_a_long_prompt_arrives() -> None:
         executor.close()
 
 
-def test_machines_are_asked_for_their_cores_where_these_matter() -> None:
+def test_machines_are_asked_for_their_cores_where_these_matter(cluster: str) -> None:
     (here,) = survey("local", cores=True).cores
     assert here == num_physical(own_cores())
-    assert survey("local").cores == ()
+    assert survey(cluster).cores == ()
 
 
 def test_an_address_where_nobody_listens_is_told() -> None:
