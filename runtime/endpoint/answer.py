@@ -114,10 +114,12 @@ async def _pass_over_rest(response: ClientResponse) -> None:
     import aiohttp
 
     timer = asyncio.get_running_loop().call_later(_AFTER_S, response.close)
-    with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError):
-        async for _ in response.content.iter_any():
-            pass
-    timer.cancel()
+    try:
+        with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError):
+            async for _ in response.content.iter_any():
+                pass
+    finally:
+        timer.cancel()
 
 
 async def _read_whole(

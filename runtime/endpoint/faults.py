@@ -158,7 +158,7 @@ def connection() -> Iterator[None]:
         raise Lost(f"TLS with it failed ({error.os_error.strerror or error.os_error})") from None
     except aiohttp.ClientConnectorError as error:
         if ours := _OURS.get(error.os_error.errno or 0):
-            raise Lost(f"which is no fault of its own: {ours}") from None
+            raise Lost(f"it cannot be reached, by no fault of its own: {ours}") from None
         reason = error.os_error.strerror or str(error.os_error) or "no answer"
         raise Lost(f"it cannot be reached ({reason})") from None
     except aiohttp.ServerTimeoutError:
