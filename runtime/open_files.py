@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import sys
 
 _OTHERS = 64  # files that are no connections
+
+
+def most_connections() -> int:
+    """How many connections `allow_connections` can let this process have at the most."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if hard == resource.RLIM_INFINITY else max(0, hard - _OTHERS)
 
 
 def allow_connections(num_connections: int) -> int:

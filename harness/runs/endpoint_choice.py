@@ -20,9 +20,10 @@ from harness.runs.request import RunRequest
 from harness.runs.served import Served
 from harness.streams import shell_word
 from runtime.endpoint.key import KEY_VARIABLE, read_key
-from runtime.endpoint.probe import Prompt, probe
-from runtime.endpoint.session import require_library
+from runtime.endpoint.probe import Trial, probe
+from runtime.endpoint.session import require_connections, require_library
 from runtime.endpoint.spec import IDLE_S, MAX_IN_FLIGHT, EndpointSpec, base_url
+from runtime.open_files import most_connections
 
 if TYPE_CHECKING:
     from build_engine.checkpoint.tokenizer import Tokenizer
@@ -76,7 +77,7 @@ class EndpointChoice:
         source = Source.for_workload(choice.dataset, asked.workload, progress)
         folder, tokenizer = self._tokenizer(asked, progress)
         progress.phase(f"Server {', '.join(places)}")
-        probed = self._probed(places, tokenizer, key)
+        probed = self._probed(places, asked, tokenizer, key)
         served = self._served(probed, folder, tokenizer, words)
         dataset = choice.dataset_for(asked, source, _model(served, asked), progress)
         return RunRequest(
@@ -100,6 +101,7 @@ class EndpointChoice:
             raise UsageError(f"`{urls}` names {'a server twice' if found else 'no server'}.")
         if self.max_in_flight < 1:
             raise UsageError(f"--max-in-flight is {self.max_in_flight}; give 1 or more.")
+        require_connections(self.max_in_flight, len(found), most_connections())
         if not 0 < self.idle_timeout_s < float("inf"):
             raise UsageError(f"--idle-timeout is {self.idle_timeout_s:g}; give a number above 0.")
         if self.tolerate_failures and len(found) == 1:
@@ -123,10 +125,15 @@ class EndpointChoice:
         folder = resolve_tokenizer(self.model, asked.workload.revision_of(self.model), progress)
         return folder, Tokenizer.load(folder)
 
-    def _probed(self, places: list[str], tokenizer: Tokenizer, key: Key) -> Probed:
+    def _probed(self, places: list[str], asked: Asked, tokenizer: Tokenizer, key: Key) -> Probed:
         ids = tokenizer.encode(_TRIAL)[:_TRIAL_IDS]
-        prompt = Prompt(ids, tokenizer.prompt_text(ids.tolist()))
-        return probe(places, self.served_model, prompt, key, self.idle_timeout_s)
+        trial = Trial(
+            ids,
+            tokenizer.prompt_text(ids.tolist()),
+            streaming=asked.scenario.has_first_tokens,
+            min_new_tokens=asked.workload.min_new_tokens,
+        )
+        return probe(places, self.served_model, trial, key, self.idle_timeout_s)
 
     def _served(
         self, probed: Probed, folder: Path, tokenizer: Tokenizer, words: dict[str, str]

@@ -29,8 +29,9 @@ class Served(Frozen):
 
     @property
     def engine(self) -> str:
-        """What computes the answers: as it was declared, else as the first server says."""
-        return self.declared.get("engine") or self.servers[0].engine
+        """What computes the answers: as it was declared, else as the servers say."""
+        said = dict.fromkeys(server.engine for server in self.servers)
+        return self.declared.get("engine") or " and ".join(said)
 
     @property
     def name(self) -> str:

@@ -6,8 +6,11 @@ a line that begins with a colon says nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 DONE = b"[DONE]"
 _MOST_BYTES = 2**22  # of one event; the longest are a few kB
+_MOST_END_BYTES = len(b"\r\n\r")  # of its end, before all of it has come
 
 
 class Malformed(ValueError):
@@ -20,15 +23,24 @@ class Events:
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The data of the events that end in these bytes. Raises Malformed."""
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The data of the events that end in these bytes, one by one: what is wrong with one takes
+        nothing from those before it. Raises Malformed.
+        """
         data = self._rest + data
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n")
         *whole, self._rest = data.split(b"\n\n")
-        if len(self._rest) > _MOST_BYTES:
-            raise Malformed(f"an event has more than {_MOST_BYTES:,} bytes")
-        return [told for event in whole if (told := _data(event)) is not None]
+        return self._each(whole)
+
+    def _each(self, whole: Sequence[bytes]) -> Iterator[bytes]:
+        for event in whole:
+            if len(event) > _MOST_BYTES:
+                raise _too_long()
+            if (told := _data(event)) is not None:
+                yield told
+        if len(self._rest) > _MOST_BYTES + _MOST_END_BYTES:
+            raise _too_long()
 
     @property
     def rest(self) -> bytes:
@@ -47,3 +59,7 @@ def _data(event: bytes) -> bytes | None:
         elif line and b":" not in line:  # other fields say nothing to us
             raise Malformed(f"a line of the stream is none of an event: {line!r}")
     return b"\n".join(parts) if parts else None
+
+
+def _too_long() -> Malformed:
+    return Malformed(f"an event has more than {_MOST_BYTES:,} bytes")

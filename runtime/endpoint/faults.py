@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import math
 import re
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
-from build_engine.validation import shortened
+from runtime.endpoint.words import words_of
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from runtime.endpoint.key import Key
 
 _MOST_ERROR_BYTES = 16_384
+_LONG, _SHORT = 400, 60  # characters of what a server says: whole, and of what is longer than that
 _LEAST_WAIT_S = 0.1
 _USUAL_WAIT_S = 1.0
 _MOST_WAIT_S = 30.0
@@ -29,10 +31,23 @@ _NO_ENTRY = (401, 403)
 _NOT_FOUND = 404
 _TOO_MANY = 429
 _UNAVAILABLE = 503
+_FILES = (
+    "no more files may be open here; give a lower --max-in-flight, or raise the limit (ulimit -Hn)"
+)
+_OURS = {
+    errno.EMFILE: _FILES,
+    errno.ENFILE: _FILES,
+    errno.EADDRNOTAVAIL: "no port is free here for a connection; give a lower --max-in-flight",
+}
+"""What keeps us from a connection, whoever is at its other end."""
 
 
 class Lost(Exception):
     """The server answers nobody any more, or nobody like us."""
+
+
+class WantsKey(Lost):
+    """It lets us in with another key only."""
 
 
 class HungUp(Lost):
@@ -72,14 +87,20 @@ class _ErrorBody(BaseModel):
         return error or self.message or self.detail
 
 
-def said(content: str) -> str:
-    """What the body of an error says, on one line."""
+def said(content: bytes, key: Key) -> str:
+    """What the body of an error says, on one line; of a page, or of one that was cut off, the
+    beginning.
+    """
+    told = content.decode(errors="replace")
     try:
         text = _ErrorBody.model_validate_json(content).text
     except ValidationError:
         text = None
-    plain = text or re.sub(r"<[^>]*>", " ", content)
-    return shortened(" ".join(plain.split())) if len(plain) > 400 else " ".join(plain.split())
+    if not text:  # the key may have a tag in it
+        text = re.sub(r"<[^>]*>", " ", key.hidden(told))
+    if len(content) >= _MOST_ERROR_BYTES:
+        text = " ".join(text.split()[:-1]) or text  # half a key would not be known for one
+    return words_of(text, key, _LONG if len(text) <= _LONG else _SHORT)
 
 
 async def require_answer(response: ClientResponse, key: Key) -> None:
@@ -87,17 +108,16 @@ async def require_answer(response: ClientResponse, key: Key) -> None:
     status = response.status
     if status == 200:
         return
-    content = key.hidden((await start_of(response, _MOST_ERROR_BYTES)).decode(errors="replace"))
-    told = said(content).rstrip(".")
+    told = said(await start_of(response, _MOST_ERROR_BYTES), key).rstrip(".")
     cause = f"HTTP {status}{f': {told}' if told else ''}"
     if status == _TOO_MANY or (status == _UNAVAILABLE and "retry-after" in response.headers):
         raise Busy(_wait_s(response.headers.get("retry-after")), cause)
     if status in _NO_ENTRY:
         what = "has no key" if key.secret is None else "has another key"
-        raise Lost(f"it wants a key, and {key.variable} {what} ({cause})")
+        raise WantsKey(f"it wants a key, and {key.variable} {what} ({cause})")
     if 300 <= status < 400:
-        where = key.hidden(response.headers.get("location", "elsewhere"))
-        raise Lost(f"it sends us to {shortened(where)}; give that address")
+        where = words_of(response.headers.get("location", "elsewhere"), key, _SHORT)
+        raise Lost(f"it sends us to {where}; give that address")
     if status == _NOT_FOUND:
         raise Lost(f"it has no such model, or no /v1/completions ({cause})")
     raise Refused(cause)
@@ -137,6 +157,8 @@ def connection() -> Iterator[None]:
     except aiohttp.ClientSSLError as error:
         raise Lost(f"TLS with it failed ({error.os_error.strerror or error.os_error})") from None
     except aiohttp.ClientConnectorError as error:
+        if ours := _OURS.get(error.os_error.errno or 0):
+            raise Lost(f"it cannot be reached, by no fault of its own: {ours}") from None
         reason = error.os_error.strerror or str(error.os_error) or "no answer"
         raise Lost(f"it cannot be reached ({reason})") from None
     except aiohttp.ServerTimeoutError:

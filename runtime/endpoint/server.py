@@ -14,27 +14,25 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from build_engine.validation import counted, shortened
+from build_engine.validation import counted
 from runtime.awake import AwakeClock
-from runtime.endpoint.events import DONE, Events, Malformed
+from runtime.endpoint.answer import Answer, read_answer
 from runtime.endpoint.faults import Busy, HungUp, Lost, Refused, connection, require_answer
 from runtime.endpoint.identity import place_of
-from runtime.endpoint.wire import News, body_of, read_news
+from runtime.endpoint.wire import body_of
+from runtime.endpoint.words import words_of
 from runtime.executor import Chunk, ExecutorStats, Request
 from runtime.messages import Chunks, Fatal, Work
 
 if TYPE_CHECKING:
-    from aiohttp import ClientResponse, ClientSession
+    from aiohttp import ClientSession
 
     from runtime.endpoint.key import Key
     from runtime.endpoint.spec import EndpointSpec
     from runtime.endpoint.tokens import Counter
 
-_ENDS = ("stop", "length")  # reasons for the end of a whole answer
-_MOST_TOLD = 400  # characters of an error
 _SIGN_S = 0.5  # between two signs of life for the head
 _ANSWERS_A_PLACE = 8  # before a server that was busy is asked for more at once
-_MOST_ANSWER_BYTES = 2**24  # of one that is told whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,46 +53,6 @@ class Asking:
         await self.fresh.close()
 
 
-@dataclass(slots=True)
-class _Answer:
-    """An answer that is being made."""
-
-    request: Request
-    counter: Counter
-    num_ids: int = 0
-    last_id: int | None = None
-    finished: bool = False
-
-    def take(self, news: Sequence[News]) -> list[int]:
-        """The ids in it; the one that ended the answer is there, whether the server told it or
-        not. Raises Refused.
-        """
-        ids: list[int] = []
-        for each in news:
-            if each.error is not None:
-                raise Refused(each.error)
-            if self.finished:
-                break  # a usage event
-            ids += self.counter.take(each)
-            if each.reason is not None:
-                if each.reason not in _ENDS:
-                    raise Refused(f"it broke its answer off (finish_reason {each.reason})")
-                self.finished = True
-                ids += self._stop(ids, each.reason)
-        if ids:
-            self.num_ids += len(ids)
-            self.last_id = ids[-1]
-        return ids
-
-    def _stop(self, ids: list[int], reason: str) -> Sequence[int]:
-        request = self.request
-        last = ids[-1] if ids else self.last_id
-        room = self.num_ids + len(ids) < request.max_new_tokens
-        if reason != "stop" or last in request.stop_ids or not room:
-            return ()
-        return request.stop_ids[:1]
-
-
 @dataclass(eq=False)
 class Server:
     """See `runtime.replicas.head.Handle`."""
@@ -110,6 +68,7 @@ class Server:
     _flushing: bool = False
     _cause: str | None = None
     _not_before_s: float = 0.0
+    _num_open: int = 0  # requests that came and were not told to be finished
     _running: int = 0
     _reuses: bool = True
     _busy: str | None = None
@@ -143,8 +102,9 @@ class Server:
         return future
 
     def _take(self, requests: Sequence[Request], future: Future[None]) -> None:
-        if not self._waiting and not self._tasks:
+        if not self._num_open:
             self._sign_s = self._clock()
+        self._num_open += len(requests)
         self._waiting += requests
         future.set_result(None)
         self._pump()
@@ -175,14 +135,15 @@ class Server:
         """Have it answered, or say what keeps it from being; seconds to wait where the server is
         busy.
         """
-        answer = _Answer(request, self.asking.counter())
+        answer = Answer(request, self.asking.counter())
         try:
             reuses = self._reuses
             try:
                 await self._asked(answer, self.asking.session if reuses else self.asking.fresh)
             except HungUp:
-                if answer.num_ids or not reuses:
+                if answer.num_ids or answer.finished or not reuses:
                     raise
+                answer = Answer(request, self.asking.counter())
                 await self._asked(answer, self.asking.fresh)
                 self._reuses = False  # it closes what is idle
         except Busy as busy:
@@ -196,50 +157,25 @@ class Server:
                 self._tell(request, [], finished=True, error=f"{self.node}: {fault}")
         return None
 
-    async def _asked(self, answer: _Answer, session: ClientSession) -> None:
+    async def _asked(self, answer: Answer, session: ClientSession) -> None:
         """Raises Lost, Refused, Busy or ValueError."""
-        asking = self.asking
-        spec, request = asking.spec, answer.request
+        asking, request = self.asking, answer.request
+        spec = asking.spec
         body = body_of(request, spec.model, spec.way.ids, asking.prompt(request))
+
+        def tell(ids: list[int]) -> None:
+            self._tell(request, ids, finished=answer.finished)
+
         with connection():
             async with session.post(
                 f"{self.url}/v1/completions", data=body, allow_redirects=False
             ) as response:
                 await require_answer(response, asking.key)
                 self._sign()
-                if request.streaming:
-                    await self._stream(response, answer)
-                else:
-                    await self._whole(response, answer)
+                await read_answer(response, answer, self._sign, tell)
         # one more at once after so many answers of each: it may have been busy for others
         more = 1 / (_ANSWERS_A_PLACE * self._limit)
         self._limit = min(self._limit + more, asking.spec.in_flight_each)
-        if not answer.finished:
-            raise Refused("its answer ended without an end (no finish_reason)")
-
-    async def _stream(self, response: ClientResponse, answer: _Answer) -> None:
-        events = Events()
-        async for data in response.content.iter_any():
-            self._sign()
-            if answer.finished:
-                continue  # what follows the end is read, so that the connection can be used again
-            told = [each for each in events.feed(data) if each != DONE]
-            if told:
-                ids = answer.take([read_news(each) for each in told])
-                self._tell(answer.request, ids, finished=answer.finished)
-        if events.rest and not answer.finished:
-            raise Malformed(f"its stream ended within an event: {events.rest!r}")
-
-    async def _whole(self, response: ClientResponse, answer: _Answer) -> None:
-        content = bytearray()
-        async for data in response.content.iter_any():
-            self._sign()
-            content += data
-            if len(content) > _MOST_ANSWER_BYTES:
-                raise Malformed(f"an answer has more than {_MOST_ANSWER_BYTES:,} bytes")
-        ids = answer.take([read_news(bytes(content))])
-        if answer.finished:
-            self._tell(answer.request, ids, finished=True)
 
     def _sign(self) -> None:
         self._sign_s, self._busy = self._clock(), None
@@ -249,9 +185,8 @@ class Server:
     ) -> None:
         import numpy as np
 
-        if not ids and not finished:
-            return
-        told = None if error is None else shortened(self.asking.key.hidden(error), _MOST_TOLD)
+        self._num_open -= finished
+        told = None if error is None else words_of(error, self.asking.key)
         self._chunks.append(Chunk(request.id, np.array(ids, np.int32), finished, told))
         if self._poll is not None and not self._flushing:
             self._flushing = True
@@ -267,7 +202,7 @@ class Server:
 
     def _lose(self, cause: str) -> None:
         if self._cause is None:
-            self._cause = cause
+            self._cause = words_of(cause, self.asking.key)
             for task in self._tasks:
                 task.cancel()
             self._flush()
@@ -293,10 +228,10 @@ class Server:
     def _watch(self) -> None:
         """A sign of life for the head, and none of the server's for long."""
         idle_s = self.asking.spec.idle_s
-        num_open = len(self._tasks) + len(self._waiting)
-        if num_open and self._clock() - self._sign_s > idle_s:
+        if self._num_open and self._clock() - self._sign_s > idle_s:
             what = f"has been busy ({self._busy})" if self._busy else "has sent nothing"
-            self._lose(f"it {what} for {idle_s:.0f} s, with {counted(num_open, 'request')} open")
+            still = counted(self._num_open, "request")
+            self._lose(f"it {what} for {idle_s:.0f} s, with {still} open")
         self._flush()
         if self._cause is None:
             self.loop.call_later(_SIGN_S, self._watch)

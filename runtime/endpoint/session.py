@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from build_engine.errors import MissingLibrary
+from build_engine.errors import MissingLibrary, UsageError
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -27,6 +27,18 @@ def require_library() -> None:
         raise MissingLibrary("aiohttp", "endpoint")
 
 
+def require_connections(in_flight_each: int, num_servers: int, allowed: int) -> None:
+    """Raise UsageError where as many connections are not `allowed` to this process."""
+    if in_flight_each * num_servers <= allowed:
+        return
+    each = allowed // num_servers
+    fewer = f"give --max-in-flight {each}, or raise" if each else "raise"
+    raise UsageError(
+        f"--max-in-flight {in_flight_each:,} takes {in_flight_each * num_servers:,} connections, "
+        f"and this process may have {allowed:,}; {fewer} the limit of open files (ulimit -Hn)."
+    )
+
+
 def open_session(key: Key, limit_s: float | None = None, *, pooled: bool = False) -> ClientSession:
     """A session that sends the key and asks no proxy; `limit_s` bounds each request. Without
     `pooled` each has a connection of its own: llama.cpp closes one after a stream without saying
@@ -42,7 +54,12 @@ def open_session(key: Key, limit_s: float | None = None, *, pooled: bool = False
     return aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=limit_s, sock_connect=_CONNECT_S),
-        headers={"content-type": "application/json", "accept": "*/*", **key.headers},
+        headers={
+            "content-type": "application/json",
+            "accept": "*/*",
+            "accept-encoding": "identity",  # no token waits in what would pack it
+            **key.headers,
+        },
         cookie_jar=aiohttp.DummyCookieJar(),
         read_bufsize=_READ_BYTES,
     )

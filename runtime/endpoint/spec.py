@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -14,18 +15,16 @@ from runtime.spec import ExecutorSpec
 
 MAX_IN_FLIGHT = 256
 IDLE_S = 120.0
-_API = "/v1"
+_API = re.compile(r"(/v1(/(models|completions|chat/completions))?/*)+$")
 
 
 def base_url(text: str) -> str:
-    """The base URL of a server, without `/v1` at its end. Raises ValueError."""
+    """The base URL of a server, without `/v1` and what follows it. Raises ValueError."""
     if "@" in text or "?" in text:  # and is not repeated here
         raise ValueError(
             "a URL here has no name, key or query in it: the key is in the environment."
         )
-    url = text.strip().rstrip("/")
-    while url.endswith(_API):
-        url = url.removesuffix(_API).rstrip("/")
+    url = text.strip()
     try:
         parts = urlsplit(url)
         port = parts.port  # raises for one that is no number, or too large
@@ -36,7 +35,8 @@ def base_url(text: str) -> str:
         raise ValueError(f"`{text}` is no URL of a server; give one as http://localhost:8000.")
     if parts.fragment or not url.isprintable() or " " in url:
         raise ValueError(f"`{text}` has more than a server's address; give http://HOST:PORT.")
-    return url
+    path = _API.sub("", parts.path.rstrip("/"))
+    return f"{parts.scheme}://{parts.netloc}{path}"
 
 
 class EndpointSpec(ExecutorSpec):

@@ -61,7 +61,7 @@ class _Error(BaseModel):
 class _Answer(BaseModel):
     """An event, or a whole answer; what else is in it does not matter here."""
 
-    choices: list[_Choice] = Field(default_factory=list)
+    choices: list[_Choice] | None = None
     verbose: _Verbose | None = Field(default=None, alias="__verbose")
     error: _Error | str | None = None
     system_fingerprint: str | None = None

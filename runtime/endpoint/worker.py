@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from runtime.endpoint.key import read_key
 from runtime.endpoint.server import Asking, Server
-from runtime.endpoint.session import open_session
+from runtime.endpoint.session import open_session, require_connections
 from runtime.endpoint.spec import EndpointSpec
 from runtime.endpoint.tokens import AsTold, ByTokenizer, Words
 from runtime.messages import Start
@@ -36,7 +36,8 @@ _CLOSE_S = 2.0
 
 def _serve(spec: EndpointSpec, line: Line, ears: Ears) -> None:
     """Be the head of the servers until the other end hangs up."""
-    allow_connections(spec.in_flight_each * len(spec.urls))
+    each, num_servers = spec.in_flight_each, len(spec.urls)
+    require_connections(each, num_servers, allow_connections(each * num_servers))
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     prompt, counter = _texts(spec)
     loaded = Loaded(bool(spec.prefix_caching), spec.in_flight_each)

@@ -96,6 +96,7 @@ def test_a_server_that_dies_fails_the_run_with_its_cause(
         (["--declare", "fast"], 2, "declares nothing"),
         (["--set", "recipe.group_size=64"], 2, "is no field of a workload"),
         (["--max-in-flight", "0"], 2, "--max-in-flight is 0"),
+        (["--max-in-flight", "1000000000"], 2, "the limit of open files (ulimit -Hn)"),
         (["--tolerate-failures"], 2, "name several"),
     ],
 )

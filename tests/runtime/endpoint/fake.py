@@ -27,14 +27,17 @@ class FakeServer:
     models: tuple[dict[str, Any], ...] = (
         {"id": "tiny", "owned_by": "vllm", "max_model_len": 4096},
     )
+    lists: bool = True
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    codings: list[str] = field(default_factory=list)
     open: int = 0
     most: int = 0
     url: str = ""
 
     async def completions(self, request: web.Request) -> web.StreamResponse:
         self.keys.append(request.headers.get("authorization", ""))
+        self.codings.append(request.headers.get("accept-encoding", ""))
         body = await request.json()
         self.asked.append(body)
         self.open += 1
@@ -45,6 +48,8 @@ class FakeServer:
             self.open -= 1
 
     async def list_models(self, request: web.Request) -> web.Response:
+        if not self.lists:
+            return web.json_response({"detail": "Not Found"}, status=404)
         return web.json_response({"object": "list", "data": list(self.models)})
 
     async def version(self, request: web.Request) -> web.Response:

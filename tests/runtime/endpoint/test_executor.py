@@ -151,6 +151,7 @@ def test_text_is_counted_by_the_tokenizer_and_prompts_may_be_text() -> None:
         (sends(event("a", [-5])), "ids below 0"),
         (sends(event("a")), "text without its ids"),
         (sends(event("a", [5], "abort")), "it broke its answer off (finish_reason abort)"),
+        (always(400, {"message": "a\u001b[2J\nb"}), "HTTP 400: a [2J b"),
         (always(500, "x" * 15_000), 'HTTP 500: "' + "x" * 40),
     ],
 )
@@ -168,6 +169,33 @@ def test_an_empty_reason_is_none_and_what_follows_the_end_is_nothing() -> None:
     )
     with running(act) as server:
         executor = load(spec_of(server.url))
+        assert answers(executor, [request(1, 9), request(2, 9)]) == {1: [5, 2], 2: [5, 2]}
+        executor.close()
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        b'data: {"error": {"message": "late"}}\n\n',
+        b'data: {"choices":null,"usage":{}}\n\n',
+        b"?\n\n",
+    ],
+)
+def test_an_answer_that_has_ended_is_told_whatever_came_with_its_end(after: bytes) -> None:
+    with running(sends(event("a", [5]) + event("b", [2], "stop") + after)) as server:
+        executor = load(spec_of(server.url))
+        assert answers(executor, [request(1, 9), request(2, 9)]) == {1: [5, 2], 2: [5, 2]}
+        executor.close()
+
+
+def test_a_stream_that_is_left_open_after_its_answer_keeps_no_place() -> None:
+    async def act(server: FakeServer, request: web.Request, body: dict[str, Any]) -> Any:
+        response = await stream_begun(request, event("a", [5, 2], "stop"))
+        await asyncio.sleep(LIMIT_S)
+        return response
+
+    with running(act) as server:
+        executor = load(spec_of(server.url, in_flight_each=1, idle_s=4.0))
         assert answers(executor, [request(1, 9), request(2, 9)]) == {1: [5, 2], 2: [5, 2]}
         executor.close()
 
@@ -220,6 +248,11 @@ def test_a_server_that_wants_to_be_asked_at_once_is_not_asked_without_end() -> N
                 executor.poll(0.1)
         executor.close()
     assert len(server.asked) < 40
+
+
+def test_connections_that_cannot_be_had_are_no_fault_of_a_server() -> None:
+    with pytest.raises(EngineDied, match=r"--max-in-flight .*\(ulimit -Hn\)"):
+        load(spec_of("http://127.0.0.1:9", in_flight_each=10**9))
 
 
 def test_a_server_that_is_not_there_is_lost() -> None:
@@ -286,6 +319,7 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
             chunks = executor.poll(1.0)
         executor.close()
     assert server.keys == [f"Bearer {secret}"]
+    assert server.codings == ["identity"], "no token waits in what packs it"
     assert chunks[0].error is not None and "key *** may not" in chunks[0].error
     assert secret not in spec.model_dump_json()
     assert secret not in "".join(capfd.readouterr())

@@ -12,16 +12,25 @@ from aiohttp import web
 from build_engine.errors import EnginebenchError, EnvironmentFault, UnknownName, UsageError
 from runtime.endpoint.identity import Way
 from runtime.endpoint.key import Key, read_key
-from runtime.endpoint.probe import Probed, Prompt, probe
+from runtime.endpoint.probe import Probed, Trial, probe
 from runtime.endpoint.spec import base_url
-from tests.runtime.endpoint.fake import Act, FakeServer, always, event, running, stream, vllm
+from tests.runtime.endpoint.fake import (
+    Act,
+    FakeServer,
+    always,
+    event,
+    running,
+    sends,
+    stream,
+    vllm,
+)
 
-PROMPT = Prompt(np.array([5, 6, 7], np.int32), "The bridge")
+TRIAL = Trial(np.array([5, 6, 7], np.int32), "The bridge")
 NO_KEY = Key("ENGINEBENCH_API_KEY", None)
 
 
-def probed(*urls: str, model: str | None = None, key: Key = NO_KEY) -> Probed:
-    return probe(urls, model, PROMPT, key, 10.0)
+def probed(*urls: str, model: str | None = None, key: Key = NO_KEY, trial: Trial = TRIAL) -> Probed:
+    return probe(urls, model, trial, key, 10.0)
 
 
 def test_a_server_says_who_it_is() -> None:
@@ -76,6 +85,7 @@ def test_each_server_is_asked_as_it_takes_it(act: Act, way: Way) -> None:
 @pytest.mark.parametrize(
     ("act", "kind", "told"),
     [
+        (always(400, {"message": "`speed` is not a key"}), EnvironmentFault, "is not a key"),
         (always(401, {"error": {"message": "Bad key"}}), UsageError, "it wants a key, and ENGINEB"),
         (always(500, {"error": {"message": "oh"}}), EnvironmentFault, "HTTP 500: oh"),
         (always(429, None, retry_after="0"), EnvironmentFault, "said 5 times that it is busy"),
@@ -117,6 +127,86 @@ def test_servers_of_two_models_are_refused() -> None:
         probed(one.url, other.url)
 
 
+@pytest.mark.parametrize(
+    ("card", "told"),
+    [
+        ({"root": "org/other"}, r"different checkpoints \(.* org/tiny, .* org/other\)"),
+        ({"max_model_len": 99}, r"different context lengths \(.* 4096, .* 99\)"),
+    ],
+)
+def test_servers_that_are_no_replicas_though_they_call_their_model_so(
+    card: dict[str, Any], told: str
+) -> None:
+    mine: dict[str, Any] = {"id": "tiny", "root": "org/tiny", "max_model_len": 4096}
+    with running(vllm, models=(mine,)) as one, running(vllm, models=(mine | card,)) as other:
+        with pytest.raises(UsageError, match=told):
+            probed(one.url, other.url)
+        assert len(probed(one.url).servers) == 1
+
+
+def test_what_a_server_does_not_say_makes_it_no_other_replica() -> None:
+    known = ({"id": "tiny", "root": "org/tiny", "max_model_len": 4096},)
+    with running(vllm, models=known) as one, running(vllm, models=({"id": "tiny"},)) as other:
+        assert len(probed(one.url, other.url).servers) == 2
+
+
+async def _strict(server: FakeServer, request: web.Request, body: dict[str, Any]) -> Any:
+    """It takes what a run asks for, and nothing else."""
+    if body.keys() - {"model", "prompt", "max_tokens", "temperature", "stream"}:
+        return web.json_response({"message": "extra fields"}, status=400)
+    return await stream(request, event(" a b", None, "length"))
+
+
+def test_a_server_is_measured_that_does_not_know_what_no_run_asks_for() -> None:
+    with running(_strict) as server:
+        assert probed(server.url).way == Way(prompts="ids", ids="text")
+    assert "ignore_eos" not in server.asked[-1]
+
+
+async def _ids_in_streams(server: FakeServer, request: web.Request, body: dict[str, Any]) -> Any:
+    if body["stream"]:
+        return await vllm(server, request, body)
+    return web.json_response({"choices": [{"text": " a b", "finish_reason": "length"}]})
+
+
+@pytest.mark.parametrize(("streaming", "ids"), [(True, "return_token_ids"), (False, "text")])
+def test_a_server_is_tried_as_the_run_will_ask_it(streaming: bool, ids: str) -> None:
+    trial = Trial(TRIAL.ids, TRIAL.text, streaming=streaming, min_new_tokens=9)
+    with running(_ids_in_streams) as server:
+        assert probed(server.url, trial=trial).way.ids == ids
+    assert {each["stream"] for each in server.asked} == {streaming}
+    assert {each["min_tokens"] for each in server.asked} == {2}
+
+
+def test_an_answer_that_a_run_would_not_take_is_found_before() -> None:
+    with (
+        running(sends(event("a", [5], "abort"))) as server,
+        pytest.raises(EnvironmentFault, match="broke its answer off"),
+    ):
+        probed(server.url)
+
+
+def test_an_address_without_models_is_told_apart_from_a_server_without_any() -> None:
+    with running(vllm, lists=False) as server:
+        with pytest.raises(UsageError, match=r"There is no /v1/models at http.* \(HTTP 404\)"):
+            probed(server.url)
+        assert probed(server.url, model="tiny").servers[0].model == "tiny"
+
+
+def test_what_a_server_says_of_itself_is_recorded_without_the_key() -> None:
+    with running(vllm) as server:
+        [found] = probed(server.url, key=Key("X", "0.11.0")).servers
+    assert found.version == "***"
+
+
+def test_a_model_with_a_name_that_nobody_can_read_is_none() -> None:
+    with (
+        running(vllm, models=({"id": "a\nb"},)) as server,
+        pytest.raises(EnvironmentFault, match="a model whose name cannot be shown"),
+    ):
+        probed(server.url)
+
+
 def test_what_is_odd_about_a_server_keeps_nobody_from_measuring_it() -> None:
     """A length that says "any", and a list of models longer than a segment of the network."""
     many = tuple({"id": f"m{number:05}", "max_model_len": -1} for number in range(4000))
@@ -140,6 +230,10 @@ def test_nobody_there_and_no_certificate_that_is_trusted() -> None:
         ("http://a:80/v1/", "http://a:80"),
         ("https://a.b/x/v1", "https://a.b/x"),
         ("http://a/v1/v1", "http://a"),
+        ("http://v1", "http://v1"),
+        ("http://a:80/v1/completions", "http://a:80"),
+        ("http://a:80/v1/chat/completions/", "http://a:80"),
+        ("HTTP://a/x/v1/models", "http://a/x"),
         (" http://[::1]:8 ", "http://[::1]:8"),
     ],
 )

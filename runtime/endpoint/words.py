@@ -1,0 +1,20 @@
+"""What a server says, as people and records may have it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from build_engine.validation import shortened
+
+if TYPE_CHECKING:
+    from runtime.endpoint.key import Key
+
+_MOST = 400
+
+
+def words_of(text: str, key: Key, most: int = _MOST) -> str:
+    """`text` on one line of at most so many characters, without the key and without what a terminal
+    would obey.
+    """
+    shown = "".join(each if each.isprintable() else " " for each in key.hidden(text))
+    return shortened(" ".join(shown.split()), most)
