@@ -26,12 +26,20 @@ class Survey:
 @dataclass(frozen=True, slots=True)
 class Nodes:
     """The answer: of each machine its GPUs, the logical CPUs that Ray counts, and the physical
-    cores that a process there may use, where these were asked for.
+    cores that a process there may use, where these were asked for. `ids` are Ray's names of them.
     """
 
     gpus: tuple[int, ...]
     cpus: tuple[int, ...]
     cores: tuple[int, ...] = ()
+    ids: tuple[str, ...] = ()
+
+    @property
+    def usable_cores(self) -> tuple[int, ...]:
+        """Those of the physical cores that Ray may give away: where it was started with fewer
+        CPUs, so many.
+        """
+        return tuple(map(min, self.cpus, self.cores))
 
 
 @dataclass(frozen=True, slots=True)

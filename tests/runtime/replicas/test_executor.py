@@ -109,24 +109,29 @@ def test_an_engine_that_is_none_is_told_and_leaves_nothing(tmp_path: Path) -> No
 
 
 def test_more_gpus_than_there_are_is_told_at_once() -> None:
-    with pytest.raises(EngineDied, match=r"999 replicas take 999 GPUs, and Ray has \d+ on 1 mach"):
+    with pytest.raises(
+        EngineDied, match=r"999 replicas take 999 GPUs, and this machine has \d+; give fewer"
+    ):
         load(ReplicasSpec(each=(STEADY,), count=999, device="gpu"))
 
 
 def test_more_cores_than_there_are_is_told_at_once() -> None:
     started_s = time.monotonic()
     with pytest.raises(
-        EngineDied, match=r"999 replicas take 999 cores, and Ray has \d+ on 1 machine; give fewer"
+        EngineDied, match=r"999 replicas take 999 cores, and this machine has \d+; give fewer"
     ):
         load(ReplicasSpec(each=(STEADY,), count=999, device="cores"))
     assert time.monotonic() - started_s < 60.0
 
 
-def test_a_long_prompt_arrives() -> None:
-    executor = load(ReplicasSpec(each=(STEADY,), count=1))
+def test_a_long_prompt_arrives_at_the_cores_that_were_asked_for() -> None:
+    executor = load(ReplicasSpec(each=(STEADY,), count=1, device="cores", cores_each=1))
     try:
         executor.submit([Request(1, np.arange(200_000, dtype=np.int32), 8)])
         assert answers(executor, 1) == {1: list(range(100, 108))}
+        (told,) = executor.stats().replicas
+        cpus = {int(cpu) for cpu in told.device.removeprefix("CPU ").split(", ")}
+        assert num_physical([core for core in own_cores() if core.cpu in cpus]) == 1
     finally:
         executor.close()
 
