@@ -27,7 +27,13 @@ from runtime.messages import Fatal
 from runtime.replicas.cores import num_physical, own_cores
 from runtime.replicas.machines import cause_of, nodes, on_node
 from runtime.replicas.messages import Core, Loaded, Place, in_parts, of_parts
-from runtime.replicas.placing import cores_of, require_places, require_versions, spread
+from runtime.replicas.placing import (
+    cores_of,
+    require_apart,
+    require_places,
+    require_versions,
+    spread,
+)
 from runtime.replicas.replica import Replica
 from runtime.replicas.spec import LOCAL, ReplicasSpec, host_and_port
 
@@ -112,41 +118,45 @@ def offer_of(spec: ReplicasSpec) -> Offer | None:
 
 
 @contextlib.contextmanager
-def replicas(
-    spec: ReplicasSpec, offer: Offer | None, stopped: Callable[[], bool]
-) -> Iterator[tuple[list[RayHandle], list[Loaded]]]:
-    """The replicas of `spec` on the cluster that we are connected to, all of them loaded; they are
-    gone at the end of the block.
-
-    Raises EnvironmentFault where the cluster has no place for them, EngineDied where one cannot be
-    loaded, which names its machine, and InterruptedError when `stopped` says so.
+def actors(spec: ReplicasSpec) -> Iterator[list[Any]]:
+    """An actor for each replica of `spec`, on the cluster that we are connected to; they are gone
+    at the end of the block. Raises EnvironmentFault where the cluster has no place for them.
     """
-    actors = [_actor(spec, node_id) for node_id in _node_ids(spec)]
+    made = [_actor(spec, node_id) for node_id in _node_ids(spec)]
     try:
-        places: list[Place] = _all(
-            [actor.where.remote(offer) for actor in actors],
-            _place_s(spec),
-            _no_place(spec),
-            stopped,
-        )
-        require_versions(places)
-        cores = _cores(spec, places)
-        handles = [RayHandle(*each) for each in zip(actors, places, cores, strict=True)]
-        source = None
-        if offer is not None and not all(place.has_engine for place in places):
-            source = _source(offer.folder)
-        sharing = Counter(place.node for place in places)
-        loading = [
-            actor.load_from.remote(
-                spec.spec_of(number), cores[number], sharing[places[number].node], offer, source
-            )
-            for number, actor in enumerate(actors)
-        ]
-        late = f"a replica was not ready within {_LOAD_S:.0f} s"
-        told: list[Loaded | Fatal] = _all(loading, _LOAD_S, late, stopped)
-        yield handles, [_require_loaded(*pair) for pair in zip(told, handles, strict=True)]
+        yield made
     finally:
-        _end(actors)
+        _end(made)
+
+
+def loaded(
+    actors: Sequence[Any], spec: ReplicasSpec, offer: Offer | None, stopped: Callable[[], bool]
+) -> tuple[list[RayHandle], list[Loaded]]:
+    """The replicas of `spec` in these actors, all of them loaded.
+
+    Raises EnvironmentFault where the cluster, or a machine of it, lacks what they need, EngineDied
+    where one cannot be loaded for another reason, and InterruptedError when `stopped` says so.
+    """
+    places: list[Place] = _all(
+        [actor.where.remote(offer) for actor in actors], _place_s(spec), _no_place(spec), stopped
+    )
+    require_versions(places)
+    require_apart(places, by_cores=spec.device == "cores")
+    cores = _cores(spec, places)
+    handles = [RayHandle(*each) for each in zip(actors, places, cores, strict=True)]
+    source = None
+    if offer is not None and not all(place.has_engine for place in places):
+        source = _source(offer.folder)
+    sharing = Counter(place.node for place in places)
+    loading = [
+        actor.load_from.remote(
+            spec.spec_of(number), cores[number], sharing[places[number].node], offer, source
+        )
+        for number, actor in enumerate(actors)
+    ]
+    late = f"A replica was not ready within {_LOAD_S:.0f} s"
+    told: list[Loaded | Fatal] = _all(loading, _LOAD_S, late, stopped)
+    return handles, [_require_loaded(*pair) for pair in zip(told, handles, strict=True)]
 
 
 def _actor(spec: ReplicasSpec, node_id: str | None) -> Any:
@@ -191,7 +201,8 @@ class _RayReplica(Replica):
         """See `Replica.place`."""
         import ray
 
-        return self.place(offer, [str(gpu) for gpu in ray.get_gpu_ids()])
+        gpus = [str(gpu) for gpu in ray.get_gpu_ids()]
+        return self.place(offer, gpus, ray.get_runtime_context().get_node_id())
 
     def load_from(
         self,
@@ -291,7 +302,8 @@ def _cores(spec: ReplicasSpec, places: Sequence[Place]) -> list[tuple[Core, ...]
 
 def _require_loaded(told: Loaded | Fatal, handle: RayHandle) -> Loaded:
     if isinstance(told, Fatal):
-        raise EngineDied(f"the replica on {handle.node} could not be loaded: {told.cause}")
+        cause = f"replica on {handle.node} could not be loaded: {told.cause}"
+        raise EnvironmentFault(f"The {cause}") if told.lacking else EngineDied(f"the {cause}")
     return told
 
 

@@ -62,8 +62,15 @@ class Place:
 
     node: str
     """The machine's name, and the address by which the cluster knows it."""
+    member: str
+    """Which of those that joined the cluster it is; one machine may have joined twice."""
+    machine: str
+    """The machine itself, see `identity.py`."""
     cores: tuple[Core, ...]
     gpus: tuple[str, ...]
+    """As Ray counts on that machine."""
+    cards: tuple[str, ...]
+    """The same GPUs, see `identity.py`."""
     has_engine: bool
     version: str | None
     """Of this package over there."""

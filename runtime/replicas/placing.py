@@ -70,6 +70,24 @@ def require_versions(places: Sequence[Place]) -> None:
             )
 
 
+def require_apart(places: Sequence[Place], *, by_cores: bool) -> None:
+    """Raise EnvironmentFault where a machine is in the cluster twice, so that two replicas would
+    share a GPU, or, `by_cores`, what is to be shared out.
+    """
+    seen: dict[str, Place] = {}
+    for place in places:
+        things = [f"GPU {card}" for card in place.cards]
+        if by_cores:
+            things += [f"CPU {core.cpu} of {place.machine}" for core in place.cores]
+        for thing in things:
+            other = seen.setdefault(thing, place)
+            if other.member != place.member:
+                raise EnvironmentFault(
+                    f"One machine is in the Ray cluster twice, as {other.node} and {place.node}: "
+                    f"both have {thing}; name every machine once, and start Ray once on each."
+                )
+
+
 def cores_of(places: Sequence[Place], each: int | None) -> list[tuple[Core, ...]]:
     """The cores of each replica: so many, or an equal share of its machine's. Raises
     EnvironmentFault where a machine has too few.

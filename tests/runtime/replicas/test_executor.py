@@ -110,7 +110,7 @@ def test_an_engine_that_is_none_is_told_and_leaves_nothing(tmp_path: Path) -> No
 
 def test_more_gpus_than_there_are_is_told_at_once() -> None:
     with pytest.raises(
-        EngineDied, match=r"999 replicas take 999 GPUs, and this machine has \d+; give fewer"
+        EnvironmentFault, match=r"^999 replicas take 999 GPUs, and this machine has \d+; give fewer"
     ):
         load(ReplicasSpec(each=(STEADY,), count=999, device="gpu"))
 
@@ -118,7 +118,8 @@ def test_more_gpus_than_there_are_is_told_at_once() -> None:
 def test_more_cores_than_there_are_is_told_at_once() -> None:
     started_s = time.monotonic()
     with pytest.raises(
-        EngineDied, match=r"999 replicas take 999 cores, and this machine has \d+; give fewer"
+        EnvironmentFault,
+        match=r"^999 replicas take 999 cores, and this machine has \d+; give fewer",
     ):
         load(ReplicasSpec(each=(STEADY,), count=999, device="cores"))
     assert time.monotonic() - started_s < 60.0
