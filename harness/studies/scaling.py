@@ -133,15 +133,14 @@ class ScalingStep(Grown):
     bound: Bound | None = None
 
     @property
+    def told(self) -> ReplicaLoads:
+        """What its replicas and their head did."""
+        return ReplicaLoads(replicas=self.loads, head=self.head)
+
+    @property
     def saturation(self) -> Saturation | None:
         """Where the head saturates; None where this is not known."""
         return Saturation.of(self.tokens_per_s, self.head, self.loads)
-
-    @property
-    def dispatch_p99_s(self) -> float | None:
-        """Of the replica that took longest to be handed its requests."""
-        known = [load.dispatch_p99_s for load in self.loads if load.dispatch_p99_s is not None]
-        return max(known, default=None)
 
 
 class ScalingRecord(Record):

@@ -79,7 +79,7 @@ def test_each_step_is_held_against_the_first(
     ]
     assert second.tokens_per_s is not None and first.tokens_per_s is not None
     assert second.efficiency == second.tokens_per_s / first.tokens_per_s / 2
-    assert second.dispatch_p99_s == 0.001
+    assert second.told.dispatch_p99_s == 0.001
     assert second.head == HEAD
     assert second.saturates_at_tokens_per_s == pytest.approx(second.tokens_per_s / 0.2)
     assert second.bound == "requests"  # one replica was busy half of the time
