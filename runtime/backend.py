@@ -119,8 +119,8 @@ def backend(name: str) -> Backend:
 def load(spec: ExecutorSpec) -> Executor:
     """Start the engine of `spec`; return when it is ready to take requests.
 
-    Raises EngineError when the engine does not fit this machine, MissingLibrary when its runtime is
-    not installed and EngineDied when it fails to start.
+    Raises EngineError when the engine does not fit this machine, EnvironmentFault when the machine
+    lacks what it needs, such as its runtime, and EngineDied when it fails to start.
     """
     executor: Executor = load_object(backend(spec.backend).executor)(spec)
     return executor

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from build_engine.errors import EnginebenchError, EnvironmentFault
 from runtime.executor import Chunk, ExecutorStats, Request
 
 if TYPE_CHECKING:
@@ -127,3 +128,10 @@ class Fatal:
     """From the engine, last of all: why it cannot go on."""
 
     cause: str
+    lacking: bool = False
+    """Whether the machine lacks something, which matters where that is why it did not begin."""
+
+    @classmethod
+    def of(cls, error: EnginebenchError) -> Fatal:
+        """The message for what was raised."""
+        return cls(str(error), isinstance(error, EnvironmentFault))

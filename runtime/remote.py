@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from build_engine.errors import EngineDied
+from build_engine.errors import EngineDied, EnvironmentFault
 from runtime.awake import AwakeClock
 from runtime.executor import Chunk, ExecutorStats, Request
 from runtime.messages import Cancel, Chunks, Fatal, Ready, Start, Work
@@ -34,7 +34,8 @@ _KEEPING_S = 2.0  # for whoever reads our standard error, who may have stopped
 class RemoteExecutor:
     """An Executor over the engine that the module `worker` loads; a backend's executor names it.
 
-    Raises EngineDied when the engine does not start.
+    Raises EnvironmentFault where the machine lacks what the engine needs, and EngineDied when it
+    does not start for another reason.
     """
 
     close_grace_s: float | None = None
@@ -155,7 +156,8 @@ class RemoteExecutor:
         if isinstance(message, Ready):
             return message.prefix_caching
         if isinstance(message, Fatal):
-            raise self._dead(message.cause)
+            died = self._dead(message.cause)
+            raise EnvironmentFault(message.cause) if message.lacking else died
         raise self._dead(f"it was not ready within {_START_LIMIT_S:.0f} s")
 
     def _dead(self, cause: str | None) -> EngineDied:

@@ -77,7 +77,7 @@ def work(spec_class: type[S], start: Callable[[S], SteppedEngine]) -> None:
     except Hangup:
         return
     except EnginebenchError as error:
-        line.tell(Fatal(str(error)))
+        line.tell(Fatal.of(error))
     except (RuntimeError, MemoryError, ValueError) as error:
         line.tell(Fatal(last_line(error)))
 

@@ -75,7 +75,7 @@ def _show(out: Output, record: ScalingRecord) -> None:
 
 
 def _cells(step: ScalingStep) -> list[str]:
-    p99_s = step.dispatch_p99_s
+    p99_s = step.told.dispatch_p99_s
     return [
         str(step.replicas),
         "-" if step.tokens_per_s is None else f"{step.tokens_per_s:,.0f}",

@@ -31,6 +31,12 @@ class ReplicaLoads(Grown, Record):
             head = head.since(before.head)
         return cls(replicas=tuple(map(_since, before.replicas, after.replicas)), head=head)
 
+    @property
+    def dispatch_p99_s(self) -> float | None:
+        """Of the replica that took longest to be handed its requests."""
+        known = [load.dispatch_p99_s for load in self.replicas if load.dispatch_p99_s is not None]
+        return max(known, default=None)
+
     def write(self, path: Path) -> None:
         """Write the file. Raises OSError."""
         write_json(path, self.to_json())

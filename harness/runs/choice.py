@@ -19,7 +19,7 @@ from harness.dataset.unseen import Evaluated
 from harness.loadgen.settings import Mode
 from harness.runs.asking import MODES, Asked, AskedModel, Asking
 from harness.runs.engine_choice import EngineChoice, build_spec
-from harness.runs.replication import Replication
+from harness.runs.replication import Replication, Settled, is_on_gpu
 from harness.runs.request import RunRequest
 from harness.streams import shell_word
 from runtime.backend import backend, engine_spec, require_executable
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from build_engine.store.limits import EngineLimits
     from harness.dataset.prepared import Dataset
     from harness.progress import Progress
-    from runtime.spec import ExecutorSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,25 +62,26 @@ class RunChoice(Asking):
             _require_accuracy(asked.modes)
         target = load_target(chosen.target)
         require_executable(target.backend, chosen.tensor_parallel or 1)
-        if (replication := self._replication()) is not None:
-            replication.check(on_gpu=target.kind == "gpu" and not chosen.emulate)
         chosen.require_here()
+        replicas = self._settled(on_gpu=target.kind == "gpu" and not chosen.emulate)
         source = Source.for_workload(self.dataset, asked.workload, progress)
         spec = chosen.spec(asked.workload, progress, Evaluated(source, self.count))
         # the dataset before the engine: its mistakes are found in seconds, a build takes minutes
         model = _model(spec.checkpoint.folder, spec.limits, spec.checkpoint.config)
         dataset = self.dataset_for(asked, source, model, progress)
-        return self._request(asked, dataset, build_spec(spec, progress), chosen.workload_settings)
+        engine = build_spec(spec, progress)
+        return self._request(asked, dataset, engine, replicas, chosen.workload_settings)
 
     def request_for(self, engine: Engine, progress: Progress) -> RunRequest:
         """The run of an engine that is there, on its prepared dataset.
 
         Raises EngineError when its files are not as they were built, and what `request` raises.
         """
-        self._checked_for(engine, ())
+        asked = self._checked_for(engine, ())
         self.check_place()
         engine = _opened(engine)
-        return self.request_on(engine, self.prepared(engine, (), progress))
+        replicas = self._settled(on_gpu=is_on_gpu(engine))
+        return self._request(asked, self.prepared(engine, (), progress), engine, replicas)
 
     def prepared(self, engine: Engine, settings: tuple[str, ...], progress: Progress) -> Dataset:
         """The dataset for runs of an engine that is there; `settings` change the workload. Raises
@@ -99,7 +99,8 @@ class RunChoice(Asking):
         EngineError when its files are not as they were built.
         """
         asked = self._checked_for(engine, settings)
-        return self._request(asked, dataset, _opened(engine), settings)
+        replicas = self._settled(on_gpu=is_on_gpu(engine))
+        return self._request(asked, dataset, _opened(engine), replicas, settings)
 
     def evaluated(self, settings: tuple[str, ...], progress: Progress) -> Evaluated:
         """What is asked of an engine. Raises what `request` would, as far as it is known without
@@ -142,6 +143,11 @@ class RunChoice(Asking):
             self.replicas, self.ray_address, self.cores_per_replica, self.tolerate_failures
         )
 
+    def _settled(self, *, on_gpu: bool) -> Settled | None:
+        """The replicas, which have a place; None for one engine without Ray."""
+        replication = self._replication()
+        return None if replication is None else replication.settled(on_gpu=on_gpu)
+
     def _checked_for(self, engine: Engine, settings: tuple[str, ...]) -> Asked:
         """The same for an engine that is there."""
         asked = self._checked(settings)
@@ -151,14 +157,20 @@ class RunChoice(Asking):
         return asked
 
     def _request(
-        self, asked: Asked, dataset: Dataset, engine: Engine, settings: Sequence[str] = ()
+        self,
+        asked: Asked,
+        dataset: Dataset,
+        engine: Engine,
+        replicas: Settled | None,
+        settings: Sequence[str] = (),
     ) -> RunRequest:
+        spec = engine_spec(engine)
         return RunRequest(
             scope=self.scope(asked, dataset),
             modes=asked.modes,
             dataset=dataset,
             engine=engine,
-            executor=_executor(engine, self._replication()),
+            executor=spec if replicas is None else replicas.of_engine(engine, spec),
             folder=self.folder(engine.recipe, asked.scenario),
             repeat=self.repeat,
             command=self.command(engine, settings),
@@ -172,11 +184,6 @@ def _opened(engine: Engine) -> Engine:
 
 def _model(tokenizer: Path, limits: EngineLimits, config: LlamaConfig) -> AskedModel:
     return AskedModel(tokenizer, limits, config.max_position_embeddings, config.vocab_size)
-
-
-def _executor(engine: Engine, replication: Replication | None) -> ExecutorSpec:
-    spec = engine_spec(engine)
-    return spec if replication is None else replication.of_engine(engine, spec)
 
 
 def _require_accuracy(modes: Sequence[Mode]) -> None:

@@ -2,24 +2,55 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EngineError, EnvironmentFault, MissingLibrary, UsageError
+from build_engine.gpu import visible_gpus
 from build_engine.validation import counted
 from runtime.replicas.cores import num_physical, own_cores
 from runtime.replicas.executor import survey
+from runtime.replicas.placing import num_places, require_places, spread
 from runtime.replicas.spec import LOCAL, ReplicasSpec, host_and_port
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from build_engine.store.engine import Engine
+    from runtime.replicas.placing import Kind
     from runtime.spec import ExecutorSpec
 
 AUTO = "auto"
 _MAX_REPLICAS = 1024
+_ALONE = "One engine has no other that could take over"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """So many replicas, all of which have a place."""
+
+    count: int
+    on_gpu: bool
+    asked: Replication
+
+    def of_engine(self, engine: Engine, spec: ExecutorSpec) -> ReplicasSpec:
+        """`spec`, which executes one such engine, so often. Raises EngineError for one that several
+        GPUs share.
+        """
+        if engine.limits.tensor_parallel > 1:
+            raise EngineError(
+                "An engine that several GPUs share has no replicas here; leave out --replicas."
+            )
+        return ReplicasSpec(
+            each=(spec,),
+            count=self.count,
+            device="gpu" if self.on_gpu else "cores",
+            cores_each=self.asked.cores_each,
+            address=self.asked.address,
+            tolerate_failures=self.asked.tolerate_failures,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +80,13 @@ class Replication:
             raise UsageError(f"--cores-per-replica is {cores_each}; give 1 or more.")
         if replicas is None and address is None:
             if tolerate_failures:
-                raise UsageError("One engine has no other that could take over; add --replicas.")
+                raise UsageError(f"{_ALONE}; add --replicas.")
             if cores_each is not None:
                 raise UsageError("There are no replicas to share out cores to; add --replicas.")
             return None
-        count = _count(AUTO if replicas is None else replicas)
+        count = None if replicas in (None, AUTO) else number_of(replicas, f", or `{AUTO}`")
+        if tolerate_failures and count == 1:
+            raise _alone()
         if address is not None and address not in (AUTO, LOCAL) and not host_and_port(address):
             raise UsageError(
                 f"--ray-address is `{address}`; give HOST:PORT of the head, as `ray start` told "
@@ -65,34 +98,24 @@ class Replication:
             raise MissingLibrary("ray", "ray")
         return cls(count, address or LOCAL, cores_each, tolerate_failures)
 
-    def of_engine(self, engine: Engine, spec: ExecutorSpec) -> ExecutorSpec:
-        """`spec`, which executes one such engine, as often as was asked for.
+    def settled(self, *, on_gpu: bool) -> Settled:
+        """How many there are to be, all of which find a place.
 
-        Raises EnvironmentFault for a cluster that cannot be reached, has no GPU, or has fewer GPUs
-        or cores than that takes.
+        Raises EnvironmentFault for a cluster that cannot be reached, or has too little, and
+        UsageError for options that do not go together.
         """
-        if engine.limits.tensor_parallel > 1:
-            raise EngineError(
-                "An engine that several GPUs share has no replicas here; leave out --replicas."
-            )
-        on_gpu = _on_gpu(engine)
         if on_gpu and self.cores_each is not None:
             raise UsageError("A replica on a GPU has no cores; leave out --cores-per-replica.")
-        return ReplicasSpec(
-            each=(spec,),
-            count=self._count(on_gpu=on_gpu),
-            device="gpu" if on_gpu else "cores",
-            cores_each=self.cores_each,
-            address=self.address,
-            tolerate_failures=self.tolerate_failures,
-        )
-
-    def check(self, *, on_gpu: bool) -> None:
-        """Raise EnvironmentFault for more than this machine has cores, which nobody has to be asked
-        about.
-        """
-        if self.count is not None and self.address == LOCAL and not on_gpu:
-            self.require_places(self.count, self.devices(on_gpu=False), on_gpu=False)
+        if self.count is not None and self.address == LOCAL and on_gpu:
+            devices = _gpus_here()
+        else:
+            devices = self.devices(on_gpu=on_gpu)
+        count = self.count or self._most(devices, on_gpu=on_gpu)
+        if devices:
+            self.require_places(count, devices, on_gpu=on_gpu)
+        if self.tolerate_failures and count == 1:
+            raise _alone()
+        return Settled(count, on_gpu, self)
 
     def devices(self, *, on_gpu: bool) -> tuple[int, ...]:
         """Of each machine, its GPUs or its physical cores, as far as Ray may use them. Raises
@@ -101,60 +124,62 @@ class Replication:
         if not on_gpu and self.address == LOCAL:
             return (num_physical(own_cores()),)
         there = survey(self.address, cores=not on_gpu)
-        if on_gpu:
-            return there.gpus
-        return tuple(map(min, there.cpus, there.cores))
+        return there.gpus if on_gpu else there.usable_cores
 
     def places(self, devices: Sequence[int]) -> int:
         """Replicas that find a place on these."""
-        return sum(has // (self.cores_each or 1) for has in devices)
+        return num_places(devices, self.cores_each or 1)
 
     @staticmethod
     def equal_cores(count: int, devices: Sequence[int]) -> int:
         """Physical cores that each of `count` replicas can have, on whichever of these machines it
-        is: Ray spreads them evenly.
+        is.
         """
-        having = [has for has in devices if has]
-        most_on_one = -(-count // len(having))
-        return max(1, min(having) // most_on_one)
+        taken = Counter(spread(count, devices))
+        return min(devices[machine] // num for machine, num in taken.items())
 
     def require_places(self, count: int, devices: Sequence[int], *, on_gpu: bool) -> None:
         """Raise EnvironmentFault unless so many replicas find a place on these."""
-        if count <= self.places(devices):
-            return
+        kind: Kind = "GPU" if on_gpu else "core"
+        require_places(count, devices, kind, self.address, self.cores_each or 1)
+
+    def _most(self, devices: Sequence[int], *, on_gpu: bool) -> int:
+        """One for each GPU, or for each machine with a place. Raises EnvironmentFault for none."""
         each = self.cores_each or 1
-        of = "" if each == 1 else f" of {each} cores"
-        takes = counted(count * each, "GPU" if on_gpu else "core")
-        where = "this machine" if self.address == LOCAL else f"Ray at {self.address}"
-        on = "" if self.address == LOCAL else f" on {counted(len(devices), 'machine')}"
-        raise EnvironmentFault(
-            f"{counted(count, 'replica')}{of} take {takes}, and {where} has {sum(devices)}{on}; "
-            "give fewer --replicas."
-        )
-
-    def _count(self, *, on_gpu: bool) -> int:
-        """How many there are to be. Raises EnvironmentFault where that is none, or too many."""
-        if self.count is not None and self.address == LOCAL and on_gpu:
-            return self.count  # Ray counts the GPUs of this machine when it is started
-        devices = self.devices(on_gpu=on_gpu)
-        count = self.count or (sum(devices) if on_gpu else len(devices))
-        if count == 0:
-            raise EnvironmentFault(
-                f"No machine of Ray at {self.address} has a GPU; look at `ray status`."
-            )
-        self.require_places(count, devices, on_gpu=on_gpu)
-        return count
+        count = sum(devices) if on_gpu else sum(has >= each for has in devices)
+        if count:
+            return count
+        kind = "GPU" if on_gpu else "core"
+        what = f"a {kind}" if each == 1 else counted(each, kind)
+        remedy = "give fewer --cores-per-replica" if each > 1 else "look at `ray status`"
+        if self.address == LOCAL:
+            if on_gpu:
+                remedy = "look at `nvidia-smi`"
+            raise EnvironmentFault(f"This machine does not have {what}; {remedy}.")
+        raise EnvironmentFault(f"No machine of Ray at {self.address} has {what}; {remedy}.")
 
 
-def _on_gpu(engine: Engine) -> bool:
+def is_on_gpu(engine: Engine) -> bool:
+    """Whether a replica of it takes a GPU."""
     return engine.identity.target.kind == "gpu" and not engine.emulated
 
 
-def _count(text: str) -> int | None:
-    if text == AUTO:
-        return None
+def number_of(text: str, otherwise: str) -> int:
+    """A number of replicas. Raises UsageError, which names what else may be given."""
     if not text.isdecimal() or not 0 < int(text) <= _MAX_REPLICAS:
         raise UsageError(
-            f"--replicas is `{text}`; give a number from 1 to {_MAX_REPLICAS:,}, or `{AUTO}`."
+            f"--replicas is `{text}`; give a number from 1 to {_MAX_REPLICAS:,}{otherwise}."
         )
     return int(text)
+
+
+def _alone() -> UsageError:
+    return UsageError(f"{_ALONE}; give more --replicas, or leave out --tolerate-failures.")
+
+
+def _gpus_here() -> tuple[int, ...]:
+    """Of this machine; nothing where NVML does not tell, and Ray counts when it is started."""
+    try:
+        return (len(visible_gpus()),)
+    except EnvironmentFault:
+        return ()

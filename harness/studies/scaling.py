@@ -25,7 +25,7 @@ from harness.rules.rounds import DEFAULT
 from harness.rules.scenario import Scenario
 from harness.runs.choice import RunChoice
 from harness.runs.execution import execute
-from harness.runs.replication import AUTO, Replication
+from harness.runs.replication import Replication, number_of
 from harness.runs.run import require_free
 from harness.studies.place import check_study_folder, held
 from harness.studies.saturation import Bound, Saturation
@@ -75,11 +75,7 @@ class ScalingChoice:
         """The numbers of replicas, ascending, whatever has room. Raises UsageError."""
         given = _USUAL if self.replicas is None else self.replicas
         words = [word.strip() for word in given.split(",")]
-        for word in words:
-            if word == AUTO:
-                raise UsageError("--replicas takes numbers here, such as 1,2,4.")
-            Replication.of(word, LOCAL, None, False)
-        return tuple(sorted(set(map(int, words))))
+        return tuple(sorted({number_of(word, f", or several: {_USUAL}") for word in words}))
 
     def that_fits(self, *, on_gpu: bool) -> ScalingChoice:
         """The same with its numbers of replicas said, all of which find a place, and on CPUs the
@@ -137,15 +133,14 @@ class ScalingStep(Grown):
     bound: Bound | None = None
 
     @property
+    def told(self) -> ReplicaLoads:
+        """What its replicas and their head did."""
+        return ReplicaLoads(replicas=self.loads, head=self.head)
+
+    @property
     def saturation(self) -> Saturation | None:
         """Where the head saturates; None where this is not known."""
         return Saturation.of(self.tokens_per_s, self.head, self.loads)
-
-    @property
-    def dispatch_p99_s(self) -> float | None:
-        """Of the replica that took longest to be handed its requests."""
-        known = [load.dispatch_p99_s for load in self.loads if load.dispatch_p99_s is not None]
-        return max(known, default=None)
 
 
 class ScalingRecord(Record):

@@ -22,7 +22,7 @@ from runtime.endpoint.tokens import AsTold, ByTokenizer, Words
 from runtime.messages import Start
 from runtime.open_files import allow_connections
 from runtime.process import Line
-from runtime.replicas.ears import Ears, lead, obey
+from runtime.replicas.ears import Ears, lead, obey, telling
 from runtime.replicas.head import Head
 from runtime.replicas.messages import Loaded
 
@@ -52,7 +52,8 @@ def _serve(spec: EndpointSpec, line: Line, ears: Ears) -> None:
             guessed=True,
         )
         try:
-            lead(head, line, ears)
+            with telling(line):
+                lead(head, line, ears)
         finally:
             closing = asyncio.run_coroutine_threadsafe(asking.close(), loop)
             wait([closing], timeout=_CLOSE_S)

@@ -1,7 +1,8 @@
 """Ray, as far as replicas need it: a connection, an actor for each replica, and their end.
 
-Ray finds the places, starts the processes, carries what is said and notices who is gone. All waits
-here have an end, and whatever goes wrong is one sentence.
+Ray finds GPUs, starts the processes, carries what is said and notices who is gone. Which machine a
+replica with cores is on is said to it (`placing.py`), since Ray knows only of logical CPUs. All
+waits here have an end, and whatever goes wrong is one sentence.
 """
 
 from __future__ import annotations
@@ -16,18 +17,23 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from build_engine.errors import EngineDied, EnvironmentFault, MissingLibrary
-from build_engine.libraries import installed_version
 from build_engine.store.engine import open_engine
 from build_engine.store.received import Offer, read_part
 from build_engine.temporary import mark, sweep
-from build_engine.validation import counted
 from runtime.messages import Fatal
-from runtime.replicas.cores import shares
-from runtime.replicas.machines import cause_of, nodes
+from runtime.replicas.cores import num_physical, own_cores
+from runtime.replicas.machines import cause_of, nodes, on_node
 from runtime.replicas.messages import Core, Loaded, Place, in_parts, of_parts
+from runtime.replicas.placing import (
+    cores_of,
+    require_apart,
+    require_places,
+    require_versions,
+    spread,
+)
 from runtime.replicas.replica import Replica
 from runtime.replicas.spec import LOCAL, ReplicasSpec, host_and_port
 
@@ -36,8 +42,6 @@ if TYPE_CHECKING:
 
     from runtime.messages import Chunks, Work
     from runtime.spec import ExecutorSpec
-
-T = TypeVar("T")
 
 STORE_BYTES = 80 * 2**20
 """Of a Ray that is ours alone: all that is said fits into its calls."""
@@ -80,6 +84,7 @@ def connected(address: str) -> Iterator[None]:
         if address == LOCAL:
             options |= {
                 "include_dashboard": False,
+                "num_cpus": num_physical(own_cores()),  # as many as there are places
                 "object_store_memory": STORE_BYTES,
                 "_temp_dir": str(stack.enter_context(_own_folder())),
             }
@@ -119,59 +124,75 @@ def offer_of(spec: ReplicasSpec) -> Offer | None:
 
 
 @contextlib.contextmanager
-def replicas(
-    spec: ReplicasSpec, offer: Offer | None, stopped: Callable[[], bool]
-) -> Iterator[tuple[list[RayHandle], list[Loaded]]]:
-    """The replicas of `spec` on the cluster that we are connected to, all of them loaded; they are
-    gone at the end of the block.
-
-    Raises EnvironmentFault where the cluster has no place for them, EngineDied where one cannot be
-    loaded, which names its machine, and InterruptedError when `stopped` says so.
+def actors(spec: ReplicasSpec) -> Iterator[list[Any]]:
+    """An actor for each replica of `spec`, on the cluster that we are connected to; they are gone
+    at the end of the block. Raises EnvironmentFault where the cluster has no place for them.
     """
-    _require_devices(spec)
-    actors = [_actor(spec, number) for number in range(spec.count)]
+    made = [_actor(spec, node_id) for node_id in _node_ids(spec)]
     try:
-        places: list[Place] = _all(
-            [actor.where.remote(offer) for actor in actors],
-            _place_s(spec),
-            _no_place(spec),
-            stopped,
-        )
-        _require_versions(places)
-        cores = _cores(spec, places)
-        handles = [RayHandle(*each) for each in zip(actors, places, cores, strict=True)]
-        source = None
-        if offer is not None and not all(place.has_engine for place in places):
-            source = _source(offer.folder)
-        sharing = Counter(place.node for place in places)
-        loading = [
-            actor.load_from.remote(
-                spec.spec_of(number), cores[number], sharing[places[number].node], offer, source
-            )
-            for number, actor in enumerate(actors)
-        ]
-        late = f"a replica was not ready within {_LOAD_S:.0f} s"
-        told: list[Loaded | Fatal] = _all(loading, _LOAD_S, late, stopped)
-        yield handles, [_require_loaded(*pair) for pair in zip(told, handles, strict=True)]
+        yield made
     finally:
-        _end(actors)
+        _end(made)
 
 
-def _actor(spec: ReplicasSpec, number: int) -> Any:
+def loaded(
+    actors: Sequence[Any], spec: ReplicasSpec, offer: Offer | None, stopped: Callable[[], bool]
+) -> tuple[list[RayHandle], list[Loaded]]:
+    """The replicas of `spec` in these actors, all of them loaded.
+
+    Raises EnvironmentFault where the cluster, or a machine of it, lacks what they need, EngineDied
+    where one cannot be loaded for another reason, and InterruptedError when `stopped` says so.
+    """
+    places: list[Place] = _all(
+        [actor.where.remote(offer) for actor in actors], _place_s(spec), _no_place(spec), stopped
+    )
+    require_versions(places)
+    require_apart(places, by_cores=spec.device == "cores")
+    cores = _cores(spec, places)
+    handles = [RayHandle(*each) for each in zip(actors, places, cores, strict=True)]
+    source = None
+    if offer is not None and not all(place.has_engine for place in places):
+        source = _source(offer.folder)
+    sharing = Counter(place.node for place in places)
+    loading = [
+        actor.load_from.remote(
+            spec.spec_of(number), cores[number], sharing[places[number].node], offer, source
+        )
+        for number, actor in enumerate(actors)
+    ]
+    late = f"A replica was not ready within {_LOAD_S:.0f} s"
+    told: list[Loaded | Fatal] = _all(loading, _LOAD_S, late, stopped)
+    return handles, [_require_loaded(*pair) for pair in zip(told, handles, strict=True)]
+
+
+def _actor(spec: ReplicasSpec, node_id: str | None) -> Any:
     import ray
 
     needs = {
         "gpu": {"num_gpus": 1, "num_cpus": 0},
-        "cores": {"num_cpus": 1},
+        "cores": {"num_cpus": spec.cores_each or 1},
         "none": {"num_cpus": 0},
     }
     made = ray.remote(
         concurrency_groups={"poll": 1},
-        scheduling_strategy="SPREAD",
+        scheduling_strategy="SPREAD" if node_id is None else on_node(node_id),
         max_restarts=0,
         **needs[spec.device],
     )
     return made(_RayReplica).remote()
+
+
+def _node_ids(spec: ReplicasSpec) -> list[str] | list[None]:
+    """The machine of each replica, None where Ray chooses. Raises EnvironmentFault where the
+    cluster never has enough for all of them.
+    """
+    if spec.device == "gpu":
+        require_places(spec.count, nodes().gpus, "GPU", spec.address)
+    if spec.device != "cores":
+        return [None] * spec.count
+    there, each = nodes(cores=True), spec.cores_each or 1
+    require_places(spec.count, there.usable_cores, "core", spec.address, each)
+    return [there.ids[machine] for machine in spread(spec.count, there.usable_cores, each)]
 
 
 class _RayReplica(Replica):
@@ -186,7 +207,8 @@ class _RayReplica(Replica):
         """See `Replica.place`."""
         import ray
 
-        return self.place(offer, [str(gpu) for gpu in ray.get_gpu_ids()])
+        gpus = [str(gpu) for gpu in ray.get_gpu_ids()]
+        return self.place(offer, gpus, ray.get_runtime_context().get_node_id())
 
     def load_from(
         self,
@@ -227,9 +249,8 @@ class _Source:
 def _source(folder: Path) -> Any:
     """On this machine, which has them."""
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    here = on_node(ray.get_runtime_context().get_node_id())
     return ray.remote(num_cpus=0, scheduling_strategy=here)(_Source).remote(folder)
 
 
@@ -268,19 +289,6 @@ def _end(actors: Sequence[Any]) -> None:
             ray.kill(actor)
 
 
-def _require_devices(spec: ReplicasSpec) -> None:
-    """Raise EnvironmentFault where the cluster never has enough for all replicas."""
-    if spec.device == "none":
-        return
-    there = nodes()
-    kind, has = ("GPU", there.gpus) if spec.device == "gpu" else ("core", there.cpus)
-    if sum(has) < spec.count:
-        raise EnvironmentFault(
-            f"{counted(spec.count, 'replica')} take {counted(spec.count, kind)}, and Ray has "
-            f"{sum(has)} on {counted(len(has), 'machine')}; give fewer --replicas, or `auto`."
-        )
-
-
 def _place_s(spec: ReplicasSpec) -> float:
     return _PLACE_S + _START_S * spec.count
 
@@ -293,35 +301,15 @@ def _no_place(spec: ReplicasSpec) -> str:
     )
 
 
-def _require_versions(places: Sequence[Place]) -> None:
-    """Raise EnvironmentFault where a machine has another version of this package."""
-    ours = installed_version("enginebench")
-    for place in places:
-        if place.version != ours:
-            raise EnvironmentFault(
-                f"enginebench is {ours} here and {place.version} on {place.node}; install the same "
-                "version on every machine."
-            )
-
-
-def _cores(spec: ReplicasSpec, places: Sequence[Place]) -> list[tuple[Core, ...] | None]:
+def _cores(spec: ReplicasSpec, places: Sequence[Place]) -> list[tuple[Core, ...]] | list[None]:
     """The cores of each replica, None where it has none to itself."""
-    if spec.device != "cores":
-        return [None] * len(places)
-    parts = {
-        node: iter(shares(_cores_of(node, places), count, node, spec.cores_each))
-        for node, count in Counter(place.node for place in places).items()
-    }
-    return [next(parts[place.node]) for place in places]
-
-
-def _cores_of(node: str, places: Sequence[Place]) -> tuple[Core, ...]:
-    return next(place.cores for place in places if place.node == node)
+    return cores_of(places, spec.cores_each) if spec.device == "cores" else [None] * len(places)
 
 
 def _require_loaded(told: Loaded | Fatal, handle: RayHandle) -> Loaded:
     if isinstance(told, Fatal):
-        raise EngineDied(f"the replica on {handle.node} could not be loaded: {told.cause}")
+        cause = f"replica on {handle.node} could not be loaded: {told.cause}"
+        raise EnvironmentFault(f"The {cause}") if told.lacking else EngineDied(f"the {cause}")
     return told
 
 

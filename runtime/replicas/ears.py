@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from build_engine.errors import EnginebenchError
@@ -70,6 +71,21 @@ def lead(head: Head, line: Line, ears: Ears) -> None:
         line.send(news)
 
 
+@contextlib.contextmanager
+def telling(line: Line) -> Iterator[None]:
+    """The block ends when the other end hangs up, and when something goes wrong, which that is told
+    at once: what is to be cleared up afterwards may wait for a network that is gone.
+    """
+    try:
+        yield
+    except (Hangup, InterruptedError):
+        return
+    except EnginebenchError as error:
+        line.tell(Fatal.of(error))
+    except Exception as error:
+        line.tell(Fatal(f"{type(error).__name__}: {last_line(error)}"))
+
+
 def obey(work: Callable[[object, Line], None]) -> None:
     """Do what the process that started us says first of all, and tell it what keeps that from being
     done.
@@ -77,11 +93,5 @@ def obey(work: Callable[[object, Line], None]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
     line = Line.to_parent()
     first = line.receive()
-    try:
+    with telling(line):
         work(first, line)
-    except (Hangup, InterruptedError):
-        return
-    except EnginebenchError as error:
-        line.tell(Fatal(str(error)))
-    except Exception as error:
-        line.tell(Fatal(f"{type(error).__name__}: {last_line(error)}"))

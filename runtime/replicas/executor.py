@@ -33,9 +33,9 @@ class HeadExecutor(RemoteExecutor):
 
 
 class ReplicasExecutor(HeadExecutor):
-    """An Executor over several, which Ray spreads over machines.
+    """An Executor over several, on the machines of a Ray cluster.
 
-    Raises EngineDied where not all of them start.
+    Raises EnvironmentFault where these lack what they need, EngineDied where not all of them start.
     """
 
     close_grace_s = _GRACE_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from build_engine.errors import EnvironmentFault
 from runtime.replicas.cores import num_physical, own_cores
@@ -18,9 +19,17 @@ def nodes(*, cores: bool = False) -> Nodes:
     import ray
 
     alive = [node for node in ray.nodes() if node["Alive"]]
+    ids = tuple(str(node["NodeID"]) for node in alive)
     has = [node["Resources"] for node in alive]
     gpus, cpus = (tuple(int(each.get(kind, 0)) for each in has) for kind in ("GPU", "CPU"))
-    return Nodes(gpus, cpus, _counted_cores([node["NodeID"] for node in alive]) if cores else ())
+    return Nodes(gpus, cpus, _counted_cores(ids) if cores else (), ids)
+
+
+def on_node(node_id: str) -> Any:
+    """Ray's strategy that something is there and nowhere else."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(node_id, soft=False)
 
 
 def cause_of(error: Exception) -> str:
@@ -35,11 +44,9 @@ def cause_of(error: Exception) -> str:
 def _counted_cores(node_ids: Sequence[str]) -> tuple[int, ...]:
     """The physical cores of these machines: Ray itself knows only of logical ones."""
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     count = ray.remote(num_cpus=0, max_retries=0)(_num_cores)
-    places = (NodeAffinitySchedulingStrategy(node_id, soft=False) for node_id in node_ids)
-    asked = [count.options(scheduling_strategy=place).remote() for place in places]
+    asked = [count.options(scheduling_strategy=on_node(each)).remote() for each in node_ids]
     try:
         told: list[int] = ray.get(asked, timeout=_COUNT_S)
     except ray.exceptions.RayError as error:

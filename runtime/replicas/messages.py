@@ -26,12 +26,20 @@ class Survey:
 @dataclass(frozen=True, slots=True)
 class Nodes:
     """The answer: of each machine its GPUs, the logical CPUs that Ray counts, and the physical
-    cores that a process there may use, where these were asked for.
+    cores that a process there may use, where these were asked for. `ids` are Ray's names of them.
     """
 
     gpus: tuple[int, ...]
     cpus: tuple[int, ...]
     cores: tuple[int, ...] = ()
+    ids: tuple[str, ...] = ()
+
+    @property
+    def usable_cores(self) -> tuple[int, ...]:
+        """Those of the physical cores that Ray may give away: where it was started with fewer
+        CPUs, so many.
+        """
+        return tuple(map(min, self.cpus, self.cores))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +62,15 @@ class Place:
 
     node: str
     """The machine's name, and the address by which the cluster knows it."""
+    member: str
+    """Which of those that joined the cluster it is; one machine may have joined twice."""
+    machine: str
+    """The machine itself, see `identity.py`."""
     cores: tuple[Core, ...]
     gpus: tuple[str, ...]
+    """As Ray counts on that machine."""
+    cards: tuple[str, ...]
+    """The same GPUs, see `identity.py`."""
     has_engine: bool
     version: str | None
     """Of this package over there."""

@@ -21,6 +21,7 @@ from runtime.backend import load
 from runtime.messages import Chunks, Fatal, Work
 from runtime.remote import RemoteExecutor
 from runtime.replicas.cores import num_physical, own_cores
+from runtime.replicas.identity import cards, machine
 from runtime.replicas.messages import Core, Loaded, Place
 from runtime.signs import Signs
 from runtime.worker import last_line
@@ -46,10 +47,20 @@ class Replica:
         self._seen: ExecutorStats | None = None
         self._failed: str | None = None
 
-    def place(self, offer: Offer | None, gpus: Sequence[str]) -> Place:
-        """Where this is, and whether the offered engine is there, too."""
-        has = offer is None or offer.found(EngineStore(cache_root())) is not None
-        return Place(self._node, own_cores(), tuple(gpus), has, installed_version("enginebench"))
+    def place(self, offer: Offer | None, gpus: Sequence[str], member: str = "") -> Place:
+        """Where this is, and whether the offered engine is there, too; `member` of a cluster is
+        what it counts as a machine.
+        """
+        return Place(
+            node=self._node,
+            member=member,
+            machine=machine(),
+            cores=own_cores(),
+            gpus=tuple(gpus),
+            cards=cards(gpus),
+            has_engine=offer is None or offer.found(EngineStore(cache_root())) is not None,
+            version=installed_version("enginebench"),
+        )
 
     def load(
         self,
@@ -76,7 +87,7 @@ class Replica:
                 self._signs = Signs()
             return Loaded(self._executor.prefix_caching, spec.max_in_flight)
         except EnginebenchError as error:
-            return Fatal(str(error))
+            return Fatal.of(error)
 
     def submit(self, work: Work) -> None:
         """Hand requests to the engine. What keeps it from taking them is told by `poll`."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from runtime.messages import Start
 from runtime.process import Line
-from runtime.replicas.cluster import connected, offer_of, replicas
-from runtime.replicas.ears import Ears, lead, obey
+from runtime.replicas.cluster import actors, connected, loaded, offer_of
+from runtime.replicas.ears import Ears, lead, obey, telling
 from runtime.replicas.head import Head
 from runtime.replicas.machines import nodes
 from runtime.replicas.messages import Survey
@@ -18,9 +18,9 @@ from runtime.replicas.spec import ReplicasSpec
 def _serve(spec: ReplicasSpec, line: Line, ears: Ears) -> None:
     """Start the replicas, and be their head until the other end hangs up."""
     offer = offer_of(spec)
-    stopped = ears.hung_up.is_set
-    with connected(spec.address), replicas(spec, offer, stopped) as (handles, loaded):
-        head = Head(handles, loaded, tolerate_failures=spec.tolerate_failures)
+    with connected(spec.address), actors(spec) as made, telling(line):
+        handles, each = loaded(made, spec, offer, ears.hung_up.is_set)
+        head = Head(handles, each, tolerate_failures=spec.tolerate_failures)
         lead(head, line, ears)
 
 

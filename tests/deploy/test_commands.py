@@ -83,6 +83,15 @@ def test_a_command_line_is_taken(place: str, words: str) -> None:
     assert bound is not None, place
 
 
+def test_no_token_stands_on_a_command_line() -> None:
+    """Everyone on a machine may read those; what the shell does itself, as printf, has none."""
+    for page in PAGES:
+        for line in lines_of(page):
+            for part in line.split("|"):
+                if re.search(r"\$\{?\w*(TOKEN|API_KEY)", part):
+                    assert part.split()[0] in ("printf", "export"), (page.name, line)
+
+
 def test_official_runs_are_calibrated_on_what_a_submission_accepts() -> None:
     """Of every run of a benchmark with a calibrated recipe; invented news is used otherwise."""
     runs = [

@@ -129,6 +129,13 @@ def test_each_pod_has_a_gpu_and_keeps_what_it_must() -> None:
     assert "ephemeral" in worker["volumes"][0]
 
 
+def test_an_edited_number_of_workers_is_that_number() -> None:
+    """KubeRay holds it between the other two, which are no bounds where they are left out."""
+    (group,) = kind("RayCluster")["spec"]["workerGroupSpecs"]
+    assert group["replicas"] == 1
+    assert not {"minReplicas", "maxReplicas"} & set(group)
+
+
 def test_probes_ask_ports_that_ray_listens_on() -> None:
     spec = kind("RayCluster")["spec"]
     head, worker = pods()

@@ -62,7 +62,7 @@ class Pair:
     ) -> subprocess.Popen[str]:
         words = [str(ROOT / "deploy" / script[0]), *script[1:], *RUN, "--output"]
         return subprocess.Popen(
-            self.a.words([*words, str(self.output), *more], pinned=False),
+            self.a.words([*words, str(self.output), *more], pinned=True),
             env={**self.environment, **changes},
             cwd=self.a.folder,
             stdin=subprocess.DEVNULL,

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from build_engine.errors import EngineDied
+from build_engine.errors import EngineDied, EnvironmentFault
 from runtime import remote, signs
 from runtime.executor import Request
 from tests.toy.executor import ToyExecutor
@@ -119,6 +119,12 @@ def test_an_engine_that_cannot_stop_a_request_answers_it(tmp_path: Path) -> None
     assert finished == [7, 8]
     executor.close()
     executor.cancel([9])
+
+
+def test_what_the_machine_lacks_is_told_as_that_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFault, match=r"^`toys` is not installed; install it with: pip"):
+        toy(tmp_path, "lacks")
+    assert children() == []
 
 
 def until_dead(executor: ToyExecutor) -> str:

@@ -11,7 +11,7 @@ class ToySpec(EngineFolderSpec):
     """An engine folder with the ids of every answer in it."""
 
     backend: Literal["toy"] = "toy"
-    fault: Literal["refuses", "hangs", "crashes", "dies"] | None = None
-    """What goes wrong: when it starts (refuses, hangs), at once (crashes: it is killed), or after
-    the first answer (dies).
+    fault: Literal["refuses", "lacks", "hangs", "crashes", "dies"] | None = None
+    """What goes wrong: when it starts (refuses, lacks, hangs), at once (crashes: it is killed), or
+    after the first answer (dies).
     """

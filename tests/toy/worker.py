@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from build_engine.errors import MissingLibrary
 from runtime.executor import ExecutorStats, Request
 from runtime.messages import ChunkRow, Chunks
 from runtime.worker import work
@@ -27,6 +28,8 @@ class ToyEngine:
     def __init__(self, spec: ToySpec) -> None:
         if spec.fault == "refuses":
             raise RuntimeError("Exception from toys.cpp:42:\n\nit is broken\n")
+        if spec.fault == "lacks":
+            raise MissingLibrary("toys", "toys")
         if spec.fault == "hangs":
             time.sleep(600.0)
         self._fault = spec.fault

@@ -52,12 +52,6 @@ class _Step:
         """Of the head; None where the run does not say."""
         return Saturation.of(self.tokens_per_s, self.told.head, self.told.replicas)
 
-    @property
-    def dispatch_p99_s(self) -> float | None:
-        """Of the replica that took longest to be handed its requests."""
-        known = [load.dispatch_p99_s for load in self.loads if load.dispatch_p99_s is not None]
-        return max(known, default=None)
-
 
 def scaling_folders(found: Found, paths: Sequence[Path]) -> list[Path]:
     """The folders that are named, or hold a run, and in which a scaling study lies; each once."""
@@ -168,7 +162,7 @@ def _speed_chart(steps: Sequence[_Step], name: str, title: str) -> Chart:
                 number(step.tokens_per_s),
                 number(_ideal(first, step.count)),
                 Cell(NOTHING) if share is None else Cell(f"{share:.1%}", share),
-                milliseconds(step.dispatch_p99_s),
+                milliseconds(step.told.dispatch_p99_s),
                 *_head_cells(step.saturation),
             )
             for step, share in zip(steps, shares, strict=True)

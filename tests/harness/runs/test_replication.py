@@ -13,7 +13,7 @@ from build_engine.errors import EngineError, EnvironmentFault, MissingLibrary, U
 from build_engine.store.engine import Engine
 from build_engine.store.spec import EngineSpec
 from harness.runs import replication as module
-from harness.runs.replication import Replication
+from harness.runs.replication import Replication, is_on_gpu
 from runtime.openvino.spec import OpenVINOSpec
 from runtime.replicas.messages import Core, Nodes
 from runtime.replicas.spec import LOCAL, ReplicasSpec
@@ -36,6 +36,11 @@ def engine(tmp_path: Path, **identity: Any) -> Engine:
     manifest = make_manifest()
     changed = manifest.identity.model_copy(update=identity)
     return Engine(tmp_path, resealed(manifest.model_copy(update={"identity": changed})))
+
+
+def of_engine(asked: Replication, engine: Engine, folder: Path) -> ReplicasSpec:
+    """What executes it so often."""
+    return asked.settled(on_gpu=is_on_gpu(engine)).of_engine(engine, OpenVINOSpec(folder=folder))
 
 
 def cluster(monkeypatch: pytest.MonkeyPatch, *gpus: int, cpus: int = 4) -> list[str]:
@@ -104,6 +109,18 @@ def test_a_single_engine_tolerates_nothing() -> None:
         Replication.of(None, None, None, True)
 
 
+def test_one_replica_has_no_other_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    for address in (None, LOCAL, "a:1"):
+        with pytest.raises(UsageError, match="no other that could take over; give more --replicas"):
+            Replication.of("1", address, None, True)
+    cluster(monkeypatch, 1)
+    for on_gpu in (False, True):  # it is known only when the machines are
+        auto = Replication.of(None, "a:1", None, True)
+        assert auto is not None
+        with pytest.raises(UsageError, match="or leave out --tolerate-failures"):
+            auto.settled(on_gpu=on_gpu)
+
+
 def test_cores_are_those_of_replicas_on_a_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,12 +130,11 @@ def test_cores_are_those_of_replicas_on_a_cpu(
         Replication.of("2", None, 0, False)
     asked = Replication.of("1", None, 2, False)
     assert asked is not None
-    made = asked.of_engine(engine(tmp_path), OpenVINOSpec(folder=tmp_path))
-    assert isinstance(made, ReplicasSpec)
+    made = of_engine(asked, engine(tmp_path), tmp_path)
     assert (made.count, made.cores_each) == (1, 2)
     target = make_manifest().identity.target.model_copy(update={"kind": "gpu"})
     with pytest.raises(UsageError, match="leave out --cores-per-replica"):
-        asked.of_engine(engine(tmp_path, target=target), OpenVINOSpec(folder=tmp_path))
+        of_engine(asked, engine(tmp_path, target=target), tmp_path)
 
 
 def test_without_ray_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +150,8 @@ def test_a_known_number_on_this_machine_asks_nobody(
 ) -> None:
     asked = cluster(monkeypatch)
     spec = OpenVINOSpec(folder=tmp_path)
-    made = Replication(2, LOCAL, tolerate_failures=True).of_engine(engine(tmp_path), spec)
+    asking = Replication(2, LOCAL, tolerate_failures=True)
+    made = of_engine(asking, engine(tmp_path), tmp_path)
     assert made == ReplicasSpec(each=(spec,), count=2, device="cores", tolerate_failures=True)
     assert asked == []
 
@@ -152,9 +169,7 @@ def test_auto_is_each_machine_or_each_gpu(
 ) -> None:
     asked = cluster(monkeypatch, 4, 0, 1)
     target = make_manifest().identity.target.model_copy(update={"kind": kind})
-    spec = OpenVINOSpec(folder=tmp_path)
-    found = Replication(count, "a:1").of_engine(engine(tmp_path, target=target), spec)
-    assert isinstance(found, ReplicasSpec)
+    found = of_engine(Replication(count, "a:1"), engine(tmp_path, target=target), tmp_path)
     assert (found.count, found.device) == made
     assert asked == ["a:1"]  # a wrong address is seen before the run begins
 
@@ -164,9 +179,70 @@ def test_a_cluster_without_gpus_has_no_room_for_a_gpu_engine(
 ) -> None:
     cluster(monkeypatch, 0, 0)
     target = make_manifest().identity.target.model_copy(update={"kind": "gpu"})
-    spec = OpenVINOSpec(folder=tmp_path)
     with pytest.raises(EnvironmentFault, match="No machine of Ray at a:1 has a GPU"):
-        Replication(None, "a:1").of_engine(engine(tmp_path, target=target), spec)
+        of_engine(Replication(None, "a:1"), engine(tmp_path, target=target), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("devices", "cores_each", "count"),
+    [
+        ((0, 1), None, 1),
+        ((0, 8), None, 1),
+        ((16, 4), None, 2),
+        ((16, 4), 8, 1),
+        ((2, 0, 3), 2, 2),
+    ],
+)
+def test_auto_counts_machines_with_a_place(
+    monkeypatch: pytest.MonkeyPatch, devices: tuple[int, ...], cores_each: int | None, count: int
+) -> None:
+    there = Nodes((0,) * len(devices), devices, devices)
+    monkeypatch.setattr(module, "survey", lambda address, *, cores: there)
+    assert Replication(None, "a:1", cores_each).settled(on_gpu=False).count == count
+
+
+@pytest.mark.parametrize(
+    ("devices", "cores_each", "told"),
+    [
+        ((), None, "No machine of Ray at a:1 has a core; look at `ray status`"),
+        ((0, 0), None, "No machine of Ray at a:1 has a core; look at `ray status`"),
+        ((4, 4), 5, "No machine of Ray at a:1 has 5 cores; give fewer --cores-per-replica"),
+    ],
+)
+def test_auto_without_any_place_is_told_by_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, devices: tuple[int, ...], cores_each: int | None, told: str
+) -> None:
+    there = Nodes((0,) * len(devices), devices, devices)
+    monkeypatch.setattr(module, "survey", lambda address, *, cores: there)
+    with pytest.raises(EnvironmentFault, match=told):
+        Replication(None, "a:1", cores_each).settled(on_gpu=False)
+
+
+def test_auto_on_a_machine_without_any_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster(monkeypatch, 0)
+    with pytest.raises(EnvironmentFault, match="This machine does not have a GPU; look at `nvidia"):
+        Replication(None, LOCAL).settled(on_gpu=True)
+    with pytest.raises(EnvironmentFault, match="This machine does not have 5 cores; give fewer"):
+        Replication(None, LOCAL, 5).settled(on_gpu=False)
+
+
+@pytest.mark.parametrize(("gpus", "count", "fits"), [(2, 2, True), (2, 3, False), (0, 3, True)])
+def test_gpus_of_this_machine_are_counted_where_nvml_tells(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, count: int, fits: bool
+) -> None:
+    def visible() -> list[int]:
+        if not gpus:
+            raise EnvironmentFault("NVML does not start")
+        return [0] * gpus
+
+    monkeypatch.setattr(module, "visible_gpus", visible)
+    asked = cluster(monkeypatch, 9)
+    if fits:
+        assert Replication(count, LOCAL).settled(on_gpu=True).count == count
+    else:
+        with pytest.raises(EnvironmentFault, match="3 replicas take 3 GPUs, and this machine has"):
+            Replication(count, LOCAL).settled(on_gpu=True)
+    assert asked == []  # a Ray would have to be started for it
 
 
 @pytest.mark.parametrize(
@@ -184,7 +260,7 @@ def test_more_than_there_are_cores_is_refused(
 ) -> None:
     cluster(monkeypatch, 0, 0, 0)
     with pytest.raises(EnvironmentFault) as caught:
-        asked.of_engine(engine(tmp_path), OpenVINOSpec(folder=tmp_path))
+        of_engine(asked, engine(tmp_path), tmp_path)
     assert str(caught.value).startswith(told)
 
 
@@ -229,9 +305,7 @@ def test_more_gpus_than_a_cluster_has_are_refused(
     cluster(monkeypatch, 2, 1)
     target = make_manifest().identity.target.model_copy(update={"kind": "gpu"})
     with pytest.raises(EnvironmentFault, match="4 replicas take 4 GPUs, and Ray at a:1 has 3 on 2"):
-        Replication(4, "a:1").of_engine(
-            engine(tmp_path, target=target), OpenVINOSpec(folder=tmp_path)
-        )
+        of_engine(Replication(4, "a:1"), engine(tmp_path, target=target), tmp_path)
 
 
 def test_more_than_this_machine_has_cores_is_refused_before_an_engine_is_built(
@@ -241,15 +315,37 @@ def test_more_than_this_machine_has_cores_is_refused_before_an_engine_is_built(
     refused(asked, built, EnvironmentFault, "5 replicas take 5 cores, and this machine has 4")
 
 
+def test_a_cluster_is_asked_before_an_engine_is_built(
+    choice: Choice, built: list[EngineSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(address: str, *, cores: bool) -> Nodes:
+        raise EnvironmentFault(f"No connection to Ray at {address}")
+
+    monkeypatch.setattr(module, "survey", nobody)
+    far = with_run(choice, ray_address="typo:6379")
+    refused(far, built, EnvironmentFault, "No connection to Ray at typo:6379")
+    cluster(monkeypatch, 0, 0)
+    many = with_run(choice, ray_address="a:1", replicas="9")
+    refused(many, built, EnvironmentFault, "9 replicas take 9 cores, and Ray at a:1 has 8")
+
+
+def test_a_cluster_is_asked_once_for_a_run(
+    choice: Choice, built: list[EngineSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = cluster(monkeypatch, 0, 0)
+    request = with_run(choice, ray_address="a:1").request()
+    assert request.executor.num_replicas == 2
+    assert asked == ["a:1"]
+    assert len(built) == 1
+
+
 def test_an_engine_on_several_gpus_has_no_replicas(tmp_path: Path) -> None:
     limits = make_manifest().identity.limits
     shared = type(limits)(
         max_input_len=limits.max_input_len, max_seq_len=limits.max_seq_len, tensor_parallel=2
     )
     with pytest.raises(EngineError, match="leave out --replicas"):
-        Replication(2, LOCAL).of_engine(
-            engine(tmp_path, limits=shared), OpenVINOSpec(folder=tmp_path)
-        )
+        of_engine(Replication(2, LOCAL), engine(tmp_path, limits=shared), tmp_path)
 
 
 def test_a_run_with_replicas_is_asked_for_marked_and_told_again(

@@ -79,7 +79,7 @@ def test_each_step_is_held_against_the_first(
     ]
     assert second.tokens_per_s is not None and first.tokens_per_s is not None
     assert second.efficiency == second.tokens_per_s / first.tokens_per_s / 2
-    assert second.dispatch_p99_s == 0.001
+    assert second.told.dispatch_p99_s == 0.001
     assert second.head == HEAD
     assert second.saturates_at_tokens_per_s == pytest.approx(second.tokens_per_s / 0.2)
     assert second.bound == "requests"  # one replica was busy half of the time
@@ -195,10 +195,11 @@ def test_what_is_wrong_with_the_last_step_is_told_before_the_first_is_measured(
     assert measured == []
 
 
-@pytest.mark.parametrize("words", ["auto", "1,x", "0", "", "1,,2"])
+@pytest.mark.parametrize("words", ["auto", "1,x", "0", "0,1", "", "1,,2"])
 def test_what_is_no_list_of_numbers_is_refused(words: str) -> None:
-    with pytest.raises(UsageError, match="--replicas"):
+    with pytest.raises(UsageError, match="--replicas") as caught:
         _ = ScalingChoice(replicas=words).steps
+    assert str(caught.value).endswith("; give a number from 1 to 1,024, or several: 1,2,4.")
 
 
 def test_all_steps_have_the_same_cores_and_take_the_same_way(

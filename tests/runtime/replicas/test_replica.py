@@ -37,9 +37,9 @@ def work(num: int) -> Work:
 
 
 def test_it_says_where_it_is() -> None:
-    place = Replica("10.0.0.1").place(None, ["3"])
+    place = Replica("10.0.0.1").place(None, ["3"], "first")
     assert place.node.endswith(" (10.0.0.1)")
-    assert place.gpus == ("3",)
+    assert (place.member, place.gpus, len(place.cards)) == ("first", ("3",), 1)
     assert place.has_engine
     assert {core.cpu for core in place.cores} == os.sched_getaffinity(0)
 
