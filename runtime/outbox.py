@@ -37,12 +37,22 @@ class Outbox:
             if frame:
                 self._late.append(frame)
                 if len(self._late) == 1:
-                    threading.Thread(target=self._catch_up, name="outbox", daemon=True).start()
+                    self._start_to_catch_up()
 
     def tell(self, message: object) -> None:
         """`send`, or nothing where nobody is there."""
         with contextlib.suppress(Hangup):
             self.send(message)
+
+    def _start_to_catch_up(self) -> None:
+        """Raises Hangup where there can be no thread: half a message would be the last one."""
+        try:
+            threading.Thread(target=self._catch_up, name="outbox", daemon=True).start()
+        except RuntimeError:
+            self._hung_up = True
+            self._late.clear()
+            self._line.close()
+            raise Hangup from None
 
     def _catch_up(self) -> None:
         try:

@@ -88,7 +88,6 @@ _OF_ONE = (
         "take servers of one model, or give it one name on all of them and say --served-model",
     ),
     ("checkpoints", "root", "take servers of one, and start them with one name for it"),
-    ("context lengths", "max_model_len", "start them with one length"),
 )
 """What replicas have in common: its name, the field of `ServerIdentity`, and what to do."""
 
@@ -125,7 +124,7 @@ def _require_alike(servers: Sequence[ServerIdentity]) -> None:
     """Raise UsageError where, by what they say, the servers are no replicas of one."""
     for noun, name, remedy in _OF_ONE:
         told = [(server.place, value) for server in servers if (value := getattr(server, name))]
-        if len({value for _, value in told}) > 1:
+        if len({value.rpartition("/")[2] for _, value in told}) > 1:  # a folder's place differs
             each = ", ".join(f"{place} {value}" for place, value in told)
             raise UsageError(f"The servers have different {noun} ({each}); {remedy}.")
 

@@ -10,11 +10,15 @@ if TYPE_CHECKING:
     from runtime.endpoint.key import Key
 
 _MOST = 400
+_MOST_READ = 2000  # looking for the key takes longer than the text is long
 
 
 def words_of(text: str, key: Key, most: int = _MOST) -> str:
     """`text` on one line of at most so many characters, without the key and without what a terminal
     would obey.
     """
+    if len(text) > _MOST_READ:
+        text = text[:_MOST_READ]
+        text = text.rpartition(" ")[0] or text  # the last word may be half of the key
     shown = "".join(each if each.isprintable() else " " for each in key.hidden(text))
     return shortened(" ".join(shown.split()), most)

@@ -35,13 +35,14 @@ class PromptsRead:
         """
         if not self._unread:
             return
-        num_read = self._tokens_per_step
+        num_read, in_work = self._tokens_per_step, next(iter(self._unread))
         for request_id, num_new in made:
             length = self._unread.pop(request_id, None)
             if length is None:
                 num_read -= num_new
-            elif num_new:  # else it failed unread
+            elif num_new:
                 self._whole += length
-        in_work = next(iter(self._unread.values()), 1)
-        most = self._whole + in_work - 1
+            elif request_id == in_work:  # it was given up, or failed; others did so unread
+                self._whole = max(self._whole, self.num_tokens)
+        most = self._whole + next(iter(self._unread.values()), 1) - 1
         self.num_tokens = max(self._whole, min(self.num_tokens + num_read, most))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from build_engine.errors import EnvironmentFault
 from build_engine.free_memory import available_bytes
 from build_engine.openvino.sizes import KV_BLOCK_TOKENS, KV_CACHE_SHARE, request_bytes
 from runtime.executor import NO_CACHE_LEFT, ExecutorStats, Request
@@ -113,7 +114,8 @@ class Engine:
 
     def step(self) -> Chunks | None:
         """One iteration: all that has news, and the figures after it; None where nobody waits for
-        the news, and others were told a moment ago. What was made before a fault is told first.
+        the news, and others were told a moment ago. Where one fails, what was made before it is
+        told first.
         """
         if self._fault is not None:
             raise self._fault
@@ -267,7 +269,8 @@ def num_kv_blocks(config: LlamaConfig, limits: EngineLimits, free_bytes: int) ->
     """Blocks of the key/value cache: a full batch of full sequences, or what a share of the free
     memory allows.
 
-    Bytes are those of the widest cache that a CPU engine keeps.
+    Bytes are those of the widest cache that a CPU engine keeps. Raises EnvironmentFault where one
+    sequence has no room.
     """
     blocks_per_sequence = -(-limits.max_seq_len // KV_BLOCK_TOKENS) + 1
     block_bytes = request_bytes(config, limits) // blocks_per_sequence
@@ -275,9 +278,10 @@ def num_kv_blocks(config: LlamaConfig, limits: EngineLimits, free_bytes: int) ->
     allowed = int(free_bytes * KV_CACHE_SHARE) // block_bytes
     if allowed < blocks_per_sequence:
         need_gib = blocks_per_sequence * block_bytes / 2**30
-        raise MemoryError(
-            f"one sequence of {limits.max_seq_len} tokens needs {need_gib:.2f} GiB of key/value "
-            f"cache; free memory, or build an engine with a smaller max_seq_len"
+        raise EnvironmentFault(
+            f"One sequence of {limits.max_seq_len} tokens needs {need_gib:.2f} GiB of key/value "
+            "cache, and memory for that is not free; free some, give fewer --replicas, or build an "
+            "engine with a smaller max_seq_len."
         )
     return int(min(wanted, allowed))
 

@@ -160,7 +160,7 @@ def loaded(
         )
         for number, actor in enumerate(actors)
     ]
-    late = f"A replica was not ready within {_LOAD_S:.0f} s"
+    late = EngineDied(f"a replica was not ready within {_LOAD_S:.0f} s")
     told: list[Loaded | Fatal] = _all(loading, _LOAD_S, late, stopped)
     return handles, [_require_loaded(*pair) for pair in zip(told, handles, strict=True)]
 
@@ -254,9 +254,11 @@ def _source(folder: Path) -> Any:
     return ray.remote(num_cpus=0, scheduling_strategy=here)(_Source).remote(folder)
 
 
-def _all(refs: Sequence[Any], limit_s: float, late: str, stopped: Callable[[], bool]) -> list[Any]:
-    """What the calls return. Raises EngineDied for one that fails, EnvironmentFault with the
-    sentence `late` where one takes too long.
+def _all(
+    refs: Sequence[Any], limit_s: float, late: Exception, stopped: Callable[[], bool]
+) -> list[Any]:
+    """What the calls return. Raises EngineDied for one that fails, and `late` where one takes too
+    long.
     """
     import ray
 
@@ -271,7 +273,7 @@ def _all(refs: Sequence[Any], limit_s: float, late: str, stopped: Callable[[], b
         if stopped():
             raise InterruptedError
         if left and time.monotonic() > until_s:
-            raise EnvironmentFault(late)
+            raise late
     results: list[Any] = ray.get(list(refs))
     return results
 
@@ -293,9 +295,9 @@ def _place_s(spec: ReplicasSpec) -> float:
     return _PLACE_S + _START_S * spec.count
 
 
-def _no_place(spec: ReplicasSpec) -> str:
+def _no_place(spec: ReplicasSpec) -> EnvironmentFault:
     what = {"gpu": "GPU", "cores": "core", "none": "process"}[spec.device]
-    return (
+    return EnvironmentFault(
         f"Not every one of the {spec.count} replicas had a {what} within {_place_s(spec):.0f} s; "
         "look at who else uses the Ray cluster, or give fewer --replicas."
     )

@@ -10,11 +10,12 @@ from runtime.messages import Fatal
 from runtime.process import Child, Hangup
 from runtime.remote import RemoteExecutor
 from runtime.replicas.messages import ForgetTimes, Nodes, Survey
-from runtime.replicas.spec import ReplicasSpec
+from runtime.replicas.spec import LOCAL, ReplicasSpec
 from runtime.signs import LEAST_S
 
 _WORKER = "runtime.replicas.worker"
 _SURVEY_S = 60.0
+_SURVEY_GRACE_S = 1.0
 _GRACE_S = 10.0  # for Ray to end, and its folder with it
 
 
@@ -58,7 +59,7 @@ def survey(address: str, *, cores: bool = False) -> Nodes:
     except Hangup:
         raise EnvironmentFault(f"Ray at {address} told nothing: {child.obituary()}") from None
     finally:
-        child.end(_GRACE_S)
+        child.end(_GRACE_S if address == LOCAL else _SURVEY_GRACE_S)
     raise EnvironmentFault(
         f"Ray at {address} told nothing within {_SURVEY_S:.0f} s; `ray status` shows how it is."
     )

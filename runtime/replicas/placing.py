@@ -63,10 +63,11 @@ def require_versions(places: Sequence[Place]) -> None:
     """Raise EnvironmentFault where a machine has another version of this package."""
     ours = installed_version("enginebench")
     for place in places:
-        if place.version != ours:
+        theirs = getattr(place, "version", None)  # another version may tell other fields
+        if theirs != ours:
             raise EnvironmentFault(
-                f"enginebench is {ours} here and {place.version} on {place.node}; install the same "
-                "version on every machine."
+                f"enginebench is {ours} here and {theirs or 'older'} on {place.node}; install the "
+                "same version on every machine."
             )
 
 

@@ -7,7 +7,6 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -104,27 +103,20 @@ def test_it_answers_as_the_engine_does_and_ends_clean(
         assert not any(child.is_running() for child in children)
 
 
-def test_waves_of_200_are_answered_or_told_to_come_again_in_the_same_memory(
-    engine: Engine,
-) -> None:
-    def outcome(number: int, max_tokens: int = 4) -> str:
-        try:
-            events = list(
-                client.completions.create(
-                    model="newsbrief",
-                    prompt=[5 + number % 90, 5 + number // 90, 7],
-                    max_tokens=max_tokens,
-                    stream=True,
-                    extra_body={"ignore_eos": True},
-                )
-            )
-        except openai.RateLimitError as error:
-            return "come again" if int(error.response.headers["retry-after"]) >= 1 else "?"
-        return str(events[-1].choices[0].finish_reason)
+def test_waves_of_200_are_answered_in_the_same_memory(engine: Engine) -> None:
+    def outcome(number: int) -> str:
+        *_, last = client.completions.create(
+            model="newsbrief",
+            prompt=[5 + number % 90, 5 + number // 90, 7],
+            max_tokens=4,
+            stream=True,
+            extra_body={"ignore_eos": True},
+        )
+        return str(last.choices[0].finish_reason)
 
     with (
         serving(engine, "--max-requests", "200") as (process, told),
-        ThreadPoolExecutor(300) as pool,
+        ThreadPoolExecutor(200) as pool,
         openai.OpenAI(base_url=told["url"], api_key="none", max_retries=0) as client,
     ):
         server = psutil.Process(process.pid)
@@ -133,9 +125,6 @@ def test_waves_of_200_are_answered_or_told_to_come_again_in_the_same_memory(
             assert Counter(pool.map(outcome, range(200))) == {"length": 200}
             resident.append(server.memory_info().rss)
         assert resident[-1] - resident[1] < 2**23
-        told_to_come = Counter(pool.map(outcome, range(300), repeat(64)))
-        assert set(told_to_come) == {"length", "come again"}
-        assert told_to_come["length"] >= 200
 
 
 def engine_of(process: subprocess.Popen[str]) -> psutil.Process:

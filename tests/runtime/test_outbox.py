@@ -79,3 +79,20 @@ def test_the_end_of_the_line_ends_what_waits(lines: tuple[Line, Line], who: str)
     with pytest.raises(Hangup):
         ours.receive(10.0)
     assert time.monotonic() - started_s < 5.0
+
+
+def test_where_there_can_be_no_thread_the_line_is_closed(
+    lines: tuple[Line, Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    ours, theirs = lines
+    outbox = Outbox(ours)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(Hangup):
+        for message in MESSAGES:
+            outbox.send(message)
+    with pytest.raises(Hangup):
+        while True:
+            theirs.receive(10.0)

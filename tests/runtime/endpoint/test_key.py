@@ -11,6 +11,7 @@ import pytest
 from build_engine.errors import UsageError
 from runtime.endpoint.faults import said
 from runtime.endpoint.key import Key, read_key
+from runtime.endpoint.words import words_of
 
 SECRET = "sk+ab/cd==<x>&'Z\\9"
 KEY = Key("X", SECRET)
@@ -64,3 +65,11 @@ def test_a_key_in_the_place_of_its_name_is_not_repeated(word: str) -> None:
 
 def test_a_name_may_be_of_any_kind_where_it_is_one() -> None:
     assert read_key("my_key", {"my_key": "k1"}).secret == "k1"
+
+
+def test_what_a_server_says_at_any_length_is_read_in_no_time() -> None:
+    key = Key("KEY", "sk-1001")
+    assert len(words_of("\\" * 2**20, key)) <= 400
+    told = words_of(f"{'word ' * 399}half sk-1001{'x' * 2**20}", key, most=4000)
+    assert "sk-1" not in told
+    assert told.startswith("word word")

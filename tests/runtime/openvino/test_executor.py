@@ -375,7 +375,7 @@ def test_an_engine_that_has_no_room_is_not_started(
 
 def test_too_little_memory_for_one_sequence_is_said() -> None:
     model = replace(CONFIG, num_layers=10**9, num_kv_heads=8, head_dim=128)
-    with pytest.raises(MemoryError, match=r"one sequence of 64 tokens needs .* key/value cache"):
+    with pytest.raises(EnvironmentFault, match=r"^One sequence of 64 tokens needs .* --replicas"):
         num_kv_blocks(model, LIMITS, 2**40)
 
 

@@ -30,14 +30,26 @@ def test_a_prompt_without_a_first_token_is_not_whole(prompts: PromptsRead) -> No
     assert prompts.num_tokens == 149
 
 
-def test_a_prompt_that_failed_was_not_read(prompts: PromptsRead) -> None:
+def test_a_prompt_that_failed_was_read_as_far_as_its_turn_had_come(prompts: PromptsRead) -> None:
     prompts.step([])
-    prompts.step([(0, 0), (1, 1)])  # there was no cache for the first
-    prompts.step([(2, 1)])
-    assert prompts.num_tokens == 70 + 190
+    prompts.step([(0, 0), (2, 0)])
+    prompts.step([(1, 1)])
+    assert prompts.num_tokens == 100 + 70
 
 
 def test_with_nothing_to_read_nothing_is_counted() -> None:
     prompts = PromptsRead(100)
     prompts.step([(1, 1), (2, 1)])
     assert prompts.num_tokens == 0
+
+
+def test_prompts_that_are_given_up_half_read_are_progress_all_the_same() -> None:
+    prompts = PromptsRead(100)
+    counts = []
+    for number in range(5):
+        prompts.add(number, 250)
+        for _ in range(2):
+            prompts.step([])
+            counts.append(prompts.num_tokens)
+        prompts.step([(number, 0)])
+    assert counts == sorted({*counts}), "each iteration moved it"
