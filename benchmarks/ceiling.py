@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks import under_loadgen
 from benchmarks.noise import StolenTime
 from benchmarks.null_system import null_test
 from benchmarks.result import Figure, Result
@@ -18,13 +19,11 @@ from build_engine.errors import RunFailed
 from harness.dataset.prompts import save_prompts
 from harness.loadgen import logs
 from harness.loadgen.job import Job
-from harness.loadgen.settings import LoadgenPlan
-from harness.loadgen.supervise import run_test
-from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
 from runtime.simulated import SimulatedSpec
 
 if TYPE_CHECKING:
+    from harness.loadgen.settings import LoadgenPlan
     from harness.progress import Progress
 
 OFFLINE_GOAL = 50_000.0
@@ -120,35 +119,24 @@ def save_dataset(folder: Path) -> None:
 
 def _plan(scenario: Scenario, load: Load) -> LoadgenPlan:
     server = scenario.has_rate
-    return LoadgenPlan(
-        scenario=scenario,
-        mode="performance",
-        model="newsbrief",
-        num_samples=_DATASET_SAMPLES,
-        min_duration_s=load.server_s if server else 0.0,
-        min_query_count=1 if server else load.offline_samples,
-        target_qps=load.server_qps if server else 1.0,
-        ttft_ms=2000.0,
-        tpot_ms=100.0,
-    )
+    if not server:
+        return under_loadgen.plan(scenario, _DATASET_SAMPLES, load.offline_samples)
+    return under_loadgen.plan(scenario, _DATASET_SAMPLES, 1, load.server_s, load.server_qps)
 
 
-def _run(dataset: Path, plan: LoadgenPlan, folder: Path) -> dict[str, Any]:
+def _run(dataset: Path, asked: LoadgenPlan, folder: Path) -> dict[str, Any]:
     """The detail log's values of one complete test."""
-    folder.mkdir()
     job = Job(
         executor=SimulatedSpec(num_tokens=_ANSWER_TOKENS),
         dataset=dataset,
-        num_samples=plan.num_samples,
+        num_samples=asked.num_samples,
         max_new_tokens=_ANSWER_TOKENS,
         min_new_tokens=1,
         stop_ids=(2,),
         warmup_samples=64,
-        first_tokens=plan.scenario.has_first_tokens,
+        first_tokens=asked.scenario.has_first_tokens,
     )
-    outcome = run_test(job, lambda probe: plan, folder, NullProgress())
-    if outcome.status != "complete":
-        raise RunFailed(f"the {plan.scenario} test failed: {outcome.cause}")
+    under_loadgen.run(job, asked, folder)
     detail = logs.read_detail(folder)
     if detail.errors:
         raise RunFailed(f"LoadGen reported an error: {detail.errors[0]}")

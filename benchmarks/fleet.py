@@ -12,17 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import a30
+from benchmarks import a30, under_loadgen
 from benchmarks.result import Figure, Result, ratios
-from build_engine.errors import RunFailed
 from harness.dataset.prompts import save_prompts
 from harness.loadgen import logs
 from harness.loadgen.folder import TestFolder
 from harness.loadgen.job import Job
 from harness.loadgen.replicas import read_replicas
-from harness.loadgen.settings import LoadgenPlan
-from harness.loadgen.supervise import run_test
-from harness.progress import NullProgress
 from harness.rules.scenario import Scenario
 from harness.studies.saturation import Saturation
 from runtime.replicas.spec import ReplicasSpec
@@ -136,7 +132,6 @@ class _Fleet:
         """One Offline test of so many samples."""
         self._num_tests += 1
         folder = self._root / f"test-{self._num_tests}"
-        folder.mkdir()
         job = Job(
             executor=ReplicasSpec(each=tuple(each), count=count),
             dataset=self._dataset,
@@ -147,20 +142,9 @@ class _Fleet:
             warmup_samples=64 * count,
             first_tokens=Scenario.OFFLINE.has_first_tokens,
         )
-        plan = LoadgenPlan(
-            scenario=Scenario.OFFLINE,
-            mode="performance",
-            model="newsbrief",
-            num_samples=job.num_samples,
-            min_duration_s=0.0,
-            min_query_count=samples,
-            target_qps=1.0,
-            ttft_ms=2000.0,
-            tpot_ms=100.0,
+        under_loadgen.run(
+            job, under_loadgen.plan(Scenario.OFFLINE, job.num_samples, samples), folder
         )
-        outcome = run_test(job, lambda probe: plan, folder, NullProgress())
-        if outcome.status != "complete":
-            raise RunFailed(f"the test of {count} replicas failed: {outcome.cause}")
         rate = logs.read_detail(folder).metrics().tokens_per_s or 0.0
         told = read_replicas(TestFolder(folder).replicas)
         saturation = Saturation.of(rate, told.head, told.replicas)

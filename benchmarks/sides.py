@@ -30,6 +30,7 @@ from harness.loadgen.worker import SWITCH_INTERVAL_S
 from runtime.backend import load
 from runtime.executor import Executor, Request
 from runtime.process import Line
+from runtime.spec import ExecutorSpec
 
 _settings = functools.cache(LoadgenPlan.test_settings)
 
@@ -65,31 +66,25 @@ class _Sides:
             for number, index in enumerate(asked.order)
         ]
         self._sides = asked.sides
-        self._executors: list[Executor] = []
+        self._executors: dict[ExecutorSpec, Executor] = {}
         for side in asked.sides:
-            same = [other.executor for other in asked.sides].index(side.executor)
-            made = same < len(self._executors)
-            self._executors.append(self._executors[same] if made else load(side.executor))
+            if side.executor not in self._executors:
+                self._executors[side.executor] = load(side.executor)
 
     def warm_up(self) -> None:
         """Have every executor answer all samples."""
-        for executor in self._different:
+        for executor in self._executors.values():
             drive(executor, self._requests)
 
     def turns(self, *, forwards: bool) -> None:
         """Tell a turn of each side."""
-        pairs = list(zip(self._sides, self._executors, strict=True))
-        for side, executor in pairs if forwards else reversed(pairs):
-            self._line.send(self._turn(side, executor))
+        for side in self._sides if forwards else reversed(self._sides):
+            self._line.send(self._turn(side, self._executors[side.executor]))
 
     def close(self) -> None:
         """Close every executor."""
-        for executor in self._different:
+        for executor in self._executors.values():
             executor.close()
-
-    @property
-    def _different(self) -> list[Executor]:
-        return list({id(executor): executor for executor in self._executors}.values())
 
     def _turn(self, side: Side, executor: Executor) -> Turn:
         started_s, cpu_s = time.perf_counter(), time.process_time()

@@ -10,15 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import a30
+from benchmarks import a30, under_loadgen
 from benchmarks.ceiling import save_dataset
 from benchmarks.result import Figure, Result
-from build_engine.errors import RunFailed
 from harness.loadgen import logs
 from harness.loadgen.job import Job
-from harness.loadgen.settings import LoadgenPlan
-from harness.loadgen.supervise import run_test
-from harness.progress import NullProgress
 from harness.rules.rounds import DEFAULT, load_round
 from harness.rules.scenario import Scenario
 from harness.simulation.simulated import SimulatedTest, simulate
@@ -88,7 +84,7 @@ def measure(load: Load, repeats: int, progress: Progress) -> Result:
 
 def offline(efficiency: float, num_samples: int = NUM_SAMPLES) -> SimulatedTest:
     """Offline on the A30, in virtual time."""
-    plan = _plan(Scenario.OFFLINE, num_samples, num_samples, 0.0, 1.0)
+    plan = under_loadgen.plan(Scenario.OFFLINE, num_samples, num_samples)
     seeds = load_round(DEFAULT).loadgen.seeds
     prompts = a30.prompt_tokens(num_samples)
     return simulate(plan, a30.engine(efficiency), prompts, [ANSWER_TOKENS] * num_samples, seeds)
@@ -104,7 +100,7 @@ def _server(dataset: Path, load: Load, folder: Path) -> tuple[Metrics, Metrics]:
         max_batch_size=10**5,
         max_num_tokens=10**6,
     )
-    plan = _plan(Scenario.SERVER, NUM_SAMPLES, 1, load.server_s, load.server_qps)
+    plan = under_loadgen.plan(Scenario.SERVER, NUM_SAMPLES, 1, load.server_s, load.server_qps)
     prompts, answers = [_PROMPT_TOKENS] * NUM_SAMPLES, [ANSWER_TOKENS] * NUM_SAMPLES
     foretold = simulate(plan, model, prompts, answers, load_round(DEFAULT).loadgen.seeds)
     job = Job(
@@ -118,24 +114,5 @@ def _server(dataset: Path, load: Load, folder: Path) -> tuple[Metrics, Metrics]:
         stop_ids=(2,),
         warmup_samples=64,
     )
-    folder.mkdir()
-    outcome = run_test(job, lambda probe: plan, folder, NullProgress())
-    if outcome.status != "complete":
-        raise RunFailed(f"the Server test failed: {outcome.cause}")
+    under_loadgen.run(job, plan, folder)
     return foretold.metrics, logs.read_detail(folder).metrics()
-
-
-def _plan(
-    scenario: Scenario, num_samples: int, queries: int, duration_s: float, qps: float
-) -> LoadgenPlan:
-    return LoadgenPlan(
-        scenario=scenario,
-        mode="performance",
-        model="newsbrief",
-        num_samples=num_samples,
-        min_duration_s=duration_s,
-        min_query_count=queries,
-        target_qps=qps,
-        ttft_ms=2000.0,
-        tpot_ms=100.0,
-    )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
-from runtime.endpoint.words import words_of
+from runtime.endpoint.words import without_last_word, words_of
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -99,7 +99,7 @@ def said(content: bytes, key: Key) -> str:
     if not text:  # the key may have a tag in it
         text = re.sub(r"<[^>]*>", " ", key.hidden(told))
     if len(content) >= _MOST_ERROR_BYTES:
-        text = " ".join(text.split()[:-1]) or text  # half a key would not be known for one
+        text = without_last_word(text)
     return words_of(text, key, _LONG if len(text) <= _LONG else _SHORT)
 
 

@@ -18,7 +18,11 @@ def words_of(text: str, key: Key, most: int = _MOST) -> str:
     would obey.
     """
     if len(text) > _MOST_READ:
-        text = text[:_MOST_READ]
-        text = text.rpartition(" ")[0] or text  # the last word may be half of the key
+        text = without_last_word(text[:_MOST_READ])
     shown = "".join(each if each.isprintable() else " " for each in key.hidden(text))
     return shortened(" ".join(shown.split()), most)
+
+
+def without_last_word(text: str) -> str:
+    """Of a text that was cut off, on one line: half a key at its end would not be known for one."""
+    return " ".join(text.split()[:-1]) or text

@@ -73,3 +73,5 @@ def test_what_a_server_says_at_any_length_is_read_in_no_time() -> None:
     told = words_of(f"{'word ' * 399}half sk-1001{'x' * 2**20}", key, most=4000)
     assert "sk-1" not in told
     assert told.startswith("word word")
+    long_key = "sk-1001" * 9  # of which the first 7 characters are read
+    assert "sk-1" not in words_of("word" * 498 + "\n" + long_key, Key("KEY", long_key), most=4000)
